@@ -1,0 +1,178 @@
+"""MAP-EM of Gaussian mixtures on batches of weighted sets, as a fixed-point problem.
+
+Legend: B sets, M tokens, K components, D dimensions; r responsibilities, w token weights.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vkood.mixture.covariance import Covariance, Diagonal, Statistics
+from vkood.mixture.params import Mixture, Prior
+from vkood.mixture.start import farthest_tokens, starting_mixture
+from vkood.solve import Anderson, Gradient, LastIterate, Solution, Solver, fixed_point
+
+DEFAULT_SOLVER = Anderson(tolerance=1e-4, max_steps=50)
+
+
+def expectation(
+    features: Float[Tensor, "sets tokens features"],
+    weights: Float[Tensor, "sets tokens"],
+    mixture: Mixture,
+    covariance: Covariance,
+) -> Statistics:
+    """The E-step: r_mk = w_m softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)), summed into sufficient statistics.
+
+    `features` are `covariance.features(tokens)`.
+    """
+    shares = torch.softmax(covariance.log_joint(features, mixture), dim=-1)
+    return covariance.statistics(features, shares * weights[..., None])
+
+
+def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -> Mixture:
+    """The M-step under the prior.
+
+    With N_k the expected count, s_k the sum and S_k the scatter of a component's tokens around its new mean:
+
+        pi_k    proportional to  alpha + N_k
+        mu_k    = (kappa m0 + s_k) / (kappa + N_k)
+        Sigma_k = (nu v0 I + S_k + kappa (mu_k - m0)(mu_k - m0)^T) / (nu + N_k)
+
+    alpha, kappa, v0 and nu are the prior's `concentration`, `mean_strength`, `variance` and `variance_strength`. The
+    kappa term of Sigma makes the step the exact maximum, so that EM never lowers the objective.
+    """
+    count, first = statistics.count, statistics.first
+    strength = prior.mean_strengths(first)
+    prior_mean = prior.means(first.shape[-1], first)
+    mean = (strength[..., None] * prior_mean + first) / (strength + count)[..., None]
+    counted = count + prior.concentration
+    return Mixture(
+        log_weight=torch.log(counted / counted.sum(-1, keepdim=True)),
+        mean=mean,
+        log_scale=covariance.log_scale(statistics, mean, prior),
+    )
+
+
+def em_step(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    mixture: Mixture,
+    covariance: Covariance,
+    prior: Prior,
+) -> Mixture:
+    """One step of MAP-EM."""
+    return maximization(expectation(covariance.features(tokens), weights, mixture, covariance), covariance, prior)
+
+
+def map_objective(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    mixture: Mixture,
+    covariance: Covariance,
+    prior: Prior,
+) -> Float[Tensor, " sets"]:
+    """What MAP-EM climbs: the weighted log likelihood plus the logarithm of the prior (up to a constant)."""
+    log_density = torch.logsumexp(covariance.log_joint(covariance.features(tokens), mixture), dim=-1)
+    likelihood = (weights * log_density).sum(1)
+    dim = mixture.mean.shape[-1]
+    strength = prior.mean_strengths(mixture.mean)
+    prior_means = prior.means(dim, mixture.mean).expand_as(mixture.mean)
+    pull = torch.diagonal(covariance.mahalanobis(prior_means, mixture), dim1=1, dim2=2)  # (B, K)
+    shape = covariance.log_determinant(mixture) + prior.variance * covariance.precision_trace(mixture)
+    weight = prior.concentration * torch.log_softmax(mixture.log_weight, -1)
+    return likelihood + (weight - 0.5 * strength * pull).sum(1) - 0.5 * prior.variance_strength * shape.sum(1)
+
+
+def fit_mixture(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"] | Bool[Tensor, "sets tokens"] | None = None,
+    *,
+    num_components: int = 2,
+    covariance: Covariance | None = None,
+    prior: Prior | None = None,
+    start: Float[Tensor, "#sets components dim"] | None = None,
+    solver: Solver | None = None,
+    gradient: Gradient | None = None,
+) -> tuple[Mixture, Solution[tuple[Tensor, ...]]]:
+    """Fit a mixture to each weighted set of a batch, and let gradients pass to tokens, weights and prior.
+
+    Args:
+        tokens: (sets, tokens, dim). Any number of tokens, none included: the prior then decides.
+        weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1 if None.
+        num_components: How many components each mixture has.
+        covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
+        prior: The conjugate prior; `Prior()` if None.
+        start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.
+        solver: How to iterate EM; Anderson acceleration to a tolerance of 1e-4 if None.
+        gradient: How gradients pass through the fit; `LastIterate()` if None.
+
+    Returns:
+        The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has the status
+        `NOT_FINITE`; the others are not affected.
+
+    Example:
+        >>> import torch
+        >>> tokens = torch.tensor([[[0.0], [0.2], [4.8], [5.0]]])
+        >>> prior = Prior(variance=0.1, mean_strength=1e-3)
+        >>> mixture, solution = fit_mixture(tokens, prior=prior)
+        >>> sorted(round(mean, 1) for mean in mixture.mean.flatten().tolist())
+        [0.1, 4.9]
+    """
+    covariance, prior = covariance or Diagonal(), prior or Prior()
+    _check(tokens, weights, num_components, prior)
+    weights = tokens.new_ones(tokens.shape[:2]) if weights is None else weights.to(tokens.dtype)
+    tokens = torch.where((weights > 0)[..., None], tokens, 0.0)  # padding may hold anything, NaN included
+    if start is None:
+        means = farthest_tokens(tokens, weights, num_components)
+    else:
+        means = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1])
+    first = starting_mixture(tokens, weights, means, covariance, prior)
+    prior_mean = prior.means(tokens.shape[-1], tokens).expand(len(tokens), -1, -1)
+    prior_strength = prior.mean_strengths(tokens).expand(len(tokens), -1)
+
+    def step(value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
+        features, token_weights, mean, strength = operands
+        here = _with_mean(prior, mean, strength)
+        log_weight, means, log_scale = value
+        mixture = Mixture(log_weight=log_weight, mean=means, log_scale=log_scale)
+        following = maximization(expectation(features, token_weights, mixture, covariance), covariance, here)
+        return following.log_weight, following.mean, following.log_scale
+
+    solution = fixed_point(
+        step,
+        (first.log_weight, first.mean, first.log_scale),
+        operands=(covariance.features(tokens), weights, prior_mean, prior_strength),
+        solver=solver or DEFAULT_SOLVER,
+        gradient=gradient or LastIterate(),
+    )
+    log_weight, mean, log_scale = solution.value
+    return Mixture(log_weight=torch.log_softmax(log_weight, -1), mean=mean, log_scale=log_scale), solution
+
+
+def _with_mean(prior: Prior, mean: Tensor, strength: Tensor) -> Prior:
+    return Prior(
+        concentration=prior.concentration,
+        mean_strength=strength,
+        variance=prior.variance,
+        variance_strength=prior.variance_strength,
+        mean=mean,
+    )
+
+
+def _check(tokens: Tensor, weights: Tensor | None, num_components: int, prior: Prior) -> None:
+    if tokens.dim() != 3:
+        raise ValueError(
+            f"`tokens` must be (sets, tokens, dim); got {tuple(tokens.shape)}. Add a sets axis with `tokens[None]`."
+        )
+    if weights is not None and weights.shape != tokens.shape[:2]:
+        raise ValueError(
+            f"`weights` must be (sets, tokens) = {tuple(tokens.shape[:2])}; got {tuple(weights.shape)}."
+        )
+    if num_components < 1:
+        raise ValueError(f"`num_components` must be at least 1; got {num_components}.")
+    if prior.mean is not None and prior.mean.shape[-1] != tokens.shape[-1]:
+        raise ValueError(
+            f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; got {tuple(prior.mean.shape)}."
+        )

@@ -1,0 +1,165 @@
+"""From scores to gates: what every layer of this room has in common.
+
+Legend: B sets, N candidates, M context tokens, D joint dimensions.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional
+from typing_extensions import override
+
+from vkood.mixture.params import Mixture
+from vkood.solve import Solution
+
+GateMode = Literal["soft", "hard", "straight_through"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateOutput:
+    """What a gating layer says about each candidate.
+
+    Attributes:
+        log_gate: (batch, candidates) logarithm of `gate`, at most 0; add it to the attention logits of the
+            candidates' tokens. Minus infinity for masked candidates and closed hard gates.
+        gate: (batch, candidates) in [0, 1]; 0 for masked candidates.
+        score: (batch, candidates); larger = more outlying. Infinite for masked candidates.
+        mixture: The fitted mixture, None for layers that fit none.
+        solution: How the fit went, row by row; None where nothing was solved.
+    """
+
+    log_gate: Float[Tensor, "batch candidates"]
+    gate: Float[Tensor, "batch candidates"]
+    score: Float[Tensor, "batch candidates"]
+    mixture: Mixture | None = None
+    solution: Solution[tuple[Tensor, ...]] | None = None
+
+
+class Gate(nn.Module):
+    """log g = logsigmoid(temperature * (threshold - score)).
+
+    Args:
+        threshold: The score at which the gate is half open, to begin with; learned, or set by `calibrate`.
+        temperature: How steep the gate is there, to begin with; learned on a logarithmic scale.
+        mode: "soft" gates; "hard" ones, which are 0 or 1 and pass no gradient; "straight_through" ones, which are
+            0 or 1 and pass the gradient of the soft gate. (A closed gate of either hard kind takes its candidate out
+            of an attention altogether, and through `log_gate` no gradient can then reach it; through `gate` it does.)
+    """
+
+    def __init__(self, *, threshold: float, temperature: float, mode: GateMode = "soft") -> None:
+        super().__init__()
+        if mode not in get_args(GateMode):
+            raise ValueError(f"`gate` must be one of {', '.join(get_args(GateMode))}; got {mode!r}.")
+        if not temperature > 0:
+            raise ValueError(f"`temperature` must be positive; got {temperature}.")
+        self.mode: GateMode = mode
+        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+
+    @override
+    def forward(
+        self, score: Float[Tensor, "batch candidates"], mask: Bool[Tensor, "batch candidates"] | None = None
+    ) -> tuple[Float[Tensor, "batch candidates"], Float[Tensor, "batch candidates"]]:
+        """The logarithm of the gate, and the gate."""
+        margin = self.log_temperature.float().exp() * (self.threshold.float() - score)
+        log_gate, gate = functional.logsigmoid(margin), torch.sigmoid(margin)
+        if mask is not None:
+            log_gate, gate = log_gate.masked_fill(~mask, -torch.inf), gate.masked_fill(~mask, 0.0)
+        if self.mode == "soft":
+            return log_gate, gate
+        open_ = margin.detach() >= 0 if mask is None else mask & (margin.detach() >= 0)
+        hard = open_.to(gate.dtype)
+        if self.mode == "hard":
+            return hard.log(), hard
+        passed = torch.where(open_, log_gate - log_gate.detach(), -torch.inf)
+        return passed, hard + (gate - gate.detach())
+
+    @torch.no_grad()
+    def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
+        """Set the threshold so that this share of the given scores stays at or under it.
+
+        Args:
+            scores: Scores of candidates that belong, of any shape; infinite ones (masked candidates) do not count.
+            keep_rate: The share to keep, in (0, 1].
+        """
+        if not 0 < keep_rate <= 1:
+            raise ValueError(f"`keep_rate` must be in (0, 1]; got {keep_rate}.")
+        if bool(scores.isnan().any()):
+            raise ValueError("`scores` must be numbers; some are NaN. Look at the features that they came from.")
+        finite = scores[torch.isfinite(scores)].float()
+        if finite.numel() == 0:
+            raise ValueError("`scores` must hold at least one finite score of a candidate that belongs; got none.")
+        # kthvalue, since torch.quantile refuses more than 16 million scores
+        rank = max(1, math.ceil(keep_rate * finite.numel() - 1e-9))
+        self.threshold.copy_(finite.kthvalue(rank).values)
+
+    @override
+    def extra_repr(self) -> str:
+        return f"mode={self.mode!r}"
+
+
+class JointSpace(nn.Module):
+    """Learned projections of candidates and context onto one sphere of radius sqrt(joint_dim).
+
+    On that sphere every dimension has a second moment of 1, so that the density of a mixture is on the same scale
+    whatever the towers and widths. (Raw features of several hundred dimensions would make every density underflow.)
+    """
+
+    def __init__(self, candidate_dim: int, context_dim: int | None, joint_dim: int) -> None:
+        super().__init__()
+        for name, width in (("candidate_dim", candidate_dim), ("context_dim", context_dim), ("joint_dim", joint_dim)):
+            if width is not None and width < 1:
+                raise ValueError(f"`{name}` must be at least 1; got {width}.")
+        self.joint_dim = joint_dim
+        self.candidate_projection = nn.Linear(candidate_dim, joint_dim)
+        self.context_projection = None if context_dim is None else nn.Linear(context_dim, joint_dim)
+
+    def candidates(self, candidates: Tensor, mask: Tensor | None) -> Float[Tensor, "batch candidates joint"]:
+        """Candidates in the joint space; masked ones at the origin, whatever they held."""
+        _check_features("candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask")
+        return self._onto_sphere(self.candidate_projection, candidates, mask)
+
+    def context(self, context: Tensor, mask: Tensor | None) -> Float[Tensor, "batch tokens joint"]:
+        """Context tokens in the joint space; those of weight 0 at the origin, whatever they held."""
+        if self.context_projection is None:
+            raise ValueError(
+                "`context` was given to a layer made with `context_dim=None`; make it with the width of your context."
+            )
+        _check_features("context", context, self.context_projection.in_features, mask, "context_mask")
+        if mask is not None and mask.is_floating_point() and bool((mask < 0).any()):
+            raise ValueError("`context_mask` must hold weights of at least 0; some are negative.")
+        return self._onto_sphere(self.context_projection, context, mask)
+
+    def _onto_sphere(self, projection: nn.Linear, features: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            features = torch.where((mask > 0)[..., None], features, 0.0)
+        projected = projection(features.to(projection.weight.dtype)).float()
+        joint = functional.normalize(projected, dim=-1) * math.sqrt(self.joint_dim)
+        return joint if mask is None else torch.where((mask > 0)[..., None], joint, 0.0)
+
+
+def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
+    if features.dim() != 3 or features.shape[-1] != width:
+        raise ValueError(
+            f"`{name}` must be (batch, items, {width}); got {tuple(features.shape)}."
+            + (f" Add an axis: `{name}[None]` for one set." if features.dim() == 2 else "")
+        )
+    if mask is not None and mask.shape != features.shape[:2]:
+        raise ValueError(f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}.")
+    if torch.compiler.is_compiling():
+        return  # looking at values would break the graph
+    finite = torch.isfinite(features).all(-1)
+    if mask is not None:
+        finite = finite | ~(mask > 0)
+    if not bool(finite.all()):
+        row, item = (~finite).nonzero()[0].tolist()
+        raise ValueError(
+            f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, item {item}. "
+            f"Mask that item out with `{mask_name}`, or look at what computed it."
+        )

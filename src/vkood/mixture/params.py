@@ -1,0 +1,80 @@
+"""The parameters of a batch of mixtures, and of the prior that keeps them well defined.
+
+Legend: B sets, K components, D dimensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """One Gaussian mixture per set, in coordinates without constraints, so that solvers may extrapolate them.
+
+    Attributes:
+        log_weight: (sets, components) logarithms of the weights; they count up to a constant in each set.
+        mean: (sets, components, dim).
+        log_scale: The covariances in the coordinates of their family: log variances, (sets, components, dim) for
+            `Diagonal` and (sets, components) for `Spherical`; lower Cholesky factors with the logarithm of the
+            diagonal, (sets, components, dim, dim) for `Full` and (sets, dim, dim) for `Tied`.
+    """
+
+    log_weight: Float[Tensor, "sets components"]
+    mean: Float[Tensor, "sets components dim"]
+    log_scale: Float[Tensor, "sets ..."]
+
+    def detach(self) -> Mixture:
+        """The same numbers without a graph."""
+        return Mixture(
+            log_weight=self.log_weight.detach(), mean=self.mean.detach(), log_scale=self.log_scale.detach()
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prior:
+    """A weak conjugate prior, counted in pseudo-tokens, that makes the fit of every set well defined.
+
+    With no tokens at all the fit returns the prior itself: equal weights, `mean`, and `variance` times the identity.
+
+    Attributes:
+        concentration: Tokens added to each component's count (Dirichlet parameter minus 1).
+        mean_strength: Tokens with which `mean` pulls at each component's mean; a number, or a tensor (sets,) or
+            (sets, components), which gradients reach.
+        variance: The variance that an empty component has: the bandwidth of the density. Too narrow, and gradients
+            vanish far from the tokens.
+        variance_strength: Tokens with which `variance` counts in each component's covariance.
+        mean: The mean that an empty component has: zeros if None, else (dim,), (sets, dim) or (sets, components, dim).
+            In the joint space of an `OutlierLayer`, where vectors lie around the origin, zeros are the natural choice.
+    """
+
+    concentration: float = 1.0
+    mean_strength: float | Tensor = field(default=0.1, compare=False)
+    variance: float = 1.0
+    variance_strength: float = 1.0
+    mean: Tensor | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("concentration", "variance", "variance_strength"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise ValueError(f"`{name}` must be positive, so that every set has a fit; got {value}.")
+        if not isinstance(self.mean_strength, Tensor) and not self.mean_strength > 0:
+            raise ValueError(f"`mean_strength` must be positive; got {self.mean_strength}.")
+
+    def means(self, dim: int, like: Tensor) -> Float[Tensor, "#sets #components dim"]:
+        """The prior means, in a shape that broadcasts against (sets, components, dim)."""
+        if self.mean is None:
+            return like.new_zeros(1, 1, dim)
+        mean = self.mean.to(like.dtype)
+        return mean[:, None] if mean.dim() == 2 else mean.expand(1, 1, dim) if mean.dim() == 1 else mean
+
+    def mean_strengths(self, like: Tensor) -> Float[Tensor, "#sets #components"]:
+        """The strengths of the prior means, in a shape that broadcasts against (sets, components)."""
+        strength = torch.as_tensor(self.mean_strength, dtype=like.dtype, device=like.device)
+        return strength[:, None] if strength.dim() == 1 else strength.expand(1, 1) if strength.dim() == 0 else strength

@@ -1,0 +1,56 @@
+"""Deterministic starts of EM, the same whatever the order of the tokens.
+
+Legend: B sets, M tokens, K components, D dimensions.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vkood.mixture.covariance import Covariance
+from vkood.mixture.params import Mixture, Prior
+
+
+@torch.no_grad()
+def farthest_tokens(
+    tokens: Float[Tensor, "sets tokens dim"], weights: Float[Tensor, "sets tokens"], num_components: int
+) -> Float[Tensor, "sets components dim"]:
+    """Means to start from: tokens far from each other, the first one far from the centre.
+
+    Each is the token with the largest weight times squared distance to the nearest mean so far (for the first: to
+    the weighted centre), as a k-means++ that always takes the likeliest draw. Sets without weight give zeros.
+    """
+    total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+    if tokens.shape[1] == 0:
+        return tokens.new_zeros(len(tokens), num_components, tokens.shape[2])
+    centre = torch.bmm((weights / total)[:, None], tokens)  # (B, 1, D)
+    distance = weights * (tokens - centre).square().sum(-1)  # (B, M)
+    nearest = torch.full_like(distance, torch.inf)
+    means: list[Tensor] = []
+    for _ in range(num_components):
+        index = distance.argmax(1)[:, None, None].expand(-1, 1, tokens.shape[2])
+        means.append(tokens.gather(1, index))
+        nearest = torch.minimum(nearest, (tokens - means[-1]).square().sum(-1))
+        distance = weights * nearest
+    return torch.cat(means, dim=1) * (weights.sum(1) > 0)[:, None, None]
+
+
+@torch.no_grad()
+def starting_mixture(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    means: Float[Tensor, "sets components dim"],
+    covariance: Covariance,
+    prior: Prior,
+) -> Mixture:
+    """Equal weights, the given means, and round components as wide as the whole set is on average."""
+    total = weights.sum(1)
+    centre = torch.bmm(weights[:, None], tokens) / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None, None]
+    scatter = (weights * (tokens - centre).square().mean(-1)).sum(1)
+    strength = prior.variance_strength
+    variance = (scatter + strength * prior.variance) / (total + strength)
+    return Mixture(
+        log_weight=means.new_zeros(means.shape[:2]), mean=means, log_scale=covariance.uniform(variance, means)
+    )

@@ -1,0 +1,274 @@
+"""How to iterate: Picard, Anderson and squared extrapolation (SQUAREM), every row by itself.
+
+A solver is a frozen record of options with two hooks, `init` and `advance`. It sees each iterate and its image as
+(rows, n) matrices and says where to evaluate next. All state of a row sits in that row of the `Memory`, so that
+`iteration.py` can drop rows that have finished without the others noticing.
+
+Legend: B rows, n numbers of state in a row, m history.
+"""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from typing_extensions import Self, override
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a solver remembers between two evaluations; every tensor has the rows as its first axis."""
+
+    recoverable: Bool[Tensor, " rows"] | None = None
+    """Rows whose iterate was extrapolated: the solver can still go back to a plain iterate if the map fails there."""
+
+    def take(self, rows: Int[Tensor, " kept"]) -> Self:
+        """Keep only the given rows."""
+        kept = {
+            field.name: value[rows] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solver(abc.ABC):
+    """Options that every solver has.
+
+    Attributes:
+        tolerance: A row has converged when `|F(z) - z| <= tolerance * (|F(z)| + floor)`.
+        max_steps: How many times the map may be evaluated for a row.
+        floor: Size below which a row's norm counts as zero, so that a fixed point at the origin can be reached.
+    """
+
+    tolerance: float = 1e-5
+    max_steps: int = 100
+    floor: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        if not self.tolerance >= 0:
+            raise ValueError(f"`tolerance` must be at least 0; got {self.tolerance}.")
+        if self.max_steps < 1:
+            raise ValueError(f"`max_steps` must be at least 1; got {self.max_steps}.")
+        if not self.floor > 0:
+            raise ValueError(f"`floor` must be positive; got {self.floor}.")
+
+    @abc.abstractmethod
+    def init(self, start: Float[Tensor, "rows n"]) -> Memory:
+        """The memory before the first evaluation."""
+
+    @abc.abstractmethod
+    def advance(
+        self,
+        iterate: Float[Tensor, "rows n"],
+        image: Float[Tensor, "rows n"],
+        residual: Float[Tensor, " rows"],
+        memory: Memory,
+    ) -> tuple[Float[Tensor, "rows n"], Memory]:
+        """Where to evaluate the map next, given an iterate, its image and its relative residual."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picard(Solver):
+    """Plain iteration z <- (1 - damping) F(z) + damping z.
+
+    Attributes:
+        damping: Share of the old iterate that is kept, in [0, 1). Positive values calm maps that oscillate.
+    """
+
+    damping: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        Solver.__post_init__(self)
+        if not 0 <= self.damping < 1:
+            raise ValueError(f"`damping` must be in [0, 1); got {self.damping}.")
+
+    @override
+    def init(self, start: Tensor) -> Memory:
+        return Memory()
+
+    @override
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        return (torch.lerp(image, iterate, self.damping) if self.damping else image), memory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SquaremMemory(Memory):
+    phase: int  # how many plain evaluations this cycle has seen; all rows march together
+    base: Tensor  # (B, n) the cycle's first iterate
+    fallback: Tensor  # (B, n) the plain iterate to return to if the extrapolation is worse
+    before: Tensor  # (B,) residual before the extrapolation
+    longest: Tensor  # (B,) how far the row may extrapolate
+    reached: Tensor  # (B,) whether the last jump was that long
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Squarem(Solver):
+    """Squared extrapolation, scheme S3 of Varadhan and Roland (2008), made for EM.
+
+    A cycle takes two plain steps r = F(z) - z, v = F(F(z)) - F(z) - r, jumps to z + 2ar + a^2 v with a = |r| / |v|,
+    and takes one plain step from there. A row whose residual grew in the jump returns to F(F(z)).
+
+    Attributes:
+        longest: Largest length a of a row's first jump; it is doubled twice whenever it was reached and paid off,
+            and halved twice whenever the jump was refused.
+        growth: A jump is refused when it makes the residual larger than this multiple of the one before.
+    """
+
+    longest: float = 4.0
+    growth: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        Solver.__post_init__(self)
+        if not self.longest >= 1:
+            raise ValueError(f"`longest` must be at least 1 (a plain double step); got {self.longest}.")
+        if not self.growth > 0:
+            raise ValueError(f"`growth` must be positive; got {self.growth}.")
+
+    @override
+    def init(self, start: Tensor) -> _SquaremMemory:
+        row = start[:, :1].detach().sum(1)
+        return _SquaremMemory(
+            phase=0,
+            base=start,
+            fallback=start,
+            before=torch.zeros_like(row),
+            longest=torch.full_like(row, self.longest),
+            reached=torch.zeros_like(row, dtype=torch.bool),
+        )
+
+    @override
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        assert isinstance(memory, _SquaremMemory)
+        if memory.phase == 0:
+            return image, replace(memory, phase=1, base=iterate, recoverable=None)
+        if memory.phase == 1:
+            return self._jump(iterate, image, residual, memory)
+        accepted = residual <= self.growth * memory.before  # false for NaN
+        factor = torch.where(accepted, torch.where(memory.reached, 4.0, 1.0), 0.25)
+        following = torch.where(accepted[:, None], image, memory.fallback)
+        longest = (memory.longest * factor).clamp_min(1.0)
+        return following, replace(memory, phase=0, recoverable=None, longest=longest)
+
+    def _jump(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: _SquaremMemory
+    ) -> tuple[Tensor, _SquaremMemory]:
+        first = iterate - memory.base
+        bend = image - iterate - first
+        with torch.no_grad():
+            tiny = torch.finfo(first.dtype).tiny
+            wanted = torch.linalg.vector_norm(first, dim=1) / torch.linalg.vector_norm(bend, dim=1).clamp_min(tiny)
+            along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
+        target = memory.base + (2 * along) * first + along.square() * bend
+        target = torch.where(torch.isfinite(target), target, image)
+        return target, replace(
+            memory,
+            phase=2,
+            recoverable=torch.ones_like(residual, dtype=torch.bool),
+            fallback=image,
+            before=residual,
+            reached=wanted >= memory.longest,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _AndersonMemory(Memory):
+    images: Tensor  # (B, m, n)
+    differences: Tensor  # (B, m, n) F(z) - z, each of length 1
+    sizes: Tensor  # (B, m) their lengths; infinite where the slot is empty
+    slot: int
+    previous: Tensor  # (B, n) the last plain image, to return to
+    best: Tensor  # (B,) smallest residual so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anderson(Solver):
+    """Anderson acceleration: the combination of the last images whose residuals cancel best.
+
+    The small least-squares system of every row is scaled to unit diagonal, regularised and solved in float64, so a
+    singular one is harmless; a row whose residual grows restarts from its last plain image.
+
+    Attributes:
+        history: How many iterates are combined, at least 1 (1 is Picard).
+        regularization: Ridge on the scaled system.
+        growth: A row restarts when its residual exceeds this multiple of its smallest one.
+    """
+
+    history: int = 5
+    regularization: float = 1e-8
+    growth: float = 4.0
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        Solver.__post_init__(self)
+        if self.history < 1:
+            raise ValueError(f"`history` must be at least 1; got {self.history}.")
+        if not self.regularization > 0:
+            raise ValueError(f"`regularization` must be positive; got {self.regularization}.")
+        if not self.growth > 1:
+            raise ValueError(f"`growth` must be above 1; got {self.growth}.")
+
+    @override
+    def init(self, start: Tensor) -> _AndersonMemory:
+        rows, n = start.shape
+        empty = start.new_zeros((rows, self.history, n))
+        return _AndersonMemory(
+            images=empty,
+            differences=empty,
+            sizes=start.new_full((rows, self.history), torch.inf),
+            slot=0,
+            previous=start,
+            best=start.new_full((rows,), torch.inf),
+            recoverable=torch.zeros(rows, dtype=torch.bool, device=start.device),
+        )
+
+    @override
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
+        assert isinstance(memory, _AndersonMemory)
+        assert memory.recoverable is not None
+        restart = memory.recoverable & ~(residual <= self.growth * memory.best)  # true for NaN
+        difference = image - iterate
+        size = torch.linalg.vector_norm(difference.detach(), dim=1)
+        unit = difference / size.clamp_min(torch.finfo(size.dtype).tiny)[:, None]
+
+        slot = torch.arange(self.history, device=image.device) == memory.slot
+        here = slot[:, None]
+        dropped = restart[:, None, None]
+        images = torch.where(here, image[:, None], memory.images).masked_fill(dropped, 0.0)
+        differences = torch.where(here, unit[:, None], memory.differences).masked_fill(dropped, 0.0)
+        sizes = torch.where(slot, size[:, None], memory.sizes).masked_fill(restart[:, None], torch.inf)
+
+        weights = self._weights(differences.detach(), sizes)
+        mixed = torch.bmm(weights[:, None], images)[:, 0]
+        usable = torch.isfinite(mixed.detach()).all(1) & ~restart
+        plain = torch.where(restart[:, None], memory.previous, image)
+        return torch.where(usable[:, None], mixed, plain), replace(
+            memory,
+            images=images,
+            differences=differences,
+            sizes=sizes,
+            slot=(memory.slot + 1) % self.history,
+            previous=plain,
+            best=torch.where(restart, memory.best, torch.minimum(memory.best, residual)),
+            recoverable=usable,
+        )
+
+    def _weights(self, differences: Tensor, sizes: Tensor) -> Tensor:
+        """Weights (B, m) that sum to 1 and make the combined residual smallest; 0 for empty slots."""
+        inverse = (sizes.amin(1, keepdim=True) / sizes).double()  # (B, m), in [0, 1]; 0 where empty
+        gram = torch.bmm(differences, differences.mT).double()
+        gram.diagonal(dim1=1, dim2=2).add_(self.regularization + (sizes == torch.inf))
+        factor, _ = torch.linalg.cholesky_ex(gram)
+        solved = torch.cholesky_solve(inverse[..., None], factor)[..., 0] * inverse
+        return (solved / solved.sum(1, keepdim=True)).to(sizes.dtype)
