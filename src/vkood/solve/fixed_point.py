@@ -87,7 +87,7 @@ def fixed_point(
 
 
 def _flatten(parts: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-    flat = [part.reshape(len(part), -1).to(dtype) for part in parts]
+    flat = [part.reshape(len(part), math.prod(part.shape[1:])).to(dtype) for part in parts]  # not -1: may be 0 rows
     return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
 
 

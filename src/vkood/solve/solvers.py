@@ -15,7 +15,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from typing_extensions import Self, override
+from typing_extensions import override
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Memory:
     recoverable: Bool[Tensor, " rows"] | None = None
     """Rows whose iterate was extrapolated: the solver can still go back to a plain iterate if the map fails there."""
 
-    def take(self, rows: Int[Tensor, " kept"]) -> Self:
+    def take(self, rows: Int[Tensor, " kept"]) -> Memory:
         """Keep only the given rows."""
         kept = {
             field.name: value[rows] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
