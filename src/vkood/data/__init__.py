@@ -8,9 +8,8 @@ from vkood.data.easy_vqa_knowledge import (
     FactDraw,
     KnowledgeQuestion,
     entity_facts,
-    irrelevant_facts,
-    read_irrelevant_facts,
 )
+from vkood.data.irrelevant import irrelevant_facts, read_irrelevant_facts
 from vkood.data.joint import EasyVqaQuestions, JointVqa, PlainQuestion, VqaDataset, all_sentences, joint_answers
 
 __all__ = [

@@ -173,6 +173,9 @@ class VqaCollator:
         with_matches: Whether to add `fact_matches`.
         use_facts: Whether to keep the facts; False leaves F = 0, for a model that may not see them.
 
+    Raises:
+        ValueError: If the tokenizer has no padding token.
+
     Example:
         >>> from transformers import AutoTokenizer  # doctest: +SKIP
         >>> collate = VqaCollator(AutoTokenizer.from_pretrained(folder), table, answer_to_id)  # doctest: +SKIP
@@ -190,7 +193,10 @@ class VqaCollator:
         with_matches: bool = False,
         use_facts: bool = True,
     ) -> None:
+        if not isinstance(tokenizer.pad_token_id, int):
+            raise ValueError("`tokenizer` must have a padding token; got one without. Set `tokenizer.pad_token`.")
         self.tokenizer = tokenizer
+        self._pad_id = tokenizer.pad_token_id
         self.fact_table = fact_table
         self.answer_to_id = answer_to_id
         self.images = images
@@ -233,17 +239,19 @@ class VqaCollator:
             self._tokens.update(zip(new, self.tokenizer(new, truncation=True)["input_ids"], strict=True))
         tokens = [self._tokens[question] for question in questions]
         mask = _length_mask(torch.tensor([len(row) for row in tokens]))
-        input_ids = torch.full(mask.shape, self.tokenizer.pad_token_id, dtype=torch.long)
+        input_ids = torch.full(mask.shape, self._pad_id, dtype=torch.long)
         input_ids[mask] = torch.tensor([token for row in tokens for token in row])
         return input_ids, mask.long()
 
     def _labels(self, rows: Sequence[VqaExample | KnowledgeQuestion]) -> Int[Tensor, " batch"]:
+        labels = []
         for row in rows:
             if row.answer is None:
                 raise ValueError(f"Every row of a batch must have an answer, or none; {row.question!r} has none.")
             if row.answer not in self.answer_to_id:
                 raise ValueError(f"`answer_to_id` must have every answer; it lacks {row.answer!r} of {row.question!r}.")
-        return torch.tensor([self.answer_to_id[row.answer] for row in rows])
+            labels.append(self.answer_to_id[row.answer])
+        return torch.tensor(labels)
 
     def _matches(self, rows: Sequence[VqaExample | KnowledgeQuestion], mask: Tensor) -> Tensor:
         matches = torch.zeros_like(mask)

@@ -8,16 +8,32 @@ facts that come along, most contradict the picture and some are about other thin
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from vkood.data.draws import Draws
 from vkood.data.easy_vqa import COLOURS, SHAPES, Split, load_easy_vqa, require_split
+from vkood.data.irrelevant import irrelevant_facts, read_irrelevant_facts
+
+__all__ = [
+    "COLOUR_FACTS",
+    "COLOUR_QUESTIONS",
+    "KNOWLEDGE_ENTITIES",
+    "MAX_CONTRADICTING",
+    "SHAPE_FACTS",
+    "SHAPE_QUESTIONS",
+    "EasyVqaKnowledge",
+    "FactDraw",
+    "KnowledgeQuestion",
+    "entity_facts",
+    "irrelevant_facts",
+    "read_irrelevant_facts",
+]
+
+_shipped_facts = irrelevant_facts  # an argument has this name too
 
 # fmt: off
 KNOWLEDGE_ENTITIES: tuple[str, ...] = (
@@ -65,11 +81,8 @@ SHAPE_QUESTIONS: tuple[str, ...] = (
 )
 
 MAX_CONTRADICTING = len(KNOWLEDGE_ENTITIES) - 6
-MAX_LINE_LENGTH = 1000
 
 _NUM_ENTITIES = len(KNOWLEDGE_ENTITIES)
-_SPLIT_CODES = {"train": 0, "test": 1}
-_JOB_CODES = {"knowledge": 0, "plain": 1}
 # What the six facts of every example say: (an attribute, whether as the picture shows it).
 _BASE_PLAN = (("colour", True), ("shape", True), *[("colour", False)] * 2, *[("shape", False)] * 2)
 
@@ -226,26 +239,28 @@ class EasyVqaKnowledge:
         size: int | None = None,
     ) -> None:
         self.split = require_split(split)
-        require_seed(seed)
         if size is not None and not (isinstance(size, int) and size > 0):
             raise ValueError(f"`size` must be a number of examples from 1 up, or None for all pictures; got {size!r}.")
         if irrelevant is None:
             irrelevant = (0, 2) if split == "train" else 0
+        self.draws = Draws("knowledge", split, seed)
         pool = _shipped_facts(split) if irrelevant_facts is None else irrelevant_facts
-        self.draw = FactDraw(pool, irrelevant=irrelevant, contradicting=contradicting)
-        self.seed = seed
-        self.epoch = 0
-        self._data = load_easy_vqa(split)
-        self._pictures: list[int] = self._data.described.tolist()
+        self.draw_facts = FactDraw(pool, irrelevant=irrelevant, contradicting=contradicting)
+        data = load_easy_vqa(split)
+        self._pictures = [
+            (row, colour, shape)
+            for row, (colour, shape) in enumerate(zip(data.colours, data.shapes, strict=True))
+            if colour is not None and shape is not None
+        ]
         self._size = len(self._pictures) if size is None else size
 
     def set_epoch(self, epoch: int) -> None:
         """Give "train" the draws of another epoch; "test" stays the same for ever."""
-        self.epoch = epoch
+        self.draws.set_epoch(epoch)
 
     def sentences(self) -> tuple[str, ...]:
         """Every fact that an example may hold, each once: what a fact table has to know."""
-        pool = self.draw.pool if self.draw.high else ()
+        pool = self.draw_facts.pool if self.draw_facts.high else ()
         return tuple(dict.fromkeys((*entity_facts(), *pool)))
 
     def __len__(self) -> int:
@@ -257,13 +272,11 @@ class EasyVqaKnowledge:
         if not -self._size <= index < self._size:
             raise IndexError(f"`index` must be below {self._size}; got {index}.")
         index %= self._size
-        epoch = self.epoch if self.split == "train" else 0
-        generator = example_generator("knowledge", self.split, self.seed, epoch, index)
-        image_index = self._pictures[(epoch * self._size + index) % len(self._pictures)]
+        generator = self.draws.generator(index)
+        place = (self.draws.epoch * self._size + index) % len(self._pictures)
+        image_index, colour, shape = self._pictures[place]
         asks, wording = generator.integers(0, (2, len(COLOUR_QUESTIONS))).tolist()
-        facts, matches, *entities = self.draw(
-            generator, colour=self._data.colours[image_index], shape=self._data.shapes[image_index]
-        )
+        facts, matches, *entities = self.draw_facts(generator, colour=colour, shape=shape)
         return KnowledgeQuestion(
             question=(COLOUR_QUESTIONS, SHAPE_QUESTIONS)[asks][wording],
             answer=entities[asks],
@@ -274,19 +287,6 @@ class EasyVqaKnowledge:
         )
 
 
-def example_generator(
-    job: Literal["knowledge", "plain"], split: Split, seed: int, epoch: int, index: int
-) -> np.random.Generator:
-    """Return the source of randomness of one example: it depends on the arguments alone."""
-    return np.random.default_rng((seed, _JOB_CODES[job], _SPLIT_CODES[split], epoch, index))
-
-
-def require_seed(seed: int) -> None:
-    """Raise a ValueError unless `seed` is an integer from 0 up."""
-    if not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"`seed` must be an integer from 0 up; got {seed!r}.")
-
-
 def entity_facts() -> tuple[str, ...]:
     """Return every fact about an entity: 64 entities, 8 colours and 3 shapes, in three wordings each.
 
@@ -295,77 +295,6 @@ def entity_facts() -> tuple[str, ...]:
         (2112, 'The kite is black.')
     """
     return tuple(fact for table in _entity_facts().values() for entity in table for value in entity for fact in value)
-
-
-def irrelevant_facts(split: Split) -> tuple[str, ...]:
-    """Return our facts about other things; "train" and "test" share neither a sentence nor a subject.
-
-    None is about an entity of the questions. None gives a thing a colour or a geometric shape, for such a fact can
-    agree with a picture ("A lemon is yellow." does, where the shape is yellow); some use these words in ways that
-    say nothing of the kind ("A referee sends a player off with a red card.").
-
-    Raises:
-        ValueError: If `split` is neither "train" nor "test".
-
-    Example:
-        >>> irrelevant_facts("train")[0]
-        'A whale is a kind of mammal.'
-    """
-    return _shipped_facts(require_split(split))
-
-
-def read_irrelevant_facts(path: str | Path) -> tuple[str, ...]:
-    """Read a user's own irrelevant facts: a UTF-8 text file, one fact a line.
-
-    White space around a fact, blank lines and a byte order mark are dropped; a line that comes twice counts twice.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The facts, at least one, in the order of the file.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the path is a folder or cannot be read, or the file is empty, is not UTF-8 text, or has a line
-            of more than 1,000 characters. The message is one sentence for the user.
-    """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file of irrelevant facts at {str(path)!r}.") from None
-    except IsADirectoryError:
-        raise ValueError(f"{str(path)!r} is a folder, but a text file of irrelevant facts is needed.") from None
-    except OSError as error:
-        raise ValueError(
-            f"The file of irrelevant facts {str(path)!r} cannot be read: {error.strerror or error}."
-        ) from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if re.search("[\x00-\x08\x0e-\x1f]", text):
-        raise ValueError(
-            f"The file of irrelevant facts {str(path)!r} is not UTF-8 text; save it as UTF-8, one fact a line."
-        )
-    lines = [line.strip() for line in re.split("\r\n|\r|\n", text)]
-    for number, line in enumerate(lines, start=1):
-        if len(line) > MAX_LINE_LENGTH:
-            raise ValueError(
-                f"Line {number} of the file of irrelevant facts {str(path)!r} has {len(line):,} characters, "
-                f"but a fact may have {MAX_LINE_LENGTH:,} at most."
-            )
-    facts = tuple(line for line in lines if line)
-    if not facts:
-        raise ValueError(f"The file of irrelevant facts {str(path)!r} is empty; write at least one fact, one a line.")
-    return facts
-
-
-@functools.cache
-def _shipped_facts(split: Split) -> tuple[str, ...]:
-    text = resources.files("vkood.data").joinpath(f"irrelevant_facts_{split}.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
 
 
 @functools.cache

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from vkood.data.collate import VqaExample
+from vkood.data.draws import Draws
 from vkood.data.easy_vqa import Split, easy_vqa_answers, load_easy_vqa, require_split
 from vkood.data.easy_vqa_knowledge import (
     KNOWLEDGE_ENTITIES,
@@ -16,10 +17,8 @@ from vkood.data.easy_vqa_knowledge import (
     FactDraw,
     KnowledgeQuestion,
     entity_facts,
-    example_generator,
-    irrelevant_facts,
-    require_seed,
 )
+from vkood.data.irrelevant import irrelevant_facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,26 +71,24 @@ class EasyVqaQuestions:
         irrelevant: int | tuple[int, int] | None = None,
     ) -> None:
         self.split = require_split(split)
-        require_seed(seed)
         _require_share("facts_share", facts_share)
         if irrelevant is None:
             irrelevant = (0, 2) if split == "train" else 0
-        self.draw = FactDraw(irrelevant_facts(split), irrelevant=irrelevant)
+        self.draws = Draws("plain", split, seed)
+        self.draw_facts = FactDraw(irrelevant_facts(split), irrelevant=irrelevant)
         self.facts_share = facts_share
-        self.seed = seed
-        self.epoch = 0
         self._data = load_easy_vqa(split)
         self._image_index: list[int] = self._data.image_index.tolist()
 
     def set_epoch(self, epoch: int) -> None:
         """Give "train" the facts of another epoch; "test" stays the same for ever."""
-        self.epoch = epoch
+        self.draws.set_epoch(epoch)
 
     def sentences(self) -> tuple[str, ...]:
         """Every fact that an example may hold, each once."""
         if self.facts_share == 0:
             return ()
-        return entity_facts() + (self.draw.pool if self.draw.high else ())
+        return entity_facts() + (self.draw_facts.pool if self.draw_facts.high else ())
 
     def __len__(self) -> int:
         """How many questions there are."""
@@ -104,10 +101,9 @@ class EasyVqaQuestions:
         facts: tuple[str, ...] = ()
         matches: tuple[bool, ...] = ()
         if self.facts_share > 0 and colour is not None and shape is not None:
-            epoch = self.epoch if self.split == "train" else 0
-            generator = example_generator("plain", self.split, self.seed, epoch, index % len(self))
+            generator = self.draws.generator(index % len(self))
             if generator.random() < self.facts_share:
-                facts, matches, *_ = self.draw(generator, colour=colour, shape=shape)
+                facts, matches, *_ = self.draw_facts(generator, colour=colour, shape=shape)
         return PlainQuestion(
             question=self._data.questions[index],
             answer=self._data.answers[index],
@@ -199,6 +195,7 @@ class JointVqa(torch.utils.data.Dataset[VqaExample]):
         irrelevant: int | tuple[int, int] | None = None,
     ) -> None:
         _require_share("knowledge_share", knowledge_share)
+        _require_share("plain_facts_share", plain_facts_share)
         if size is not None and not (isinstance(size, int) and size > 0):
             raise ValueError(f"`size` must be a number of rows from 1 up, or None; got {size!r}.")
         self.plain = EasyVqaQuestions(split, seed, facts_share=plain_facts_share, irrelevant=irrelevant)
@@ -211,7 +208,7 @@ class JointVqa(torch.utils.data.Dataset[VqaExample]):
     @property
     def epoch(self) -> int:
         """The epoch whose rows are shown."""
-        return self.knowledge.epoch
+        return self.knowledge.draws.epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Go to another epoch; "test" stays the same for ever."""
@@ -234,11 +231,11 @@ class JointVqa(torch.utils.data.Dataset[VqaExample]):
         num_plain = self._size - self._num_knowledge
         if index >= num_plain:
             return _with_picture(self.knowledge[index - num_plain], self._images)
-        epoch = self.epoch if self.plain.split == "train" else 0
-        place = (epoch * num_plain + index) % len(self._plain_order)
+        place = (self.epoch * num_plain + index) % len(self._plain_order)
         return _with_picture(self.plain[int(self._plain_order[place])], self._images)
 
 
+@runtime_checkable
 class HasSentences(Protocol):
     """A dataset that knows which facts its rows may hold."""
 
