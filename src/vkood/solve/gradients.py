@@ -82,6 +82,8 @@ class _Corrected(Gradient):
     def _through(self, map: FlatMap, fixed: Tensor, operands: tuple[Tensor, ...]) -> Tensor:
         point = fixed.detach().requires_grad_()
         image = map(point, *operands)
+        if not image.requires_grad:  # a constant
+            return fixed
         corrected: Tensor = _CorrectGradient.apply(image, point, self)  # pyright: ignore[reportAssignmentType] (untyped in torch)
         return _with_gradient_of(corrected, fixed)
 
@@ -140,8 +142,7 @@ class Implicit(_Corrected):
     @override
     def corrected(self, gradient: Tensor, pullback: _Pullback) -> Tensor:
         outcome = iterate(lambda u: gradient + pullback(u), gradient, (), self._solver())
-        # A row without any gradient has the residual 0 / floor, hence converges at once.
-        missed = outcome.status != Status.CONVERGED
+        missed = (outcome.status != Status.CONVERGED) & (gradient != 0).any(1)  # a row without any keeps 0
         if bool(missed.any()):
             warnings.warn(
                 f"Implicit gradient: {int(missed.sum())} of {len(missed)} rows missed the tolerance {self.tolerance}; "
@@ -157,17 +158,26 @@ class Implicit(_Corrected):
 class Unrolled(Gradient):
     """Backpropagate through the loop itself, to its start as well; for tests and comparisons.
 
-    Memory grows with the number of steps. The step lengths of accelerated solvers are taken as constants, which
-    changes nothing in the limit, where the residuals that they multiply vanish.
+    Memory grows with the number of steps. Anderson's weights are differentiated too: they move far before the
+    residuals that they multiply vanish. SQUAREM's step lengths are taken as constants. One application of the map
+    follows the best iterate, so that a row that starts at its fixed point has gradients like any other.
     """
 
     @override
     def run(self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
-        return iterate(map, start, operands, solver)
+        outcome = iterate(map, start, operands, solver)
+        if not torch.is_grad_enabled():
+            return outcome
+        finite = outcome.status != Status.NOT_FINITE
+        if operands and not bool(finite.all()):  # again without the rows that failed: 0 * NaN is NaN in a backward
+            rows = finite.nonzero()[:, 0]
+            again = iterate(map, start[rows], tuple(operand[rows] for operand in operands), solver)
+            outcome = replace(outcome, best=outcome.best.detach().index_copy(0, rows, again.best))
+        return replace(outcome, best=self._attached(map, outcome, operands))
 
     @override
     def _through(self, map: FlatMap, fixed: Tensor, operands: tuple[Tensor, ...]) -> Tensor:
-        return fixed
+        return _with_gradient_of(map(fixed, *operands), fixed.detach())
 
 
 class _CorrectGradient(torch.autograd.Function):
@@ -182,9 +192,11 @@ class _CorrectGradient(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         def pullback(vector: Tensor) -> Tensor:
-            return torch.autograd.grad(ctx.image, ctx.point, vector, retain_graph=True)[0]
+            # materialised, since a map need not look at its value
+            return torch.autograd.grad(ctx.image, ctx.point, vector, retain_graph=True, materialize_grads=True)[0]
 
-        return ctx.rule.corrected(gradient, pullback), None, None
+        with torch.autocast(gradient.device.type, enabled=False):  # should backward be called under autocast
+            return ctx.rule.corrected(gradient, pullback), None, None
 
 
 def _with_gradient_of(image: Tensor, fixed: Tensor) -> Tensor:

@@ -121,8 +121,8 @@ class Squarem(Solver):
         growth: A jump is refused when it makes the residual larger than this multiple of the one before.
     """
 
-    longest: float = 4.0
-    growth: float = 2.0
+    longest: float = 8.0
+    growth: float = 10.0
 
     def __post_init__(self) -> None:
         """Check the options."""
@@ -155,7 +155,7 @@ class Squarem(Solver):
             return self._jump(iterate, image, residual, memory)
         accepted = residual <= self.growth * memory.before  # false for NaN
         factor = torch.where(accepted, torch.where(memory.reached, 4.0, 1.0), 0.25)
-        following = torch.where(accepted[:, None], image, memory.fallback)
+        following = image if bool(accepted.all()) else torch.where(accepted[:, None], image, memory.fallback)
         longest = (memory.longest * factor).clamp_min(1.0)
         return following, replace(memory, phase=0, recoverable=None, longest=longest)
 
@@ -168,8 +168,8 @@ class Squarem(Solver):
             tiny = torch.finfo(first.dtype).tiny
             wanted = torch.linalg.vector_norm(first, dim=1) / torch.linalg.vector_norm(bend, dim=1).clamp_min(tiny)
             along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
-        target = memory.base + (2 * along) * first + along.square() * bend
-        target = torch.where(torch.isfinite(target), target, image)
+        # should this overflow, then the residual there will have it refused
+        target = torch.addcmul(torch.addcmul(memory.base, first, 2 * along), bend, along.square())
         return target, replace(
             memory,
             phase=2,
@@ -239,8 +239,8 @@ class Anderson(Solver):
         assert memory.recoverable is not None
         restart = memory.recoverable & ~(residual <= self.growth * memory.best)  # true for NaN
         difference = image - iterate
-        size = torch.linalg.vector_norm(difference.detach(), dim=1)
-        unit = difference / size.clamp_min(torch.finfo(size.dtype).tiny)[:, None]
+        size = torch.linalg.vector_norm(difference, dim=1).clamp_min(torch.finfo(difference.dtype).tiny)
+        unit = difference / size[:, None]
 
         slot = torch.arange(self.history, device=image.device) == memory.slot
         here = slot[:, None]
@@ -249,7 +249,7 @@ class Anderson(Solver):
         differences = torch.where(here, unit[:, None], memory.differences).masked_fill(dropped, 0.0)
         sizes = torch.where(slot, size[:, None], memory.sizes).masked_fill(restart[:, None], torch.inf)
 
-        weights = self._weights(differences.detach(), sizes)
+        weights = self._weights(differences, sizes)
         mixed = torch.bmm(weights[:, None], images)[:, 0]
         usable = torch.isfinite(mixed.detach()).all(1) & ~restart
         plain = torch.where(restart[:, None], memory.previous, image)
@@ -265,10 +265,15 @@ class Anderson(Solver):
         )
 
     def _weights(self, differences: Tensor, sizes: Tensor) -> Tensor:
-        """Weights (B, m) that sum to 1 and make the combined residual smallest; 0 for empty slots."""
-        inverse = (sizes.amin(1, keepdim=True) / sizes).double()  # (B, m), in [0, 1]; 0 where empty
+        """Weights (B, m) that sum to 1 and make the combined residual smallest; 0 for empty slots.
+
+        Where all slots are empty they mean nothing, but are finite, lest `Unrolled` meets 0 * NaN in its backward.
+        """
+        empty = sizes == torch.inf
+        smallest = sizes.detach().amin(1, keepdim=True)
+        inverse = torch.where(empty.all(1, keepdim=True), 1.0, smallest / sizes).double()  # (B, m); 0 where empty
         gram = torch.bmm(differences, differences.mT).double()
-        gram.diagonal(dim1=1, dim2=2).add_(self.regularization + (sizes == torch.inf))
+        gram.diagonal(dim1=1, dim2=2).add_(self.regularization + empty)
         factor, _ = torch.linalg.cholesky_ex(gram)
         solved = torch.cholesky_solve(inverse[..., None], factor)[..., 0] * inverse
         return (solved / solved.sum(1, keepdim=True)).to(sizes.dtype)
