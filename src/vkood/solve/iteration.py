@@ -39,23 +39,29 @@ class _Rows:
     iterate: Tensor  # (R, n)
     operands: tuple[Tensor, ...]
     memory: Memory
-    found: Outcome  # of these rows; its trace stays empty
+    best: Tensor  # (R, n) anything for rows that have stopped
+    residual: Tensor  # (R,) of the best iterate; infinite for rows that have stopped
+    running: Tensor  # (R,)
 
     def take(self, kept: Tensor) -> _Rows:
-        found = self.found
         return _Rows(
             index=kept if self.index is None else self.index[kept],
             iterate=self.iterate[kept],
             operands=tuple(operand[kept] for operand in self.operands),
             memory=self.memory.take(kept),
-            found=Outcome(
-                best=found.best[kept],
-                residual=found.residual[kept],
-                status=found.status[kept],
-                steps=found.steps[kept],
-                trace=found.trace,
-            ),
+            best=self.best[kept],
+            residual=self.residual[kept],
+            running=self.running[kept],
         )
+
+    def note(self, residual: Tensor) -> None:
+        """Remember the iterates that are the best of their rows so far."""
+        better = residual < self.residual
+        if bool(better.all()):  # the usual case, and it needs no copy
+            self.best, self.residual = self.iterate, residual
+        else:
+            self.best = torch.where(better[:, None], self.iterate, self.best)
+            self.residual = torch.where(better, residual, self.residual)
 
 
 def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
@@ -64,31 +70,47 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
     Rows that have stopped are left out of later evaluations once they are half of those still evaluated: only then
     does copying the others pay. This needs everything that the map takes per row to be in `operands`; without
     operands the map is always called on all rows.
+
+    A step that stops no row, as most do, costs a dozen small operations besides the map: on small batches their
+    number decides the speed.
     """
+    found = _nothing_found(start)
     rows = _Rows(
-        index=None, iterate=start, operands=operands, memory=solver.init(start), found=_nothing_found(start)
+        index=None,
+        iterate=start,
+        operands=operands,
+        memory=solver.init(start),
+        best=start,
+        residual=found.residual,
+        running=found.status == _RUNNING,
     )
-    whole = rows.found
+    left, step = len(start), 0
     trace = start.new_full((solver.max_steps, len(start)), torch.nan)
-    step = 0
     for step in range(1, solver.max_steps + 1):  # noqa: B007 (used after the loop)
         image = map(rows.iterate, *rows.operands)
         residual = relative_residual(rows.iterate, image, solver.floor)
-        trace[step - 1, slice(None) if rows.index is None else rows.index] = residual.detach()
-        running = rows.found.status == _RUNNING
-        rows.found = _record(rows.found, rows.iterate, residual, running, step, solver.tolerance, rows.memory)
-        left = int((rows.found.status == _RUNNING).sum())
+        trace[step - 1, slice(None) if rows.index is None else rows.index] = residual
+        rows.note(residual)
+        goes_on = (residual > solver.tolerance) & (residual < torch.inf)
+        if rows.memory.recoverable is not None:
+            goes_on = goes_on | (rows.memory.recoverable & ~(residual <= solver.tolerance))
+        stopping = rows.running & ~goes_on
+        if bool(stopping.any()):
+            status = torch.where(residual <= solver.tolerance, int(Status.CONVERGED), int(Status.NOT_FINITE))
+            found = _written(found, rows, stopping, status, step)
+            rows.running = rows.running & goes_on
+            rows.residual = rows.residual.masked_fill(stopping, torch.inf)
+            left = int(rows.running.sum())
         if left == 0:
             break
         rows.iterate, rows.memory = solver.advance(rows.iterate, image, residual, rows.memory)
         if operands and 2 * left <= len(rows.iterate):
-            whole = _written_back(whole, rows)
-            rows = rows.take((rows.found.status == _RUNNING).nonzero()[:, 0])
-    whole = _written_back(whole, rows)
-    stopped = whole.status.masked_fill(whole.status == _RUNNING, Status.OUT_OF_STEPS)
-    steps = whole.steps.masked_fill(whole.status == _RUNNING, step)
-    later = torch.arange(step, device=start.device) >= steps[:, None]
-    return replace(whole, status=stopped, steps=steps, trace=trace[:step].mT.masked_fill(later, torch.nan))
+            rows = rows.take(rows.running.nonzero()[:, 0])
+    if left:
+        status = torch.full_like(rows.running, int(Status.OUT_OF_STEPS), dtype=torch.long)
+        found = _written(found, rows, rows.running, status, step)
+    later = torch.arange(step, device=start.device) >= found.steps[:, None]
+    return replace(found, trace=trace[:step].mT.masked_fill(later, torch.nan))
 
 
 def relative_residual(iterate: Tensor, image: Tensor, floor: float) -> Tensor:
@@ -108,39 +130,14 @@ def _nothing_found(start: Tensor) -> Outcome:
     )
 
 
-def _record(
-    found: Outcome,
-    iterate: Tensor,
-    residual: Tensor,
-    running: Tensor,
-    step: int,
-    tolerance: float,
-    memory: Memory,
-) -> Outcome:
-    """Note the best iterates, and which of the running rows stop here."""
-    better = running & (residual < found.residual)
-    converged = running & (residual <= tolerance)
-    failed = running & ~torch.isfinite(residual)
-    if memory.recoverable is not None:
-        failed = failed & ~memory.recoverable
-    status = found.status.masked_fill(converged, Status.CONVERGED).masked_fill(failed, Status.NOT_FINITE)
+def _written(found: Outcome, rows: _Rows, chosen: Tensor, status: Tensor, step: int) -> Outcome:
+    """The findings with those about the chosen ones (R,) of `rows` put in, with their status (R,)."""
+    chosen = chosen.nonzero()[:, 0]
+    index = chosen if rows.index is None else rows.index[chosen]
     return Outcome(
-        best=torch.where(better[:, None], iterate, found.best),
-        residual=torch.where(better, residual, found.residual),
-        status=status,
-        steps=found.steps.masked_fill(converged | failed, step),
+        best=found.best.index_copy(0, index, rows.best[chosen]),
+        residual=found.residual.index_copy(0, index, rows.residual[chosen]),
+        status=found.status.index_copy(0, index, status[chosen]),
+        steps=found.steps.index_fill(0, index, step),
         trace=found.trace,
-    )
-
-
-def _written_back(whole: Outcome, rows: _Rows) -> Outcome:
-    """The findings about the whole batch after those about some of its rows."""
-    if rows.index is None:
-        return rows.found
-    return Outcome(
-        best=whole.best.index_copy(0, rows.index, rows.found.best),
-        residual=whole.residual.index_copy(0, rows.index, rows.found.residual),
-        status=whole.status.index_copy(0, rows.index, rows.found.status),
-        steps=whole.steps.index_copy(0, rows.index, rows.found.steps),
-        trace=whole.trace,
     )
