@@ -92,12 +92,16 @@ class Gate(nn.Module):
             raise ValueError(f"`keep_rate` must be in (0, 1]; got {keep_rate}.")
         if bool(scores.isnan().any()):
             raise ValueError("`scores` must be numbers; some are NaN. Look at the features that they came from.")
-        finite = scores[torch.isfinite(scores)].float()
+        finite = scores[torch.isfinite(scores)]
         if finite.numel() == 0:
             raise ValueError("`scores` must hold at least one finite score of a candidate that belongs; got none.")
         # kthvalue, since torch.quantile refuses more than 16 million scores
         rank = max(1, math.ceil(keep_rate * finite.numel() - 1e-9))
-        self.threshold.copy_(finite.kthvalue(rank).values)
+        limit = finite.kthvalue(rank).values
+        threshold = limit.to(self.threshold.dtype)
+        if bool(threshold < limit):  # rounded to under the score that it must keep
+            threshold = threshold.nextafter(torch.full_like(threshold, torch.inf))
+        self.threshold.copy_(threshold)
 
     @override
     def extra_repr(self) -> str:
@@ -132,8 +136,6 @@ class JointSpace(nn.Module):
                 "`context` was given to a layer made with `context_dim=None`; make it with the width of your context."
             )
         _check_features("context", context, self.context_projection.in_features, mask, "context_mask")
-        if mask is not None and mask.is_floating_point() and bool((mask < 0).any()):
-            raise ValueError("`context_mask` must hold weights of at least 0; some are negative.")
         return self._onto_sphere(self.context_projection, context, mask)
 
     def _onto_sphere(self, projection: nn.Linear, features: Tensor, mask: Tensor | None) -> Tensor:
@@ -152,8 +154,12 @@ def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None
         )
     if mask is not None and mask.shape != features.shape[:2]:
         raise ValueError(f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}.")
+    if mask is not None and name == "candidates" and mask.dtype != torch.bool:
+        raise ValueError(f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`.")
     if torch.compiler.is_compiling():
         return  # looking at values would break the graph
+    if mask is not None and mask.dtype != torch.bool and not bool((mask >= 0).all()):
+        raise ValueError(f"`{mask_name}` must hold weights of at least 0; some are negative or NaN.")
     finite = torch.isfinite(features).all(-1)
     if mask is not None:
         finite = finite | ~(mask > 0)

@@ -71,29 +71,29 @@ class KernelGate(nn.Module):
     ) -> GateOutput:
         """Score and gate the candidates; arguments and errors as for `OutlierLayer`.
 
-        A row without any context (no token of positive weight) has no density: its gates are closed.
+        A row without any context (no token of positive weight) has no density: all its candidates are masked out.
         """
         joint = self.joint.candidates(candidates, candidate_mask)
         tokens = self.joint.context(context, context_mask)
+        weights = tokens.new_ones(tokens.shape[:2]) if context_mask is None else context_mask.float()
+        mask = (weights.sum(1) > 0)[:, None].expand(joint.shape[:2])
+        mask = mask if candidate_mask is None else mask & candidate_mask
         with torch.autocast(candidates.device.type, enabled=False):
-            score = self._score(joint, tokens, None if context_mask is None else context_mask.float())
-            log_gate, gate = self.gate(score, candidate_mask)
-        if candidate_mask is not None:
-            score = score.masked_fill(~candidate_mask, torch.inf)
-        return GateOutput(log_gate=log_gate, gate=gate, score=score)
+            # masked scores must be finite for the gate, whose backward would else meet 0 * infinity
+            score = self._score(joint, tokens, weights).masked_fill(~mask, 0.0)
+            log_gate, gate = self.gate(score, mask)
+        return GateOutput(log_gate=log_gate, gate=gate, score=score.masked_fill(~mask, torch.inf))
 
     def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
         """Set the threshold so that this share of the scores of candidates that belong stays under it."""
         self.gate.calibrate(scores, keep_rate)
 
-    def _score(self, joint: Tensor, tokens: Tensor, weights: Tensor | None) -> Tensor:
+    def _score(self, joint: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
         dim = joint.shape[-1]
         log_bandwidth = self.log_bandwidth.float()
         squares = joint.square().sum(-1)[..., None] + tokens.square().sum(-1)[:, None]
         distance = squares - 2 * torch.bmm(joint, tokens.mT)  # (B, N, M)
         exponent = -0.5 * distance / log_bandwidth.exp()
-        if weights is None:
-            weights = tokens.new_ones(tokens.shape[:2])
         shares = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         # not log(0) for weights of 0: its gradient is NaN; the lowest number keeps the token out as well
         log_shares = torch.where(shares > 0, shares, 1.0).log().masked_fill(shares <= 0, torch.finfo(shares.dtype).min)

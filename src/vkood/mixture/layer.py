@@ -48,7 +48,7 @@ class OutlierLayer(nn.Module):
         num_components: Components of each mixture.
         covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
         prior: The weak prior that makes every fit well defined; its `variance` is the bandwidth.
-        solver: How EM is iterated; Anderson acceleration to 1e-4 by default.
+        solver: How EM is iterated; squared extrapolation to 1e-4 by default.
         gradient: How gradients pass through the fit; `LastIterate()` by default.
         score: "negative_log_density" (per dimension), "gem" or "mahalanobis"; larger = more outlying.
         gate: "soft", "hard" or "straight_through".
@@ -62,8 +62,8 @@ class OutlierLayer(nn.Module):
         >>> facts, image_tokens = torch.randn(2, 5, 384), torch.randn(2, 197, 768)
         >>> fact_mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
         >>> out = layer(facts, context=image_tokens, candidate_mask=fact_mask)
-        >>> out.gate.shape, out.gate[1, 3:].tolist(), out.solution.converged.tolist()
-        (torch.Size([2, 5]), [0.0, 0.0], [True, True])
+        >>> out.gate.shape, out.gate[1, 3:].tolist()
+        (torch.Size([2, 5]), [0.0, 0.0])
     """
 
     def __init__(
@@ -132,8 +132,10 @@ class OutlierLayer(nn.Module):
             Gates, scores, the fitted mixture, and how each row's fit went.
 
         Raises:
-            ValueError: A shape does not fit, or a feature that is not masked is NaN or infinite.
+            ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is negative, or
+                a prior strength is not positive.
         """
+        self._check_steering(len(candidates), prior_mean, prior_strength, start)
         joint = self.joint.candidates(candidates, candidate_mask)
         with torch.autocast(candidates.device.type, enabled=False):
             if context is None:
@@ -177,6 +179,22 @@ class OutlierLayer(nn.Module):
         if len(mixture.mean) == len(joint):
             return score(joint, mixture, self.covariance)
         return score(joint.flatten(0, 1)[None], mixture, self.covariance).view(joint.shape[:2])
+
+    def _check_steering(
+        self, batch: int, prior_mean: Tensor | None, prior_strength: Tensor | None, start: Tensor | None
+    ) -> None:
+        each, dim = (batch, self.num_components), (self.joint.joint_dim,)
+        for name, value, shapes in (
+            ("prior_mean", prior_mean, ((batch, *dim), (*each, *dim))),
+            ("prior_strength", prior_strength, ((batch,), each)),
+            ("start", start, ((*each[1:], *dim), (*each, *dim))),
+        ):
+            if value is not None and tuple(value.shape) not in shapes:
+                raise ValueError(f"`{name}` must have the shape {shapes[0]} or {shapes[1]}; got {tuple(value.shape)}.")
+        if prior_strength is None or torch.compiler.is_compiling():
+            return  # looking at values would break the graph
+        if not bool((prior_strength > 0).all()):
+            raise ValueError("`prior_strength` must be positive, so that every set has a fit; some is not.")
 
     def _steered(self, mean: Tensor | None, strength: Tensor | None) -> Prior:
         changes = {

@@ -28,6 +28,10 @@ class Mixture:
     mean: Float[Tensor, "sets components dim"]
     log_scale: Float[Tensor, "sets ..."]
 
+    def moved(self, by: Float[Tensor, "sets #components dim"]) -> Mixture:
+        """The same mixture with its means moved."""
+        return Mixture(log_weight=self.log_weight, mean=self.mean + by, log_scale=self.log_scale)
+
     def detach(self) -> Mixture:
         """The same numbers without a graph."""
         return Mixture(

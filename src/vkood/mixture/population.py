@@ -55,13 +55,14 @@ class PopulationMixture(nn.Module):
         Raises:
             RuntimeError: Nothing has been seen yet.
         """
-        if int(self.updates) == 0:
+        if not torch.compiler.is_compiling() and int(self.updates) == 0:
             raise RuntimeError(
                 "the population mixture has seen no candidates yet: call the layer in training mode first "
                 "(`layer.train()`), load a trained state dict, or pass a `context`."
             )
         return maximization(self._scaled(self._averages()), self.covariance, self.prior)
 
+    @torch.compiler.disable  # looks at values; all ranks must agree on what follows
     def update(self, tokens: Float[Tensor, "1 tokens dim"], weights: Float[Tensor, "1 tokens"]) -> Mixture:
         """Take a batch in, and return the mixture after it, with a graph to the batch."""
         features = self.covariance.features(tokens)
@@ -92,14 +93,27 @@ class PopulationMixture(nn.Module):
         )
 
     def _first_guess(self, tokens: Tensor, weights: Tensor) -> Mixture:
+        # from the tokens of all ranks, lest they name the components differently
+        tokens, weights = _gathered(tokens), _gathered(weights)
         means = farthest_tokens(tokens, weights, self.count.shape[1])
-        if _distributed():
-            distributed.broadcast(means, src=0)  # all ranks must name the components alike
         return starting_mixture(tokens, weights, means, self.covariance, self.prior)
 
 
 def _distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()
+
+
+def _gathered(local: Tensor) -> Tensor:
+    """The items (1, N, ...) of all ranks, in their order, with rows of zeros where a rank has fewer than another."""
+    if not _distributed():
+        return local
+    longest = torch.tensor(local.shape[1], device=local.device)
+    distributed.all_reduce(longest, distributed.ReduceOp.MAX)
+    padded = local.new_zeros(1, int(longest), *local.shape[2:])
+    padded[:, : local.shape[1]] = local
+    shares = [torch.empty_like(padded) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(shares, padded)
+    return torch.cat(shares, dim=1)
 
 
 def _summed_over_ranks(local: Statistics) -> Statistics:

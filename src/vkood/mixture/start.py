@@ -20,7 +20,8 @@ def farthest_tokens(
     """Means to start from: tokens far from each other, the first one far from the centre.
 
     Each is the token with the largest weight times squared distance to the nearest mean so far (for the first: to
-    the weighted centre), as a k-means++ that always takes the likeliest draw. Sets without weight give zeros.
+    the weighted centre), as a k-means++ that always takes the likeliest draw. When no token lies apart from those so
+    far, as in sets with fewer tokens than components, the centre is taken. Sets without weight give zeros.
     """
     total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     if tokens.shape[1] == 0:
@@ -30,8 +31,9 @@ def farthest_tokens(
     nearest = torch.full_like(distance, torch.inf)
     means: list[Tensor] = []
     for _ in range(num_components):
-        index = distance.argmax(1)[:, None, None].expand(-1, 1, tokens.shape[2])
-        means.append(tokens.gather(1, index))
+        largest, index = distance.max(1)
+        farthest = tokens.gather(1, index[:, None, None].expand(-1, 1, tokens.shape[2]))
+        means.append(torch.where((largest > 0)[:, None, None], farthest, centre))
         nearest = torch.minimum(nearest, (tokens - means[-1]).square().sum(-1))
         distance = weights * nearest
     return torch.cat(means, dim=1) * (weights.sum(1) > 0)[:, None, None]
