@@ -1,6 +1,6 @@
 """Data: files on disk to rows to named batches. One module for each dataset."""
 
-from vkood.data.collate import FactTable, VqaCollator, VqaExample, normalise_images
+from vkood.data.collate import VqaCollator, VqaExample, normalise_images
 from vkood.data.easy_vqa import COLOURS, SHAPES, EasyVqa, easy_vqa_answers, load_easy_vqa, picture_attributes
 from vkood.data.easy_vqa_knowledge import (
     KNOWLEDGE_ENTITIES,
@@ -9,8 +9,16 @@ from vkood.data.easy_vqa_knowledge import (
     KnowledgeQuestion,
     entity_facts,
 )
+from vkood.data.fact_table import FactTable
 from vkood.data.irrelevant import irrelevant_facts, read_irrelevant_facts
-from vkood.data.joint import EasyVqaQuestions, JointVqa, PlainQuestion, VqaDataset, all_sentences, joint_answers
+from vkood.data.joint import (
+    EasyVqaQuestions,
+    JointVqa,
+    PlainQuestion,
+    VqaDataset,
+    all_sentences,
+    joint_answers,
+)
 
 __all__ = [
     "COLOURS",

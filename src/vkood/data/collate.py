@@ -1,10 +1,10 @@
 """From rows (a picture, a question, some facts) to named batches of tensors."""
 
-# B batch, L words of a question, F facts of an example, D features of a fact, S sentences in the table.
+# B batch, Q questions about a picture, L words of a question, F facts of an example, D features of a fact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,9 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from vkood.data.easy_vqa_knowledge import KnowledgeQuestion
-
-Encode = Callable[[list[str]], Tensor]
-"""A text encoder: n sentences to (n, D) vectors."""
+from vkood.data.fact_table import FactTable, length_mask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,118 +37,6 @@ class VqaExample:
     matches: tuple[bool, ...] = ()
 
 
-class FactTable:
-    """The vectors of facts: each sentence is encoded once and found by its text.
-
-    Args:
-        sentences: The S sentences, each once.
-        features: (S, D) their vectors.
-
-    Raises:
-        ValueError: If a sentence comes twice, or there is not one vector for each sentence.
-
-    Example:
-        >>> table = FactTable.build(["A kite flies.", "A mug breaks."], lambda texts: torch.ones(len(texts), 4))
-        >>> table.ids(["A mug breaks."]), table.features.shape
-        (tensor([1]), torch.Size([2, 4]))
-    """
-
-    def __init__(self, sentences: Sequence[str], features: Float[Tensor, "sentences dim"]) -> None:
-        self._row_of: dict[str, int] = {}
-        self._rows = torch.zeros(1, features.shape[-1] if features.ndim == 2 else 0)  # row 0 is padding
-        self._append(list(sentences), features)
-
-    @classmethod
-    def build(cls, sentences: Iterable[str], encode: Encode) -> FactTable:
-        """Encode each different sentence once, all in one call.
-
-        Args:
-            sentences: At least one sentence; repeats are encoded once.
-            encode: The text encoder, a list of n sentences to a (n, D) tensor.
-
-        Raises:
-            ValueError: If there is no sentence, or the encoder returns something else than (n, D).
-        """
-        unique = list(dict.fromkeys(sentences))
-        if not unique:
-            raise ValueError("`sentences` must have at least one sentence; got none.")
-        return cls(unique, _encoded(unique, encode))
-
-    def extend(self, sentences: Iterable[str], encode: Encode) -> None:
-        """Encode and add the sentences that are not in the table yet; the others keep their vectors.
-
-        Raises:
-            ValueError: If the encoder does not return one vector for each, as wide as the table's.
-        """
-        new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in self._row_of]
-        if new:
-            self._append(new, _encoded(new, encode))
-
-    @property
-    def sentences(self) -> tuple[str, ...]:
-        """The sentences, in the order of `features`."""
-        return tuple(self._row_of)
-
-    @property
-    def features(self) -> Float[Tensor, "sentences dim"]:
-        """The vectors of the sentences."""
-        return self._rows[1:]
-
-    def __len__(self) -> int:
-        """How many sentences the table has."""
-        return len(self._row_of)
-
-    def __contains__(self, sentence: str) -> bool:
-        """Whether the table has this sentence."""
-        return sentence in self._row_of
-
-    def ids(self, facts: Sequence[str]) -> Int[Tensor, " facts"]:
-        """Return the row of `features` of every fact.
-
-        Raises:
-            ValueError: If the table lacks one.
-        """
-        return torch.tensor(self._rows_of(facts), dtype=torch.long) - 1
-
-    def padded(self, facts: Sequence[Sequence[str]]) -> tuple[Float[Tensor, "batch facts dim"], Tensor]:
-        """Gather the vectors of every example's facts, padded with zeros to the longest example.
-
-        Args:
-            facts: The facts of every example.
-
-        Returns:
-            The vectors (B, F, D) and a mask (B, F), true where there is a fact. F is 0 if no example has facts.
-
-        Raises:
-            ValueError: If the table lacks a fact.
-        """
-        lengths = torch.tensor([len(row) for row in facts], dtype=torch.long)
-        mask = _length_mask(lengths)
-        rows = torch.zeros(mask.shape, dtype=torch.long)
-        rows[mask] = torch.tensor(self._rows_of([fact for row in facts for fact in row]), dtype=torch.long)
-        return self._rows.index_select(0, rows.view(-1)).view(*mask.shape, self._rows.shape[1]), mask  # (B, F, D)
-
-    def _rows_of(self, facts: Sequence[str]) -> list[int]:
-        try:
-            return [self._row_of[fact] + 1 for fact in facts]
-        except KeyError as error:
-            raise ValueError(
-                f"The fact table has no vector for {error.args[0]!r}; add it with `table.extend(sentences, encode)`."
-            ) from None
-
-    def _append(self, sentences: list[str], features: Float[Tensor, "sentences dim"]) -> None:
-        if features.ndim != 2 or features.shape != (len(sentences), self._rows.shape[1]):
-            raise ValueError(
-                f"`features` must be ({len(sentences)}, {self._rows.shape[1] or 'dim'}), a vector for each sentence; "
-                f"got {tuple(features.shape)}."
-            )
-        start = len(self._row_of)
-        if len(set(sentences)) != len(sentences):
-            raise ValueError(f"`sentences` must all differ; got {len(sentences)} with {len(set(sentences))} different.")
-        self._row_of.update({sentence: start + offset for offset, sentence in enumerate(sentences)})
-        self._rows = torch.cat([self._rows, features.detach().to(self._rows)])
-
-
 class VqaCollator:
     """Turns rows into named tensors: the `data_collator` of the Hugging Face Trainer, the `collate_fn` of a loader.
 
@@ -161,6 +47,9 @@ class VqaCollator:
         `labels`: (B,), ids of the answers; left out if no row has an answer;
         `fact_matches`: (B, F), whether a fact agrees with the picture; only with `with_matches`.
     F is the largest number of facts in the batch, and 0 if there are none.
+
+    Rows may also be tuples of examples that share a picture. Then the picture is there once, and all else has a second
+    axis, (B, Q, ...), for the Q questions of the longest row; shorter rows are padded with questions labelled -100.
 
     A different question is tokenised once and remembered, so a run holds all its different questions in memory.
 
@@ -194,7 +83,9 @@ class VqaCollator:
         use_facts: bool = True,
     ) -> None:
         if not isinstance(tokenizer.pad_token_id, int):
-            raise ValueError("`tokenizer` must have a padding token; got one without. Set `tokenizer.pad_token`.")
+            raise ValueError(
+                "`tokenizer` must have a padding token; got one without. Set `tokenizer.pad_token`."
+            )
         self.tokenizer = tokenizer
         self._pad_id = tokenizer.pad_token_id
         self.fact_table = fact_table
@@ -204,7 +95,9 @@ class VqaCollator:
         self.use_facts = use_facts
         self._tokens: dict[str, list[int]] = {}
 
-    def __call__(self, rows: Sequence[VqaExample | KnowledgeQuestion]) -> dict[str, Tensor]:
+    def __call__(
+        self, rows: Sequence[VqaExample | KnowledgeQuestion] | Sequence[Sequence[VqaExample]]
+    ) -> dict[str, Tensor]:
         """Collate rows.
 
         Raises:
@@ -213,7 +106,27 @@ class VqaCollator:
         """
         if not rows:
             raise ValueError("`rows` must have at least one row; got none.")
+        if isinstance(rows[0], Sequence):
+            return self._grouped([tuple(group) for group in rows])
         batch = {"pixel_values": normalise_images(torch.stack([self._image(row) for row in rows]))}
+        return batch | self._without_images(rows)
+
+    def _grouped(self, groups: list[tuple[VqaExample, ...]]) -> dict[str, Tensor]:
+        """Collate groups of examples, each about one picture."""
+        if not all(groups):
+            raise ValueError("every group in `rows` must have at least one example; one is empty.")
+        longest = max(map(len, groups))
+        flat = [example for group in groups for example in group + group[:1] * (longest - len(group))]
+        batch = self._without_images(flat)
+        present = length_mask(torch.tensor([len(group) for group in groups])).view(-1)  # (B * Q,)
+        if "labels" in batch:
+            batch["labels"] = batch["labels"].where(present, -100)
+        batch = {name: tensor.unflatten(0, (len(groups), longest)) for name, tensor in batch.items()}
+        pictures = torch.stack([self._image(group[0]) for group in groups])
+        return {"pixel_values": normalise_images(pictures)} | batch
+
+    def _without_images(self, rows: Sequence[VqaExample | KnowledgeQuestion]) -> dict[str, Tensor]:
+        batch: dict[str, Tensor] = {}
         batch["input_ids"], batch["attention_mask"] = self._questions([row.question for row in rows])
         facts = [row.facts if self.use_facts else () for row in rows]
         batch["fact_features"], batch["fact_mask"] = self.fact_table.padded(facts)
@@ -233,12 +146,14 @@ class VqaCollator:
             )
         return self.images[row.image_index]
 
-    def _questions(self, questions: list[str]) -> tuple[Int[Tensor, "batch words"], Int[Tensor, "batch words"]]:
+    def _questions(
+        self, questions: list[str]
+    ) -> tuple[Int[Tensor, "batch words"], Int[Tensor, "batch words"]]:
         new = [question for question in dict.fromkeys(questions) if question not in self._tokens]
         if new:
             self._tokens.update(zip(new, self.tokenizer(new, truncation=True)["input_ids"], strict=True))
         tokens = [self._tokens[question] for question in questions]
-        mask = _length_mask(torch.tensor([len(row) for row in tokens]))
+        mask = length_mask(torch.tensor([len(row) for row in tokens]))
         input_ids = torch.full(mask.shape, self._pad_id, dtype=torch.long)
         input_ids[mask] = torch.tensor([token for row in tokens for token in row])
         return input_ids, mask.long()
@@ -247,9 +162,13 @@ class VqaCollator:
         labels = []
         for row in rows:
             if row.answer is None:
-                raise ValueError(f"Every row of a batch must have an answer, or none; {row.question!r} has none.")
+                raise ValueError(
+                    f"Every row of a batch must have an answer, or none; {row.question!r} has none."
+                )
             if row.answer not in self.answer_to_id:
-                raise ValueError(f"`answer_to_id` must have every answer; it lacks {row.answer!r} of {row.question!r}.")
+                raise ValueError(
+                    f"`answer_to_id` must have every answer; it lacks {row.answer!r} of {row.question!r}."
+                )
             labels.append(self.answer_to_id[row.answer])
         return torch.tensor(labels)
 
@@ -267,7 +186,9 @@ class VqaCollator:
         return matches
 
 
-def normalise_images(images: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+def normalise_images(
+    images: UInt8[Tensor, "*batch 3 height width"],
+) -> Float[Tensor, "*batch 3 height width"]:
     """Map pixels from 0..255 to -1..1.
 
     Example:
@@ -275,16 +196,3 @@ def normalise_images(images: UInt8[Tensor, "*batch 3 height width"]) -> Float[Te
         tensor([[-1.,  1.]])
     """
     return images.to(torch.float32).div_(127.5).sub_(1.0)
-
-
-def _length_mask(lengths: Int[Tensor, " batch"]) -> Tensor:
-    return torch.arange(int(lengths.max()))[None, :] < lengths[:, None]  # (B, longest)
-
-
-def _encoded(sentences: list[str], encode: Encode) -> Float[Tensor, "sentences dim"]:
-    features = encode(sentences)
-    if features.ndim != 2 or len(features) != len(sentences):
-        raise ValueError(
-            f"`encode` must return ({len(sentences)}, dim), a vector for each sentence; got {tuple(features.shape)}."
-        )
-    return features

@@ -10,7 +10,7 @@ import torch
 from vkood.data.easy_vqa import Split
 
 _SPLIT_CODES = {"train": 0, "test": 1}
-_JOB_CODES = {"knowledge": 0, "plain": 1}
+_JOB_CODES = {"knowledge": 0, "plain": 1, "choice": 2}
 
 
 class Draws:
@@ -35,7 +35,7 @@ class Draws:
         False
     """
 
-    def __init__(self, job: Literal["knowledge", "plain"], split: Split, seed: int) -> None:
+    def __init__(self, job: Literal["knowledge", "plain", "choice"], split: Split, seed: int) -> None:
         if not isinstance(seed, int) or seed < 0:
             raise ValueError(f"`seed` must be an integer from 0 up; got {seed!r}.")
         self._key = (seed, _JOB_CODES[job], _SPLIT_CODES[split])

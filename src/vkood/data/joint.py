@@ -158,52 +158,69 @@ class VqaDataset(torch.utils.data.Dataset[VqaExample]):
         raise AssertionError("the last end is the length")
 
 
-class JointVqa(torch.utils.data.Dataset[VqaExample]):
-    """Both jobs mixed, in epochs of a chosen size: rows for training one model.
+class JointVqa(torch.utils.data.Dataset[tuple[VqaExample, ...]]):
+    """Both jobs mixed, for training one model: row i holds several questions about picture i.
 
-    An epoch has first its plain questions, then its knowledge questions (the loader is to shuffle). Each "train"
-    epoch takes the next plain questions in a random order fixed by the seed, and the next pictures with newly drawn
-    links and facts: all are seen before one comes again. Row i of epoch e depends on `seed`, the split, e and i
-    alone. `EasyVqaKnowledge` says who calls `set_epoch`.
+    So a model encodes each picture once for all of them. Every epoch a row has other plain questions of its picture,
+    and knowledge questions with newly drawn links and facts. A picture whose colour or shape is unknown (see
+    `EasyVqa`) has plain questions only, as many as there are up to the sum of both numbers. Row i of epoch e depends
+    on `seed`, the split, e and i alone. `EasyVqaKnowledge` says who calls `set_epoch`.
 
     Args:
         split: "train" or "test".
         seed: Seed of all draws, from 0.
-        knowledge_share: Share of knowledge questions in every epoch, from 0 to 1.
-        size: Rows of an epoch; by default twice the number of pictures (8,000 in "train").
+        plain: Plain questions about each picture, or all that it has if these are fewer.
+        knowledge: Knowledge questions about each picture.
         plain_facts_share: Share of the plain questions that come with facts, from 0 to 1.
         irrelevant: How many irrelevant facts come with the six about entities, or (lowest, highest); by default
             (0, 2) in "train" and 0 in "test".
+        size: Use only that many pictures, chosen by the seed; all by default.
 
     Raises:
         ValueError: If an argument is out of range.
 
     Example:
-        >>> dataset = JointVqa("train", seed=0)
-        >>> len(dataset), dataset[0].answer in easy_vqa_answers(), dataset[-1].answer in KNOWLEDGE_ENTITIES
-        (8000, True, True)
+        >>> dataset = JointVqa("train", seed=0, plain=2, knowledge=1)
+        >>> len(dataset), [example.answer in KNOWLEDGE_ENTITIES for example in dataset[0]]
+        (4000, [False, False, True])
     """
 
     def __init__(
         self,
         split: Split,
         seed: int,
-        knowledge_share: float = 0.5,
         *,
-        size: int | None = None,
+        plain: int = 5,
+        knowledge: int = 3,
         plain_facts_share: float = 0.5,
         irrelevant: int | tuple[int, int] | None = None,
+        size: int | None = None,
     ) -> None:
-        _require_share("knowledge_share", knowledge_share)
-        _require_share("plain_facts_share", plain_facts_share)
-        if size is not None and not (isinstance(size, int) and size > 0):
-            raise ValueError(f"`size` must be a number of rows from 1 up, or None; got {size!r}.")
+        for name, number in (("plain", plain), ("knowledge", knowledge)):
+            if not isinstance(number, int) or number < 0:
+                raise ValueError(f"`{name}` must be a number of questions from 0 up; got {number!r}.")
+        if plain + knowledge == 0:
+            raise ValueError("`plain` and `knowledge` cannot both be 0: rows need questions.")
+        data = load_easy_vqa(split)
+        self._images = data.images
+        if size is not None and not (isinstance(size, int) and 0 < size <= len(self._images)):
+            raise ValueError(f"`size` must be from 1 to {len(self._images)} pictures, or None; got {size!r}.")
+        self._plain, self._knowledge = plain, knowledge
+        self._pictures = list(range(len(self._images)))
+        if size is not None:
+            self._pictures = sorted(
+                np.random.default_rng((seed, 3)).permutation(self._pictures)[:size].tolist()
+            )
         self.plain = EasyVqaQuestions(split, seed, facts_share=plain_facts_share, irrelevant=irrelevant)
-        self._images = load_easy_vqa(split).images
-        self._size = 2 * len(self._images) if size is None else size
-        self._num_knowledge = round(knowledge_share * self._size)
-        self.knowledge = EasyVqaKnowledge(split, seed, irrelevant=irrelevant, size=max(self._num_knowledge, 1))
-        self._plain_order = np.random.default_rng((seed, 2)).permutation(len(self.plain))
+        described = data.described.tolist()
+        self._place = {picture: place for place, picture in enumerate(described)}
+        self.knowledge = EasyVqaKnowledge(
+            split, seed, irrelevant=irrelevant, size=max(knowledge, 1) * len(described)
+        )
+        self._questions_of: list[list[int]] = [[] for _ in self._images]
+        for question, picture in enumerate(data.image_index.tolist()):
+            self._questions_of[picture].append(question)
+        self._choice = Draws("choice", split, seed)
 
     @property
     def epoch(self) -> int:
@@ -212,27 +229,32 @@ class JointVqa(torch.utils.data.Dataset[VqaExample]):
 
     def set_epoch(self, epoch: int) -> None:
         """Go to another epoch; "test" stays the same for ever."""
-        self.plain.set_epoch(epoch)
-        self.knowledge.set_epoch(epoch)
+        for part in (self.plain, self.knowledge, self._choice):
+            part.set_epoch(epoch)
 
     def sentences(self) -> tuple[str, ...]:
         """Every fact that a row may hold, each once."""
         return all_sentences(self.plain, self.knowledge)
 
     def __len__(self) -> int:
-        """How many rows an epoch has."""
-        return self._size
+        """How many pictures there are."""
+        return len(self._pictures)
 
-    def __getitem__(self, index: int) -> VqaExample:
-        """Return row `index` of this epoch."""
-        if not -self._size <= index < self._size:
-            raise IndexError(f"`index` must be below {self._size}; got {index}.")
-        index %= self._size
-        num_plain = self._size - self._num_knowledge
-        if index >= num_plain:
-            return _with_picture(self.knowledge[index - num_plain], self._images)
-        place = (self.epoch * num_plain + index) % len(self._plain_order)
-        return _with_picture(self.plain[int(self._plain_order[place])], self._images)
+    def __getitem__(self, index: int) -> tuple[VqaExample, ...]:
+        """Return the questions about picture `index` in this epoch."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"`index` must be below {len(self)}; got {index}.")
+        picture = self._pictures[index]
+        place = self._place.get(picture)
+        num_plain = self._plain if place is not None else self._plain + self._knowledge
+        order = self._choice.generator(picture).permutation(len(self._questions_of[picture]))[:num_plain]
+        questions: list[PlainQuestion | KnowledgeQuestion] = [
+            self.plain[self._questions_of[picture][position]] for position in order.tolist()
+        ]
+        if place is not None:
+            rounds = range(self._knowledge)
+            questions += [self.knowledge[turn * len(self._place) + place] for turn in rounds]
+        return tuple(_with_picture(question, self._images) for question in questions)
 
 
 @runtime_checkable
