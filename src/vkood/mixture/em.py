@@ -125,7 +125,7 @@ def fit_mixture(
         [0.1, 4.9]
     """
     covariance, prior = covariance or Diagonal(), prior or Prior()
-    _check(tokens, weights, num_components, prior)
+    _check(tokens, weights, num_components, prior, start)
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
     weights = tokens.new_ones(tokens.shape[:2]) if weights is None else weights.to(tokens.dtype)
     counts = (weights > 0)[..., None]
@@ -182,7 +182,9 @@ def _centre(tokens: Tensor, weights: Tensor) -> Tensor:
         return torch.bmm((weights / total[:, None])[:, None], tokens)
 
 
-def _check(tokens: Tensor, weights: Tensor | None, num_components: int, prior: Prior) -> None:
+def _check(
+    tokens: Tensor, weights: Tensor | None, num_components: int, prior: Prior, start: Tensor | None
+) -> None:
     if tokens.dim() != 3:
         raise ValueError(
             f"`tokens` must be (sets, tokens, dim); got {tuple(tokens.shape)}. Add a sets axis with `tokens[None]`."
@@ -197,3 +199,12 @@ def _check(tokens: Tensor, weights: Tensor | None, num_components: int, prior: P
         raise ValueError(
             f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; got {tuple(prior.mean.shape)}."
         )
+    means = (num_components, tokens.shape[-1])
+    if start is not None and tuple(start.shape) not in (means, (1, *means), (len(tokens), *means)):
+        raise ValueError(
+            f"`start` must be (components, dim) = {means}, with or without a sets axis; got {tuple(start.shape)}."
+        )
+    if weights is None or weights.dtype == torch.bool or torch.compiler.is_compiling():
+        return  # looking at values would break the graph
+    if bool((weights < 0).any()):
+        raise ValueError("`weights` must be at least 0; some are negative.")

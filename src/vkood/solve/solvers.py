@@ -187,7 +187,10 @@ class _AndersonMemory(Memory):
     sizes: Tensor  # (B, m) their lengths; infinite where the slot is empty
     slot: int
     previous: Tensor  # (B, n) the last plain image, to return to
-    best: Tensor  # (B,) smallest residual so far
+    best: Tensor  # (B,) smallest residual since the row last restarted
+    stale: Tensor  # (B,) steps since then that did not lower it
+    rest: Tensor  # (B,) plain steps that the row has yet to take before it is accelerated again
+    pause: Tensor  # (B,) how many it will take after its next restart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,12 +198,14 @@ class Anderson(Solver):
     """Anderson acceleration: the combination of the last images whose residuals cancel best.
 
     The small least-squares system of every row is scaled to unit diagonal, regularised and solved in float64, so a
-    singular one is harmless; a row whose residual grows restarts from its last plain image.
+    singular one is harmless. A row restarts when its residual grows (from its last plain image) or has not fallen for
+    2 * history steps: it forgets, and takes plain steps, twice as many each time, before it is accelerated again. So
+    it gets at last wherever plain iteration gets, past saddles as well, which attract Anderson's combinations.
 
     Attributes:
         history: How many iterates are combined, at least 1 (1 is Picard).
         regularization: Ridge on the scaled system.
-        growth: A row restarts when its residual exceeds this multiple of its smallest one.
+        growth: A row restarts when its residual exceeds this multiple of its smallest one since the last restart.
     """
 
     history: int = 5
@@ -228,6 +233,9 @@ class Anderson(Solver):
             slot=0,
             previous=start,
             best=start.new_full((rows,), torch.inf),
+            stale=start.new_zeros((rows,), dtype=torch.long),
+            rest=start.new_zeros((rows,), dtype=torch.long),
+            pause=start.new_ones((rows,), dtype=torch.long),
             recoverable=torch.zeros(rows, dtype=torch.bool, device=start.device),
         )
 
@@ -237,31 +245,45 @@ class Anderson(Solver):
     ) -> tuple[Tensor, Memory]:
         assert isinstance(memory, _AndersonMemory)
         assert memory.recoverable is not None
-        restart = memory.recoverable & ~(residual <= self.growth * memory.best)  # true for NaN
+        resting = memory.rest > 0
+        stale = (memory.stale + 1).masked_fill(resting | (residual < memory.best), 0)
+        failed = memory.recoverable & ~(residual <= self.growth * memory.best)  # true for NaN
+        restart = failed | (stale >= 2 * self.history)
         difference = image - iterate
         size = torch.linalg.vector_norm(difference, dim=1).clamp_min(torch.finfo(difference.dtype).tiny)
         unit = difference / size[:, None]
 
         slot = torch.arange(self.history, device=image.device) == memory.slot
         here = slot[:, None]
-        dropped = restart[:, None, None]
-        images = torch.where(here, image[:, None], memory.images).masked_fill(dropped, 0.0)
-        differences = torch.where(here, unit[:, None], memory.differences).masked_fill(dropped, 0.0)
-        sizes = torch.where(slot, size[:, None], memory.sizes).masked_fill(restart[:, None], torch.inf)
-
-        weights = self._weights(differences, sizes)
-        mixed = torch.bmm(weights[:, None], images)[:, 0]
-        usable = torch.isfinite(mixed.detach()).all(1) & ~restart
-        plain = torch.where(restart[:, None], memory.previous, image)
-        return torch.where(usable[:, None], mixed, plain), replace(
+        memory = replace(
             memory,
-            images=images,
-            differences=differences,
-            sizes=sizes,
+            images=torch.where(here, image[:, None], memory.images),
+            differences=torch.where(here, unit[:, None], memory.differences),
+            sizes=torch.where(slot, size[:, None], memory.sizes),
             slot=(memory.slot + 1) % self.history,
-            previous=plain,
-            best=torch.where(restart, memory.best, torch.minimum(memory.best, residual)),
-            recoverable=usable,
+            best=torch.where(resting, residual, torch.minimum(memory.best, residual)),
+            stale=stale,
+            rest=memory.rest - 1,
+        )
+        plain = image
+        if bool(restart.any()):
+            plain = torch.where(failed[:, None], memory.previous, image)
+            memory = self._restarted(memory, restart)
+        mixed = torch.bmm(self._weights(memory.differences, memory.sizes)[:, None], memory.images)[:, 0]
+        usable = torch.isfinite(mixed.detach()).all(1) & (memory.rest <= 0)
+        return torch.where(usable[:, None], mixed, plain), replace(memory, previous=plain, recoverable=usable)
+
+    def _restarted(self, memory: _AndersonMemory, rows: Tensor) -> _AndersonMemory:
+        """The given rows forget, and rest for twice as long as the last time."""
+        return replace(
+            memory,
+            images=memory.images.masked_fill(rows[:, None, None], 0.0),
+            differences=memory.differences.masked_fill(rows[:, None, None], 0.0),
+            sizes=memory.sizes.masked_fill(rows[:, None], torch.inf),
+            best=memory.best.masked_fill(rows, torch.inf),
+            stale=memory.stale.masked_fill(rows, 0),
+            rest=torch.where(rows, memory.pause, memory.rest),
+            pause=torch.where(rows, 2 * memory.pause, memory.pause),
         )
 
     def _weights(self, differences: Tensor, sizes: Tensor) -> Tensor:
