@@ -2,8 +2,6 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from transformers import BertTokenizer
 
 from vkood.data import (
@@ -41,9 +39,13 @@ def tokenizer():
 
 def test_collate(table, tokenizer):
     rows = [
-        VqaExample(image=image(255), question="which a b ?", answer="kite", facts=FACTS[:2], matches=(True, False)),
+        VqaExample(
+            image=image(255), question="which a b ?", answer="kite", facts=FACTS[:2], matches=(True, False)
+        ),
         VqaExample(image=image(0), question="what ?", answer="no"),
-        VqaExample(image=image(51), question="which a b ?", answer="yes", facts=FACTS[::-1], matches=(False,) * 3),
+        VqaExample(
+            image=image(51), question="which a b ?", answer="yes", facts=FACTS[::-1], matches=(False,) * 3
+        ),
     ]
     batch = VqaCollator(tokenizer, table, ANSWER_TO_ID, with_matches=True)(rows)
     assert list(batch) == [
@@ -98,7 +100,9 @@ def test_rows_without_pictures_take_them_by_index(table, tokenizer):
     rows = [questions[5], questions[80]]
     answers = {row.answer: index for index, row in enumerate(rows)}
     batch = VqaCollator(tokenizer, table, answers, data.images)(rows)
-    assert torch.equal(batch["pixel_values"], normalise_images(data.images[[row.image_index for row in rows]]))
+    assert torch.equal(
+        batch["pixel_values"], normalise_images(data.images[[row.image_index for row in rows]])
+    )
     with pytest.raises(ValueError, match="`images` must be given"):
         VqaCollator(tokenizer, table, answers)(rows)
 
@@ -137,7 +141,10 @@ def test_each_question_is_tokenised_once(table, tokenizer):
             [VqaExample(image=image(), question="q"), VqaExample(image=image(), question="q", answer="no")],
             "Every row of a batch must have an answer",
         ),
-        ([VqaExample(image=image(), question="q", facts=("Unheard of.",))], "no vector for 'Unheard of.'.*extend"),
+        (
+            [VqaExample(image=image(), question="q", facts=("Unheard of.",))],
+            "no vector for 'Unheard of.'.*extend",
+        ),
         ([VqaExample(image=image(), question="q", facts=FACTS)], "3 facts and 0 matches"),
     ],
 )
@@ -146,52 +153,35 @@ def test_bad_rows(table, tokenizer, rows, says):
         VqaCollator(tokenizer, table, ANSWER_TO_ID, with_matches=True)(rows)
 
 
-class TestFactTable:
-    def test_each_sentence_is_encoded_once(self):
-        calls = []
+def test_rows_that_share_a_picture(table, tokenizer):
+    def example(question, answer, facts=()):
+        return VqaExample(
+            image=image(255), question=question, answer=answer, facts=facts, matches=(True,) * len(facts)
+        )
 
-        def encode(texts):
-            calls.append(list(texts))
-            return vectors(texts)
+    groups = [
+        (example("what ?", "no", FACTS[:1]), example("which a b ?", "kite"), example("a ?", "yes", FACTS)),
+        (example("which ?", "yes", FACTS[1:]),),
+    ]
+    collate = VqaCollator(tokenizer, table, ANSWER_TO_ID, with_matches=True)
+    batch = collate(groups)
+    assert batch["pixel_values"].shape == (2, 3, 64, 64)
+    assert batch["labels"].tolist() == [[1, 2, 0], [0, -100, -100]]
+    assert batch["fact_mask"].sum(-1).tolist()[0] == [1, 0, 3]
+    assert batch["fact_features"].shape == (2, 3, 3, 3)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape == (2, 3, 6)
+    assert (
+        batch["attention_mask"].sum(-1).min() > 0
+    )  # padding questions have words too: no row attends to nothing
+    for place, group in enumerate(groups):
+        for turn, row in enumerate(group):
+            alone = collate([row])
+            words, facts = alone["input_ids"].shape[1], alone["fact_mask"].shape[1]
+            assert torch.equal(batch["input_ids"][place, turn, :words], alone["input_ids"][0])
+            assert torch.equal(batch["fact_features"][place, turn, :facts], alone["fact_features"][0])
+            assert torch.equal(batch["fact_matches"][place, turn, :facts], alone["fact_matches"][0])
 
-        table = FactTable.build([*FACTS, *FACTS], encode)
-        table.extend([FACTS[0], "A fox digs.", "A fox digs."], encode)
-        table.extend(FACTS, encode)
-        assert calls == [list(FACTS), ["A fox digs."]]
-        assert table.sentences == (*FACTS, "A fox digs.")
-        assert len(table) == 4
-        assert "A fox digs." in table
-        assert "A fox" not in table
-        assert table.ids(["A fox digs.", FACTS[0]]).tolist() == [3, 0]
-        assert torch.equal(table.features, vectors(table.sentences))
 
-    def test_features_do_not_hold_a_graph(self):
-        table = FactTable.build(FACTS, lambda texts: vectors(texts).requires_grad_())
-        assert not table.features.requires_grad
-
-    @settings(max_examples=30, deadline=None)
-    @given(st.lists(st.lists(st.sampled_from(FACTS), max_size=5), min_size=1, max_size=4))
-    def test_padding(self, facts):
-        features, mask = FactTable.build(FACTS, vectors).padded(facts)
-        assert features.shape == (len(facts), max(map(len, facts)), 3)
-        assert mask.sum(dim=1).tolist() == [len(row) for row in facts]
-        for row, vector, real in zip(facts, features, mask, strict=True):
-            assert torch.equal(vector[: len(row)], vectors(row) if row else torch.empty(0, 3))
-            assert not vector[len(row) :].any()
-            assert real[: len(row)].all()
-
-    def test_no_ids(self, table):
-        assert table.ids([]).shape == (0,)
-
-    def test_refusals(self, table):
-        with pytest.raises(ValueError, match="at least one sentence"):
-            FactTable.build([], vectors)
-        with pytest.raises(ValueError, match="`encode` must return"):
-            FactTable.build(FACTS, lambda texts: torch.zeros(2, 3))
-        with pytest.raises(ValueError, match="`features` must be \\(1, 3\\).*got \\(1, 4\\)"):
-            table.extend(["New."], lambda texts: torch.zeros(1, 4))
-        with pytest.raises(ValueError, match="must all differ"):
-            FactTable(["Same.", "Same."], torch.zeros(2, 3))
-        with pytest.raises(ValueError, match="no vector for 'Unheard of.'"):
-            table.ids(["Unheard of."])
-        assert table.sentences == FACTS
+def test_groups_may_not_be_empty(table, tokenizer):
+    with pytest.raises(ValueError, match="every group in `rows`"):
+        VqaCollator(tokenizer, table, ANSWER_TO_ID)([()])

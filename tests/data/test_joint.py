@@ -26,6 +26,14 @@ def same(a, b):
     )
 
 
+def same_row(a, b):
+    return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+
+
+def facts(row):
+    return [example.facts for example in row]
+
+
 def test_answers_of_both_jobs():
     assert joint_answers() == easy_vqa_answers() + KNOWLEDGE_ENTITIES
     assert len(set(joint_answers())) == 77
@@ -80,58 +88,130 @@ def test_sources_one_after_the_other():
         VqaDataset()
 
 
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_share_of_knowledge(share):
-    dataset = JointVqa("test", 0, knowledge_share=share, size=200)
-    assert len(dataset) == 200
-    rows = [dataset[index] for index in range(200)]
-    knowledge = [row.answer in KNOWLEDGE_ENTITIES for row in rows]
-    assert sum(knowledge) == round(200 * share)
-    assert knowledge == sorted(knowledge)
+def asks_knowledge(row):
+    return [example.answer in KNOWLEDGE_ENTITIES for example in row]
+
+
+@pytest.mark.parametrize(("plain", "knowledge"), [(5, 3), (0, 2), (4, 0)])
+def test_a_row_has_the_questions_of_one_picture(plain, knowledge):
+    data = load_easy_vqa("test")
+    known = set(data.described.tolist())
+    num_questions = np.bincount(data.image_index.numpy(), minlength=len(data.images))
+    own = [
+        {
+            (q, a)
+            for q, a, i in zip(data.questions, data.answers, data.image_index.tolist(), strict=True)
+            if i == p
+        }
+        for p in range(60)
+    ]
+    dataset = JointVqa("test", 0, plain=plain, knowledge=knowledge)
+    assert len(dataset) == 1000
+    for picture in range(60):
+        row = dataset[picture]
+        assert all(torch.equal(example.image, data.images[picture]) for example in row)
+        if picture in known:
+            expected = [False] * min(plain, num_questions[picture]) + [True] * knowledge
+        else:  # what it lacks in knowledge questions it makes up for in plain ones
+            expected = [False] * min(plain + knowledge, num_questions[picture])
+        assert asks_knowledge(row) == expected
+        asked = [
+            (example.question, example.answer) for example in row if example.answer not in KNOWLEDGE_ENTITIES
+        ]
+        assert set(asked) <= own[picture]
+        assert len({example.facts for example in row if example.facts}) == sum(bool(e.facts) for e in row)
+
+
+def test_a_picture_that_is_not_described_has_no_facts():
+    data = load_easy_vqa("train")
+    unknown = sorted(set(range(len(data.images))) - set(data.described.tolist()))
+    dataset = JointVqa("train", 0, plain_facts_share=1.0)
+    assert not any(example.facts for picture in unknown for example in dataset[picture])
+    assert all(example.facts for example in dataset[data.described[0].item()])
+
+
+def test_a_knowledge_question_is_about_its_picture():
+    """The facts that match name the picture's own colour and shape."""
+    data = load_easy_vqa("test")
+    dataset = JointVqa("test", 3, plain=0, knowledge=2)
+    for picture in data.described[:50].tolist():
+        for example in dataset[picture]:
+            matching = " ".join(
+                fact for fact, match in zip(example.facts, example.matches, strict=True) if match
+            )
+            assert sum(example.matches) == 2
+            assert example.answer in matching
+            assert data.colours[picture] in matching
+            assert data.shapes[picture] in matching
 
 
 def test_epochs_are_fresh_and_repeat():
     dataset, again = JointVqa("train", 0, size=40), JointVqa("train", 0, size=40)
     first = [dataset[index] for index in range(40)]
+    assert dataset.epoch == 0
     dataset.set_epoch(1)
     again.set_epoch(1)
     second = [dataset[index] for index in range(40)]
-    assert all(same(dataset[index], again[index]) for index in range(40))
-    assert not any(same(a, b) for a, b in zip(first, second, strict=True))
-    assert not any(same(JointVqa("train", 1, size=40)[index], first[index]) for index in range(40))
+    assert dataset.epoch == 1
+    assert all(same_row(dataset[index], again[index]) for index in range(40))
+    assert not any(same_row(a, b) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(a[0].image, b[0].image) for a, b in zip(first, second, strict=True))
+
+
+def test_a_seed_chooses_the_pictures():
+    def pictures(seed, **options):
+        return {
+            dataset[i][0].image.data_ptr()
+            for dataset in [JointVqa("train", seed, size=40, **options)]
+            for i in range(40)
+        }
+
+    assert len(pictures(0)) == 40
+    assert pictures(0) == pictures(0, plain=1, knowledge=1)
+    assert pictures(0) != pictures(1)
 
 
 def test_test_split_stays():
     dataset = JointVqa("test", 0, size=40)
     before = [dataset[index] for index in range(40)]
     dataset.set_epoch(3)
-    assert all(same(dataset[index], row) for index, row in enumerate(before))
+    assert all(same_row(dataset[index], row) for index, row in enumerate(before))
 
 
-def test_all_plain_questions_come_before_one_comes_again():
-    dataset = JointVqa("train", 0, knowledge_share=0.0, size=9644, plain_facts_share=0.0)  # a quarter, rounded up
-    data = load_easy_vqa("train")
-    seen = []
-    for epoch in range(4):
+def test_negative_indices_count_from_the_end():
+    dataset = JointVqa("test", 0, size=7)
+    assert same_row(dataset[-1], dataset[6])
+    for index in (7, -8):
+        with pytest.raises(IndexError):
+            dataset[index]
+
+
+def test_other_epochs_bring_other_plain_questions():
+    dataset = JointVqa("train", 0, plain=3, knowledge=0, plain_facts_share=0.0)
+    own = {
+        q for q, i in zip(dataset.plain._data.questions, dataset.plain._image_index, strict=True) if i == 5
+    }
+    seen = set()
+    for epoch in range(12):
         dataset.set_epoch(epoch)
-        seen += [(dataset[i].question, dataset[i].image.data_ptr()) for i in range(len(dataset))]
-    wanted = [
-        (question, data.images[row].data_ptr())
-        for question, row in zip(data.questions, data.image_index.tolist(), strict=True)
-    ]
-    assert len(seen) == len(wanted) + 1
-    assert sorted(seen[:-1]) == sorted(wanted)
+        seen |= {example.question for example in dataset[5]}
+    assert len(own) > 3
+    assert seen == own
 
 
 def test_workers_see_the_epoch():
     """Also workers that outlive an epoch, whose copy of the dataset is never refreshed."""
     dataset = JointVqa("train", 0, size=8)
     loader = torch.utils.data.DataLoader(
-        dataset, batch_size=8, num_workers=1, persistent_workers=True, collate_fn=lambda rows: [r.facts for r in rows]
+        dataset,
+        batch_size=8,
+        num_workers=1,
+        persistent_workers=True,
+        collate_fn=lambda rows: [facts(r) for r in rows],
     )
     for epoch in (0, 1):
         dataset.set_epoch(epoch)
-        assert next(iter(loader)) == [dataset[index].facts for index in range(8)]
+        assert next(iter(loader)) == [facts(dataset[index]) for index in range(8)]
 
 
 def test_sentences_cover_every_row():
@@ -140,16 +220,21 @@ def test_sentences_cover_every_row():
     assert len(sentences) == len(set(sentences))
     for dataset in (train, test):
         assert set(dataset.sentences()) <= set(sentences)
-        assert all(set(dataset[index].facts) <= set(dataset.sentences()) for index in range(0, len(dataset), 40))
+    for index in range(0, len(train), 40):
+        assert all(set(example.facts) <= set(train.sentences()) for example in train[index])
+    assert all(set(test[index].facts) <= set(test.sentences()) for index in range(0, len(test), 40))
     assert EasyVqaQuestions("test", 0, facts_share=0.0).sentences() == ()
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"knowledge_share": 1.5}, "`knowledge_share`"),
+        ({"knowledge": -1}, "`knowledge`"),
+        ({"plain": 1.5}, "plain"),
+        ({"plain": 0, "knowledge": 0}, "cannot both be 0"),
         ({"plain_facts_share": -0.1}, "`plain_facts_share`"),
         ({"size": 0}, "`size`"),
+        ({"size": 4001}, "`size`"),
         ({"split": "valid"}, "split"),
         ({"seed": "a"}, "seed"),
     ],

@@ -38,7 +38,7 @@ class VqaExample:
 
 
 class VqaCollator:
-    """Turns rows into named tensors: the `data_collator` of the Hugging Face Trainer, the `collate_fn` of a loader.
+    """Turns rows into named tensors: the Hugging Face Trainer's `data_collator`, a loader's `collate_fn`.
 
     The batch has
         `pixel_values`: (B, 3, H, W), from -1 to 1 (mean 0.5 and deviation 0.5 taken out);
@@ -48,17 +48,19 @@ class VqaCollator:
         `fact_matches`: (B, F), whether a fact agrees with the picture; only with `with_matches`.
     F is the largest number of facts in the batch, and 0 if there are none.
 
-    Rows may also be tuples of examples that share a picture. Then the picture is there once, and all else has a second
-    axis, (B, Q, ...), for the Q questions of the longest row; shorter rows are padded with questions labelled -100.
+    Rows may also be tuples of examples that share a picture. Then the picture is there once, and all else has
+    a second axis, (B, Q, ...), for the Q questions of the longest row; shorter rows are padded with questions
+    labelled -100.
 
-    A different question is tokenised once and remembered, so a run holds all its different questions in memory.
+    A different question is tokenised once and remembered, so a run holds all its different questions in
+    memory.
 
     Args:
         tokenizer: The tokenizer of the text tower.
         fact_table: The vectors of all facts that rows may hold.
         answer_to_id: The id of every answer.
-        images: (N, 3, H, W) pictures for rows that carry none (`KnowledgeQuestion`), found by `image_index`; they
-            must be of the rows' own split. A `VqaExample` always shows its own picture.
+        images: (N, 3, H, W) pictures for rows that carry none (`KnowledgeQuestion`), found by `image_index`;
+            they must be of the rows' own split. A `VqaExample` always shows its own picture.
         with_matches: Whether to add `fact_matches`.
         use_facts: Whether to keep the facts; False leaves F = 0, for a model that may not see them.
 
@@ -67,7 +69,8 @@ class VqaCollator:
 
     Example:
         >>> from transformers import AutoTokenizer  # doctest: +SKIP
-        >>> collate = VqaCollator(AutoTokenizer.from_pretrained(folder), table, answer_to_id)  # doctest: +SKIP
+        >>> tokenizer = AutoTokenizer.from_pretrained(folder)  # doctest: +SKIP
+        >>> collate = VqaCollator(tokenizer, table, answer_to_id)  # doctest: +SKIP
         >>> collate([dataset[0], dataset[1]])["fact_features"].shape  # doctest: +SKIP
         torch.Size([2, 8, 384])
     """
@@ -101,8 +104,9 @@ class VqaCollator:
         """Collate rows.
 
         Raises:
-            ValueError: If there are no rows, an answer has no id, only some rows have answers, a fact is not in the
-                table, a row has no picture, or `with_matches` is asked for and a row does not say them.
+            ValueError: If there are no rows, an answer has no id, only some rows have answers, a fact is not
+                in the table, a row has no picture, or `with_matches` is asked for and a row does not say
+                them.
         """
         if not rows:
             raise ValueError("`rows` must have at least one row; got none.")
@@ -179,8 +183,8 @@ class VqaCollator:
         for row in rows:
             if len(row.matches) != len(row.facts):
                 raise ValueError(
-                    f"`with_matches` needs one match for each fact; {row.question!r} has {len(row.facts)} facts and "
-                    f"{len(row.matches)} matches."
+                    f"`with_matches` needs one match for each fact; {row.question!r} has "
+                    f"{len(row.facts)} facts and {len(row.matches)} matches."
                 )
         matches[mask] = torch.tensor([match for row in rows for match in row.matches], dtype=torch.bool)
         return matches

@@ -16,8 +16,8 @@ _JOB_CODES = {"knowledge": 0, "plain": 1, "choice": 2}
 class Draws:
     """The randomness of a dataset's examples, and the epoch that it is in.
 
-    In "train" every epoch has its own draws; in "test" all epochs have the same. The epoch lies in shared memory, so
-    the workers of a loader see it change, even those that outlive an epoch.
+    In "train" every epoch has its own draws; in "test" all epochs have the same. The epoch lies in shared
+    memory, so the workers of a loader see it change, even those that outlive an epoch.
 
     Args:
         job: What is drawn; jobs with the same seed do not share draws.

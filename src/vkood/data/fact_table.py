@@ -30,7 +30,8 @@ class FactTable:
         ValueError: If a sentence comes twice, or there is not one vector for each sentence.
 
     Example:
-        >>> table = FactTable.build(["A kite flies.", "A mug breaks."], lambda texts: torch.ones(len(texts), 4))
+        >>> sentences = ["A kite flies.", "A mug breaks."]
+        >>> table = FactTable.build(sentences, lambda texts: torch.ones(len(texts), 4))
         >>> table.ids(["A mug breaks."]), table.features.shape
         (tensor([1]), torch.Size([2, 4]))
     """
@@ -67,10 +68,10 @@ class FactTable:
             self._append(new, _encoded(new, encode))
 
     def save(self, path: str | Path, *, encoder: str) -> None:
-        """Write the table to one safetensors file, the sentences in its header; a file already there is replaced.
+        """Write the table to one safetensors file, with the sentences in its header.
 
         Args:
-            path: The file. It appears under this name only when it is complete.
+            path: The file. It appears under this name, or replaces one, only when it is complete.
             encoder: The name of the encoder that the vectors come from: they mean nothing to any other.
         """
         path = Path(path)
@@ -149,7 +150,8 @@ class FactTable:
             facts: The facts of every example.
 
         Returns:
-            The vectors (B, F, D) and a mask (B, F), true where there is a fact. F is 0 if no example has facts.
+            The vectors (B, F, D) and a mask (B, F), true where there is a fact. F is 0 if no example has
+            facts.
 
         Raises:
             ValueError: If the table lacks a fact.
@@ -167,14 +169,15 @@ class FactTable:
             return [self._row_of[fact] + 1 for fact in facts]
         except KeyError as error:
             raise ValueError(
-                f"The fact table has no vector for {error.args[0]!r}; add it with `table.extend(sentences, encode)`."
+                f"The fact table has no vector for {error.args[0]!r}; add it with "
+                "`table.extend(sentences, encode)`."
             ) from None
 
     def _append(self, sentences: list[str], features: Float[Tensor, "sentences dim"]) -> None:
         if features.ndim != 2 or features.shape != (len(sentences), self._rows.shape[1]):
             raise ValueError(
-                f"`features` must be ({len(sentences)}, {self._rows.shape[1] or 'dim'}), a vector for each sentence; "
-                f"got {tuple(features.shape)}."
+                f"`features` must be ({len(sentences)}, {self._rows.shape[1] or 'dim'}), a vector for each "
+                f"sentence; got {tuple(features.shape)}."
             )
         start = len(self._row_of)
         if len(set(sentences)) != len(sentences):
@@ -200,7 +203,8 @@ def _encoded(sentences: list[str], encode: Encode) -> Float[Tensor, "sentences d
     features = encode(sentences)
     if features.ndim != 2 or len(features) != len(sentences):
         raise ValueError(
-            f"`encode` must return ({len(sentences)}, dim), a vector for each sentence; got {tuple(features.shape)}."
+            f"`encode` must return ({len(sentences)}, dim), a vector for each sentence; "
+            f"got {tuple(features.shape)}."
         )
     return features
 
@@ -217,6 +221,8 @@ def _read(path: Path) -> tuple[list[str], Tensor, str]:
         raise ValueError(f"{str(path)!r} is not a fact table, or is damaged: {error}") from error
     if not (isinstance(sentences, list) and all(isinstance(sentence, str) for sentence in sentences)):
         raise ValueError(f"The fact table {str(path)!r} is damaged: its sentences are not a list of texts.")
-    if not (features.is_floating_point() and bool(features.isfinite().all())):
-        raise ValueError(f"The fact table {str(path)!r} is damaged: its vectors are not all finite numbers.")
+    if not (features.ndim == 2 and features.is_floating_point() and bool(features.isfinite().all())):
+        raise ValueError(
+            f"The fact table {str(path)!r} is damaged: its vectors are no table of finite numbers."
+        )
     return sentences, features, made_by

@@ -43,15 +43,15 @@ class PlainQuestion:
 class EasyVqaQuestions:
     """Easy-VQA's own questions, in the package's order, a share of them with facts drawn for their picture.
 
-    The facts are drawn as in `EasyVqaKnowledge` and answer nothing here: a model learns to do without. Questions on
-    pictures whose colour or shape is unknown (see `EasyVqa`) always come without facts.
+    The facts are drawn as in `EasyVqaKnowledge` and answer nothing here: a model learns to do without.
+    Questions on pictures whose colour or shape is unknown (see `EasyVqa`) always come without facts.
 
     Args:
         split: "train" (38,575 questions) or "test" (9,673).
         seed: Seed of the draws of facts, from 0.
         facts_share: Share of the questions that come with facts, from 0 to 1.
-        irrelevant: How many irrelevant facts come with the six about entities, or (lowest, highest); by default
-            (0, 2) in "train" and 0 in "test".
+        irrelevant: How many irrelevant facts come with the six about entities, or (lowest, highest); by
+            default (0, 2) in "train" and 0 in "test".
 
     Raises:
         ValueError: If an argument is out of range.
@@ -59,7 +59,8 @@ class EasyVqaQuestions:
     Example:
         >>> questions = EasyVqaQuestions("test", seed=0, facts_share=0.0)
         >>> questions[0]
-        PlainQuestion(question='what is the red shape?', answer='triangle', image_index=0, facts=(), matches=())
+        PlainQuestion(question='what is the red shape?', answer='triangle', image_index=0, facts=(),
+        matches=())
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class EasyVqaQuestions:
 
 
 class VqaDataset(torch.utils.data.Dataset[VqaExample]):
-    """Questions of one or several sources, one after the other, each with its picture: rows for a `VqaCollator`.
+    """Questions of several sources, one after the other, each with its picture: rows for a `VqaCollator`.
 
     Args:
         sources: `EasyVqaQuestions` and `EasyVqaKnowledge` of any split.
@@ -161,10 +162,10 @@ class VqaDataset(torch.utils.data.Dataset[VqaExample]):
 class JointVqa(torch.utils.data.Dataset[tuple[VqaExample, ...]]):
     """Both jobs mixed, for training one model: row i holds several questions about picture i.
 
-    So a model encodes each picture once for all of them. Every epoch a row has other plain questions of its picture,
-    and knowledge questions with newly drawn links and facts. A picture whose colour or shape is unknown (see
-    `EasyVqa`) has plain questions only, as many as there are up to the sum of both numbers. Row i of epoch e depends
-    on `seed`, the split, e and i alone. `EasyVqaKnowledge` says who calls `set_epoch`.
+    So a model encodes each picture once for all of them. Every epoch a row has other plain questions of its
+    picture, and knowledge questions with newly drawn links and facts. A picture whose colour or shape is
+    unknown (see `EasyVqa`) has plain questions only, as many as there are up to the sum of both numbers. Row
+    i of epoch e depends on `seed`, the split, e and i alone. `EasyVqaKnowledge` says who calls `set_epoch`.
 
     Args:
         split: "train" or "test".
@@ -172,8 +173,8 @@ class JointVqa(torch.utils.data.Dataset[tuple[VqaExample, ...]]):
         plain: Plain questions about each picture, or all that it has if these are fewer.
         knowledge: Knowledge questions about each picture.
         plain_facts_share: Share of the plain questions that come with facts, from 0 to 1.
-        irrelevant: How many irrelevant facts come with the six about entities, or (lowest, highest); by default
-            (0, 2) in "train" and 0 in "test".
+        irrelevant: How many irrelevant facts come with the six about entities, or (lowest, highest); by
+            default (0, 2) in "train" and 0 in "test".
         size: Use only that many pictures, chosen by the seed; all by default.
 
     Raises:
@@ -199,6 +200,7 @@ class JointVqa(torch.utils.data.Dataset[tuple[VqaExample, ...]]):
         for name, number in (("plain", plain), ("knowledge", knowledge)):
             if not isinstance(number, int) or number < 0:
                 raise ValueError(f"`{name}` must be a number of questions from 0 up; got {number!r}.")
+        _require_share("plain_facts_share", plain_facts_share)
         if plain + knowledge == 0:
             raise ValueError("`plain` and `knowledge` cannot both be 0: rows need questions.")
         data = load_easy_vqa(split)
