@@ -1,4 +1,4 @@
-"""Several gloo processes on this machine, for tests of what happens under `torch.distributed`."""
+"""Tests' work in other processes: on two gloo ranks, or alone in a new interpreter as users have it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,18 @@ def on_two_ranks(work: Callable[..., Any], *arguments: Any) -> list[Any]:
 
     `work` must be a function of a module, since it is sent to new interpreters by its name.
     """
+    return _in_processes(2, work, arguments)
+
+
+def in_a_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
+    """`work(*arguments)` where nothing checks shapes: those checks of pytest's show in compiled graphs."""
+    return _in_processes(1, work, arguments)[0]
+
+
+def _in_processes(number: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
         context = multiprocessing.start_processes(
-            _run, args=(work, folder, arguments), nprocs=2, join=False, start_method="spawn"
+            _run if number > 1 else _run_alone, args=(work, folder, arguments), nprocs=number, join=False, start_method="spawn"
         )
         assert context is not None
         try:
@@ -28,11 +37,11 @@ def on_two_ranks(work: Callable[..., Any], *arguments: Any) -> list[Any]:
                 if context.join(timeout=1):  # raises if a rank did
                     break
             else:
-                raise TimeoutError(f"two ranks did not finish {work.__name__} in {TIMEOUT} s")
+                raise TimeoutError(f"the processes did not finish {work.__name__} in {TIMEOUT} s")
         finally:
             for process in context.processes:
                 process.kill()
-        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(number)]
 
 
 def _run(rank: int, work: Callable[..., Any], folder: str, arguments: tuple[Any, ...]) -> None:
@@ -42,3 +51,8 @@ def _run(rank: int, work: Callable[..., Any], folder: str, arguments: tuple[Any,
         torch.save(work(rank, *arguments), Path(folder) / f"{rank}.pt")
     finally:
         distributed.destroy_process_group()
+
+
+def _run_alone(_: int, work: Callable[..., Any], folder: str, arguments: tuple[Any, ...]) -> None:
+    torch.set_num_threads(1)
+    torch.save(work(*arguments), Path(folder) / "0.pt")

@@ -128,6 +128,7 @@ def fit_mixture(
     _check(tokens, weights, num_components, prior, start)
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
     weights = tokens.new_ones(tokens.shape[:2]) if weights is None else weights.to(tokens.dtype)
+    weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
     counts = (weights > 0)[..., None]
     with torch.autocast(tokens.device.type, enabled=False):
         centre = _centre(torch.where(counts, tokens, 0.0), weights)

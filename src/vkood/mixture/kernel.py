@@ -74,6 +74,10 @@ class KernelGate(nn.Module):
         A row without any context (no token of positive weight) has no density: all its candidates are masked out.
         """
         joint = self.joint.candidates(candidates, candidate_mask)
+        if len(context) != len(candidates):
+            raise ValueError(
+                f"`context` must have the batch size of `candidates`, {len(candidates)}; got {tuple(context.shape)}."
+            )
         tokens = self.joint.context(context, context_mask)
         weights = tokens.new_ones(tokens.shape[:2]) if context_mask is None else context_mask.float()
         mask = (weights.sum(1) > 0)[:, None].expand(joint.shape[:2])

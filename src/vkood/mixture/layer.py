@@ -135,8 +135,8 @@ class OutlierLayer(nn.Module):
             ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is negative, or
                 a prior strength is not positive.
         """
-        self._check_steering(len(candidates), prior_mean, prior_strength, start)
         joint = self.joint.candidates(candidates, candidate_mask)
+        self._check_fit(len(candidates), context, prior_mean, prior_strength, start)
         with torch.autocast(candidates.device.type, enabled=False):
             if context is None:
                 mixture, solution = self._population(joint, candidate_mask), None
@@ -180,9 +180,18 @@ class OutlierLayer(nn.Module):
             return score(joint, mixture, self.covariance)
         return score(joint.flatten(0, 1)[None], mixture, self.covariance).view(joint.shape[:2])
 
-    def _check_steering(
-        self, batch: int, prior_mean: Tensor | None, prior_strength: Tensor | None, start: Tensor | None
+    def _check_fit(
+        self,
+        batch: int,
+        context: Tensor | None,
+        prior_mean: Tensor | None,
+        prior_strength: Tensor | None,
+        start: Tensor | None,
     ) -> None:
+        if context is not None and len(context) != batch:
+            raise ValueError(
+                f"`context` must have the batch size of `candidates`, {batch}; got {tuple(context.shape)}."
+            )
         each, dim = (batch, self.num_components), (self.joint.joint_dim,)
         for name, value, shapes in (
             ("prior_mean", prior_mean, ((batch, *dim), (*each, *dim))),

@@ -1,0 +1,118 @@
+"""Gradients through a fit: to tokens, weights, prior mean and strength, for every family."""
+
+import pytest
+import torch
+from sets import FAMILIES, clusters, name, normal, numbers
+
+from vkood.mixture import Prior, em_step, fit_mixture, negative_log_density
+from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled
+
+each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
+EXACT = Implicit(tolerance=1e-12, max_steps=500)
+SOLVER = Squarem(tolerance=1e-13, max_steps=3000)
+START = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double()
+
+
+def inputs():
+    """One set of seven tokens, with weights, a prior mean for each component, and strengths."""
+    tokens = clusters(sets=1, each=4, seed=3)[:, :7].clone().requires_grad_()
+    weights = (torch.rand(1, 7, generator=torch.Generator().manual_seed(1)).double() + 0.3).requires_grad_()
+    prior_mean = normal(1, 2, 2, seed=7).requires_grad_()
+    strength = torch.tensor([[0.4, 0.9]]).double().requires_grad_()
+    return tokens, weights, prior_mean, strength
+
+
+def fitted(covariance, gradient, solver=SOLVER):
+    def function(tokens, weights, prior_mean, strength):
+        prior = Prior(mean=prior_mean, mean_strength=strength, variance=0.5)
+        mixture, solution = fit_mixture(tokens, weights, covariance=covariance, prior=prior, start=START, solver=solver,
+                                        gradient=gradient)  # fmt: skip
+        solution.require_convergence()
+        return mixture
+
+    return function
+
+
+@pytest.mark.parametrize("rule", [EXACT, Unrolled()], ids=name)
+@each_family
+def test_exact_gradients_agree_with_finite_differences(covariance, rule):
+    fit = fitted(covariance, rule)
+    assert torch.autograd.gradcheck(lambda *given: tuple(numbers(fit(*given))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8)
+
+
+@each_family
+def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covariance):
+    given = inputs()
+    through_fit = fitted(covariance, LastIterate())(*given)
+    prior = Prior(mean=given[2], mean_strength=given[3], variance=0.5)
+    one_step = em_step(given[0], given[1], through_fit.detach(), covariance, prior)
+    probe = normal(1, 5, 2, seed=8)
+    got = torch.autograd.grad(negative_log_density(probe, through_fit, covariance).square().sum(), given)
+    wanted = torch.autograd.grad(negative_log_density(probe, one_step, covariance).square().sum(), given)
+    for left, right in zip(got, wanted, strict=True):
+        assert right.abs().max() > 1e-4
+        torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-9)
+
+
+@each_family
+def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance):
+    def gradient(rule):
+        given, probe = inputs(), normal(1, 5, 2, seed=8)
+        mixture = fitted(covariance, rule)(*given)
+        found = torch.autograd.grad(negative_log_density(probe, mixture, covariance).square().sum(), given)
+        return torch.cat([part.flatten() for part in found])
+
+    exact = gradient(EXACT)
+    errors = [float((gradient(rule) - exact).norm()) for rule in (LastIterate(), Neumann(terms=4), Neumann(terms=16))]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.2 * errors[0]
+
+
+@pytest.mark.parametrize("solver", [Picard, Anderson, Squarem])
+def test_the_gradient_does_not_depend_on_the_solver(solver):
+    found = []
+    for each in (solver(tolerance=1e-12, max_steps=5000), SOLVER):
+        given = inputs()
+        mixture = fitted(FAMILIES[0], EXACT, each)(*given)
+        found.append(torch.autograd.grad(sum(tensor.square().sum() for tensor in numbers(mixture)), given))
+    for left, right in zip(*found, strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
+
+
+@each_family
+def test_weights_of_zero_are_where_gradients_begin(covariance):
+    """A soft weight at exactly 0 has no gradient, since its token was masked; just above 0 it has one."""
+    tokens, weights, *prior = inputs()
+    for weight, reached in ((0.0, False), (1e-8, True)):
+        given = weights.detach().clone()
+        given[0, 3] = weight
+        given.requires_grad_()
+        mixture = fitted(covariance, LastIterate())(tokens, given, *prior)
+        gradient = torch.autograd.grad(mixture.mean.square().sum(), given)[0]
+        assert torch.isfinite(gradient).all()
+        assert bool(gradient[0, 3].abs() > 1e-6) == reached
+
+
+@each_family
+def test_gradients_do_not_feel_an_offset(covariance):
+    """The set is fitted around its centre, which is held constant: that must not show in any rule's gradient."""
+    for rule in (LastIterate(), EXACT):
+        found = []
+        for offset in (0.0, 50.0):
+            tokens, weights, prior_mean, strength = inputs()
+            moved = fit_mixture(tokens + offset, weights, covariance=covariance, start=START + offset, solver=SOLVER,
+                                prior=Prior(mean=prior_mean + offset, mean_strength=strength, variance=0.5), gradient=rule)[0]  # fmt: skip
+            score = negative_log_density(normal(1, 5, 2, seed=8) + offset, moved, covariance).square().sum()
+            found.append(torch.autograd.grad(score, (tokens, weights, prior_mean, strength)))
+        for left, right in zip(*found, strict=True):
+            torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
+
+
+def test_a_nan_set_leaves_the_gradients_of_the_others_alone():
+    tokens = torch.cat([clusters(sets=2), torch.full((1, 30, 2), torch.nan).double()]).requires_grad_()
+    mixture, solution = fit_mixture(tokens, solver=SOLVER)
+    assert solution.status.tolist() == [0, 0, 2]
+    gradient = torch.autograd.grad(mixture.mean[:2].square().sum(), tokens)[0][:2]
+    alone = tokens[:2].detach().requires_grad_()
+    expected = torch.autograd.grad(fit_mixture(alone, solver=SOLVER)[0].mean.square().sum(), alone)[0]
+    torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-9)
