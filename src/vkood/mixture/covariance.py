@@ -47,9 +47,14 @@ class Covariance(abc.ABC):
     def features(self, tokens: Float[Tensor, "sets tokens dim"]) -> Float[Tensor, "sets tokens features"]:
         """What the family needs of each token, computed once for a whole fit."""
 
-    @abc.abstractmethod
     def log_joint(self, features: Tensor, mixture: Mixture) -> Float[Tensor, "sets tokens components"]:
         """The logarithm of weight times density, of each token under each component."""
+        constant = torch.logsumexp(mixture.log_weight, -1) + 0.5 * mixture.mean.shape[-1] * _LOG_TWO_PI
+        return self.log_affinity(features, mixture) - constant[:, None, None]
+
+    @abc.abstractmethod
+    def log_affinity(self, features: Tensor, mixture: Mixture) -> Float[Tensor, "sets tokens components"]:
+        """`log_joint` up to a constant for each set: all that responsibilities need."""
 
     @abc.abstractmethod
     def mahalanobis(
@@ -107,12 +112,9 @@ class _Quadratic(Covariance):
         return torch.cat([self._squares(tokens), tokens, torch.ones_like(tokens[..., :1])], dim=-1)
 
     @override
-    def log_joint(self, features: Tensor, mixture: Mixture) -> Tensor:
-        dim = mixture.mean.shape[-1]
-        constant = torch.log_softmax(mixture.log_weight, -1) - 0.5 * (
-            self.log_determinant(mixture) + dim * _LOG_TWO_PI
-        )
-        return torch.bmm(features, self._coefficients(mixture, constant).mT)  # (B, M, K)
+    def log_affinity(self, features: Tensor, mixture: Mixture) -> Tensor:
+        constant = torch.add(mixture.log_weight, self.log_determinant(mixture), alpha=-0.5)
+        return torch.bmm(self._coefficients(mixture, constant), features.mT).mT  # (B, M, K), tokens contiguous
 
     @override
     def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
@@ -123,7 +125,7 @@ class _Quadratic(Covariance):
         """(B, K, P): of -mahalanobis / 2 + constant."""
         precision = self._precision(mixture)
         linear = precision * mixture.mean
-        offset = constant - 0.5 * (linear * mixture.mean).sum(-1)
+        offset = torch.add(constant, (linear * mixture.mean).sum(-1), alpha=-0.5)
         return torch.cat([-0.5 * precision, linear, offset[..., None]], dim=-1)
 
     @override
@@ -165,10 +167,12 @@ class Diagonal(_Quadratic):
     @override
     def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
         count = statistics.count[..., None]
-        scatter = (statistics.second - mean * (2 * statistics.first - count * mean)).clamp_min(0)
-        pull = prior.mean_strengths(mean)[..., None] * (mean - prior.means(mean.shape[-1], mean)).square()
+        beyond = torch.addcmul(statistics.first, count, mean, value=-1)  # what of the sum is not count * mean
+        scatter = torch.addcmul(statistics.second, mean, beyond + statistics.first, value=-1).clamp_min(0)
+        shift = mean - prior.means(mean.shape[-1], mean)
+        pulled = torch.addcmul(scatter, prior.mean_strengths(mean)[..., None] * shift, shift)
         floor = prior.variance_strength * prior.variance
-        return torch.log((floor + scatter + pull) / (count + prior.variance_strength))
+        return torch.log((pulled + floor) / (count + prior.variance_strength))
 
     @override
     def log_determinant(self, mixture: Mixture) -> Tensor:
@@ -242,11 +246,8 @@ class _Cholesky(Covariance):
         return tokens
 
     @override
-    def log_joint(self, features: Tensor, mixture: Mixture) -> Tensor:
-        dim = mixture.mean.shape[-1]
-        constant = torch.log_softmax(mixture.log_weight, -1) - 0.5 * (
-            self.log_determinant(mixture) + dim * _LOG_TWO_PI
-        )
+    def log_affinity(self, features: Tensor, mixture: Mixture) -> Tensor:
+        constant = mixture.log_weight - 0.5 * self.log_determinant(mixture)
         return constant[:, None] - 0.5 * self.mahalanobis(features, mixture)
 
     @override

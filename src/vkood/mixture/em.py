@@ -33,7 +33,7 @@ def expectation(
     `features` are `covariance.features(tokens)`.
     """
     # Tokens lie next to each other in memory: a softmax over the few components is then many times faster.
-    shares = torch.softmax(covariance.log_joint(features, mixture).mT, dim=1)  # (B, K, M)
+    shares = torch.softmax(covariance.log_affinity(features, mixture).mT, dim=1)  # (B, K, M)
     return covariance.statistics(features, (shares * weights[:, None]).mT)
 
 
@@ -52,7 +52,7 @@ def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -
     count, first = statistics.count, statistics.first
     strength = prior.mean_strengths(first)
     prior_mean = prior.means(first.shape[-1], first)
-    mean = (strength[..., None] * prior_mean + first) / (strength + count)[..., None]
+    mean = torch.addcmul(first, strength[..., None], prior_mean) / (strength + count)[..., None]
     counted = count + prior.concentration
     return Mixture(
         log_weight=torch.log(counted / counted.sum(-1, keepdim=True)),

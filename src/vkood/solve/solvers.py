@@ -105,7 +105,7 @@ class _SquaremMemory(Memory):
     fallback: Tensor  # (B, n) the plain iterate to return to if the extrapolation is worse
     before: Tensor  # (B,) residual before the extrapolation
     longest: Tensor  # (B,) how far the row may extrapolate
-    reached: Tensor  # (B,) whether the last jump was that long
+    longer: Tensor  # (B,) how far it may once the last jump has paid off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class Squarem(Solver):
             fallback=start,
             before=torch.zeros_like(row),
             longest=torch.full_like(row, self.longest),
-            reached=torch.zeros_like(row, dtype=torch.bool),
+            longer=torch.full_like(row, self.longest),
         )
 
     @override
@@ -154,9 +154,10 @@ class Squarem(Solver):
         if memory.phase == 1:
             return self._jump(iterate, image, residual, memory)
         accepted = residual <= self.growth * memory.before  # false for NaN
-        factor = torch.where(accepted, torch.where(memory.reached, 4.0, 1.0), 0.25)
-        following = image if bool(accepted.all()) else torch.where(accepted[:, None], image, memory.fallback)
-        longest = (memory.longest * factor).clamp_min(1.0)
+        if bool(accepted.all()):  # spares the usual case the copies
+            return image, replace(memory, phase=0, recoverable=None, longest=memory.longer)
+        following = torch.where(accepted[:, None], image, memory.fallback)
+        longest = torch.where(accepted, memory.longer, (memory.longest / 4).clamp_min(1.0))
         return following, replace(memory, phase=0, recoverable=None, longest=longest)
 
     def _jump(
@@ -176,7 +177,7 @@ class Squarem(Solver):
             recoverable=torch.ones_like(residual, dtype=torch.bool),
             fallback=image,
             before=residual,
-            reached=wanted >= memory.longest,
+            longer=torch.where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
         )
 
 
