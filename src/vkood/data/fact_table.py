@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from jaxtyping import Bool, Float, Int
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from vkood.files import complete_file
 
 Encode = Callable[[list[str]], Tensor]
 """A text encoder: n sentences to (n, D) vectors."""
@@ -74,14 +75,9 @@ class FactTable:
             path: The file. It appears under this name, or replaces one, only when it is complete.
             encoder: The name of the encoder that the vectors come from: they mean nothing to any other.
         """
-        path = Path(path)
-        unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
         header = {"encoder": encoder, "sentences": json.dumps(self.sentences)}
-        try:
+        with complete_file(path) as unfinished:
             save_file({"features": self.features.contiguous()}, unfinished, metadata=header)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path, *, encoder: str) -> FactTable:
