@@ -1,0 +1,27 @@
+"""What every test and every doctest starts from: no network, few threads, the same seed.
+
+It stands above `src` and `tests`, so that it serves the doctests too. It must not import vkood: pytest's
+import hook checks the shapes of those modules only that are imported after it.
+"""
+
+import os
+
+# Read by the libraries when they are imported, hence before that.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TRANSFORMERS_OFFLINE"] = "1"
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Seed all generators, so that no test depends on which tests ran before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

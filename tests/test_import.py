@@ -1,0 +1,98 @@
+import subprocess
+import sys
+
+import pytest
+
+import vkood
+
+PUBLIC_NAMES = {
+    "Anderson",
+    "Diagonal",
+    "Full",
+    "GateOutput",
+    "Implicit",
+    "KernelGate",
+    "LastIterate",
+    "Neumann",
+    "OutlierLayer",
+    "Picard",
+    "Prior",
+    "Solution",
+    "Spherical",
+    "Squarem",
+    "Status",
+    "Tied",
+    "Unrolled",
+    "__version__",
+    "data",
+    "demo",
+    "fixed_point",
+    "metrics",
+    "mixture",
+    "models",
+    "solve",
+    "tasks",
+    "train",
+}
+
+TIMED_IMPORT = """
+import time
+start = time.perf_counter()
+import vkood
+print(time.perf_counter() - start)
+"""
+
+# The import system reads source and bytecode: that is what importing is. Anything else that is opened, every
+# socket, process and foreign library is reported.
+WATCHED_IMPORT = """
+import sys
+
+def report(event, arguments):
+    if event == "open" and str(arguments[0]).endswith((".py", ".pyc")):
+        return
+    if event in ("open", "ctypes.dlopen", "subprocess.Popen", "os.system") or event.startswith("socket."):
+        print(event, arguments)
+
+sys.addaudithook(report)
+import vkood
+"""
+
+HEAVY = {"jaxtyping", "matplotlib", "numpy", "rich", "sklearn", "torch", "transformers", "typer"}
+
+
+def fresh_python(program: str) -> str:
+    # -B: writing bytecode is the interpreter's business, and would be reported.
+    command = [sys.executable, "-B", "-c", program]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_public_names_are_frozen():
+    assert set(vkood.__all__) == PUBLIC_NAMES
+    assert set(vkood.__all__) <= set(dir(vkood))
+
+
+@pytest.mark.parametrize("name", sorted(PUBLIC_NAMES))
+def test_public_name_is_there(name: str):
+    assert getattr(vkood, name) is not None
+
+
+def test_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="'vkood' has no attribute 'OutlierLayers'"):
+        _ = vkood.OutlierLayers  # pyright: ignore[reportAttributeAccessIssue] - what the test is about
+
+
+def test_import_loads_only_itself():
+    loaded = set(fresh_python("import sys, vkood; print(*sys.modules)").split())
+    assert loaded.isdisjoint(HEAVY)
+    assert {name for name in loaded if name.startswith("vkood")} == {"vkood"}
+
+
+def test_import_touches_no_file_and_no_network():
+    assert fresh_python(WATCHED_IMPORT) == ""
+
+
+def test_import_is_fast():
+    # The best of several: the others also measure what else the machine was doing.
+    assert min(float(fresh_python(TIMED_IMPORT)) for _ in range(5)) < 0.1
