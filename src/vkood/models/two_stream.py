@@ -1,0 +1,214 @@
+"""The two-stream family (METER's architecture, on which VK-OOD builds) with gated facts in the text stream.
+
+Legend: B images, Q texts for each image, W words, F facts, T image tokens, D width of the fusion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+from typing_extensions import override
+
+from vkood.mixture import GateOutput
+from vkood.models.configuration import VkoodConfig
+from vkood.models.fusion import CoAttention, padding_bias
+from vkood.models.heads import AnswerHead, ConcatPooling, ProductPooling, answer_loss
+from vkood.models.towers import ImageTower, TextTower
+
+_TEXT, _IMAGE, _FACT = 0, 1, 2  # token types
+_POOLINGS = {"concat": ConcatPooling, "product": ProductPooling}
+
+
+@dataclass
+class VkoodModelOutput(ModelOutput):
+    """What the streams hold after the fusion, and what the gate said of the facts.
+
+    Attributes:
+        pooled: (batch, 2 * hidden_size) text and image, pooled; with product pooling 3 * hidden_size.
+        text_states: (batch, words + facts, hidden_size).
+        image_states: (batch, image tokens, hidden_size).
+        fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
+        fact_score: (batch, facts), larger = more outlying; None without facts or gate.
+        solve_status: (batch,) of `vkood.Status`, how the fit went; None where nothing was fitted.
+
+    With several texts for each image, (batch, texts) takes the place of (batch,) in all but `solve_status`.
+    """
+
+    pooled: Float[Tensor, "batch *texts pooled"] | None = None
+    text_states: Float[Tensor, "batch *texts words_and_facts width"] | None = None
+    image_states: Float[Tensor, "batch *texts tokens width"] | None = None
+    fact_gate: Float[Tensor, "batch *texts facts"] | None = None
+    fact_score: Float[Tensor, "batch *texts facts"] | None = None
+    solve_status: Int[Tensor, " batch"] | None = None
+
+
+@dataclass
+class VkoodAnswerOutput(ModelOutput):
+    """Answers to questions.
+
+    Attributes:
+        loss: The answer loss, if labels were given.
+        logits: (batch, answers).
+        fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
+        fact_score: (batch, facts), larger = more outlying; None without facts or gate.
+        solve_status: (batch,) of `vkood.Status`; None where nothing was fitted.
+
+    With several questions for each image, (batch, questions) takes the place of (batch,) in all but `solve_status`.
+    """
+
+    loss: Float[Tensor, ""] | None = None
+    logits: Float[Tensor, "batch *texts answers"] | None = None
+    fact_gate: Float[Tensor, "batch *texts facts"] | None = None
+    fact_score: Float[Tensor, "batch *texts facts"] | None = None
+    solve_status: Int[Tensor, " batch"] | None = None
+
+
+class VkoodPreTrainedModel(PreTrainedModel):
+    """What the models of this family share: configuration, saving, loading, initial weights."""
+
+    config_class = VkoodConfig
+    config: VkoodConfig
+    base_model_prefix = "vkood"
+    main_input_name = "pixel_values"
+    _supports_sdpa = True
+
+
+class VkoodModel(VkoodPreTrainedModel):
+    """Towers, gate and fusion, without a head.
+
+    Args:
+        config: The configuration; weights are new. Use `from_pretrained` to load some.
+    """
+
+    def __init__(self, config: VkoodConfig) -> None:
+        super().__init__(config)
+        width = config.hidden_size
+        self.image_tower = ImageTower(config.image_config)
+        self.text_tower = TextTower(config.text_config)
+        self.image_projection = nn.Linear(self.image_tower.width, width)
+        self.text_projection = nn.Linear(self.text_tower.width, width)
+        # Sentence vectors have length 1, hence tiny entries; tower states do not. The norm puts both on one scale.
+        self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
+        self.token_types = nn.Embedding(3, width)
+        self.outlier_layer = config.gate_config.build(config.fact_dim, self.image_tower.width)
+        self.fusion = CoAttention(
+            config.num_fusion_layers,
+            width,
+            config.num_attention_heads,
+            config.intermediate_size,
+            config.dropout,
+            config.layer_norm_eps,
+        )
+        self.pooling = _POOLINGS[config.pooling](width)
+        self.post_init()
+
+    @override
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        input_ids: Int[Tensor, "batch *texts words"],
+        attention_mask: Int[Tensor, "batch *texts words"],
+        fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
+    ) -> VkoodModelOutput:
+        """Fuse images, texts and facts.
+
+        Either one text for each image, or several, all of which share one pass of the image tower and one fit of the
+        mixture: then texts and facts have a second axis, and so has all that comes out.
+
+        Args:
+            pixel_values: (batch, channels, height, width) the images, normalised as their tower wants them.
+            input_ids: (batch, words) or (batch, texts, words) the texts' token ids.
+            attention_mask: 1 for tokens, 0 for padding; shaped as `input_ids`.
+            fact_features: (batch, facts, fact_dim) or (batch, texts, facts, fact_dim) a vector for each fact; None
+                for no facts.
+            fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None.
+
+        Returns:
+            The states of both streams, pooled and whole, and the gates.
+        """
+        texts = input_ids.shape[:-1]  # (B,) or (B, Q)
+        input_ids, attention_mask = input_ids.flatten(0, -2), attention_mask.flatten(0, -2)
+        image = self.image_tower(pixel_values)
+        text = self.text_projection(self.text_tower(input_ids, attention_mask)) + self.token_types.weight[_TEXT]
+        bias = padding_bias(attention_mask, text.dtype)
+        gated = None
+        if fact_features is not None and fact_features.shape[-2] > 0:
+            if fact_mask is None:
+                fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
+            gated, fact_bias = self._gate(fact_features, fact_mask, image)
+            facts = self.fact_projection(fact_features.flatten(0, -3).to(text.dtype)) + self.token_types.weight[_FACT]
+            text = torch.cat([text, facts], dim=1)
+            bias = torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
+        image_states = self.image_projection(image) + self.token_types.weight[_IMAGE]
+        if len(texts) > 1:
+            image_states = image_states.repeat_interleave(texts[1], dim=0)
+        text, image_states = self.fusion(text, image_states, text_bias=bias)
+        return VkoodModelOutput(
+            pooled=self.pooling(text[:, 0], self._whole_image(image_states)).unflatten(0, texts),
+            text_states=text.unflatten(0, texts),
+            image_states=image_states.unflatten(0, texts),
+            fact_gate=None if gated is None else gated.gate.view(fact_mask.shape),
+            fact_score=None if gated is None else gated.score.view(fact_mask.shape),
+            solve_status=None if gated is None or gated.solution is None else gated.solution.status,
+        )
+
+    def _gate(self, facts: Tensor, mask: Tensor, image: Tensor) -> tuple[GateOutput | None, Tensor]:
+        """What the gate says of the facts of all texts of an image, and their attention bias, shaped as the mask."""
+        if self.outlier_layer is None:
+            return None, padding_bias(mask, image.dtype)
+        gated = self.outlier_layer(facts.flatten(1, -2), context=image, candidate_mask=mask.flatten(1))
+        return gated, gated.log_gate.view(mask.shape)
+
+    def _whole_image(self, states: Tensor) -> Tensor:
+        """The class token where the tower has one; else, as for Swin in METER, the mean of all tokens."""
+        return states[:, 0] if self.image_tower.has_class_token else states.mean(1)
+
+
+class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
+    """A two-stream model that picks one of a fixed list of answers, which its configuration keeps in `id2label`."""
+
+    def __init__(self, config: VkoodConfig) -> None:
+        super().__init__(config)
+        self.vkood = VkoodModel(config)
+        self.answer_head = AnswerHead(self.vkood.pooling.width, 2 * config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @override
+    def forward(
+        self,
+        pixel_values: Float[Tensor, "batch channels height width"],
+        input_ids: Int[Tensor, "batch *texts words"],
+        attention_mask: Int[Tensor, "batch *texts words"],
+        fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
+        labels: Int[Tensor, "batch *texts"] | Float[Tensor, "batch *texts answers"] | None = None,
+    ) -> VkoodAnswerOutput:
+        """Answer questions about images with the help of facts.
+
+        Args:
+            pixel_values: As for `VkoodModel`.
+            input_ids: As for `VkoodModel`.
+            attention_mask: As for `VkoodModel`.
+            fact_features: As for `VkoodModel`.
+            fact_mask: As for `VkoodModel`.
+            labels: (batch,) indices of the answers, -100 for questions that are padding; or (batch, answers) soft
+                scores. Gives a loss.
+
+        Returns:
+            Logits, loss, and what the gate said of each fact.
+        """
+        fused = self.vkood(pixel_values, input_ids, attention_mask, fact_features, fact_mask)
+        logits = self.answer_head(fused.pooled)
+        return VkoodAnswerOutput(
+            loss=None if labels is None else answer_loss(logits, labels),
+            logits=logits,
+            fact_gate=fused.fact_gate,
+            fact_score=fused.fact_score,
+            solve_status=fused.solve_status,
+        )

@@ -1,0 +1,163 @@
+"""Train a model with the Hugging Face Trainer, which brings the loop, schedules, mixed precision and many devices."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """What a training needs to know.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch_size: Rows in a batch.
+        learning_rate: Peak of the learning rate; it falls linearly to zero.
+        warmup: Share of the steps in which the rate rises to its peak.
+        weight_decay: AdamW's, on matrices only: biases, norms and single numbers are not decayed.
+        max_grad_norm: Gradients are scaled down to this norm.
+        seed: Of initial order and dropout.
+        report_every: Steps between two reports.
+    """
+
+    steps: int
+    batch_size: int
+    learning_rate: float
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    seed: int = 0
+    report_every: int = 25
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("steps", "batch_size", "learning_rate", "report_every"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"`{name}` must be positive; got {getattr(self, name)}.")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"`warmup` must be a share of the steps in [0, 1); got {self.warmup}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepReport:
+    """Where a training stands.
+
+    Attributes:
+        step: Optimiser steps done.
+        loss: Mean loss since the last report.
+    """
+
+    step: int
+    loss: float
+
+
+def fit(
+    model: PreTrainedModel,
+    dataset: Dataset[Any],
+    collate: Callable[[list[Any]], dict[str, Tensor]],
+    options: TrainingOptions,
+    *,
+    on_report: Callable[[StepReport], None] | None = None,
+) -> list[StepReport]:
+    """Train `model` in place.
+
+    Args:
+        model: Gives a loss for a batch.
+        dataset: Rows; reshuffled every epoch, and told the epoch if it has `set_epoch`.
+        collate: Rows to a batch of named tensors.
+        options: How to train.
+        on_report: Called every `report_every` steps.
+
+    Returns:
+        All reports: the learning curve.
+    """
+    reports = _Reports(on_report)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = Trainer(
+            model=model,
+            args=TrainingArguments(
+                output_dir=scratch,
+                max_steps=options.steps,
+                per_device_train_batch_size=options.batch_size,
+                learning_rate=options.learning_rate,
+                lr_scheduler_type="linear",
+                warmup_steps=round(options.warmup * options.steps),
+                weight_decay=options.weight_decay,
+                max_grad_norm=options.max_grad_norm,
+                seed=options.seed,
+                data_seed=options.seed,
+                logging_steps=options.report_every,
+                logging_nan_inf_filter=False,
+                save_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                dataloader_drop_last=True,
+                dataloader_pin_memory=torch.cuda.is_available(),
+            ),
+            data_collator=collate,
+            train_dataset=dataset,
+            callbacks=[reports, _Epochs(dataset)],
+            optimizers=(torch.optim.AdamW(parameter_groups(model, options)), None),
+        )
+        trainer.train()
+    return reports.seen
+
+
+def parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
+    """Parameter groups of an optimiser: weight decay for what has two axes or more, none for the rest."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {
+            "params": [parameter for parameter in trained if (parameter.dim() >= 2) == decayed],
+            "lr": options.learning_rate,
+            "weight_decay": options.weight_decay if decayed else 0.0,
+        }
+        for decayed in (True, False)
+    ]
+
+
+class _Reports(TrainerCallback):
+    """Keeps what the Trainer logs, and passes it on."""
+
+    def __init__(self, on_report: Callable[[StepReport], None] | None) -> None:
+        self.seen: list[StepReport] = []
+        self._on_report = on_report
+
+    @override
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if logs is None or "loss" not in logs:
+            return
+        self.seen.append(StepReport(step=state.global_step, loss=logs["loss"]))
+        if self._on_report is not None:
+            self._on_report(self.seen[-1])
+
+
+class _Epochs(TrainerCallback):
+    """Tells the dataset which epoch begins."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._set_epoch = getattr(dataset, "set_epoch", None)
+
+    @override
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._set_epoch is not None:
+            self._set_epoch(int(state.epoch or 0))
