@@ -111,8 +111,8 @@ def learning_figure(curves: Mapping[str, Sequence[tuple[int, float]]]) -> str:
         figure = Figure(figsize=(6.4, 3.4), layout="constrained")
         axes = figure.subplots()
         for arm, curve in curves.items():
-            style = _line(arm, ink) | {"marker": None}
-            axes.plot([step for step, _ in curve], [loss for _, loss in curve], **style)
+            (line,) = axes.plot([step for step, _ in curve], [loss for _, loss in curve], **_line(arm, ink))
+            line.set_marker("")
         axes.set(xlabel="optimiser step", ylabel="loss (cross-entropy)", ylim=(0, None), xlim=(0, None))
         _plain(axes, ink)
         axes.legend(frameon=False, labelcolor=ink.text)

@@ -23,7 +23,7 @@ FactKind = Literal["matching", "contradicting", "irrelevant"]
 _SHORT_KINDS: dict[str, str] = {
     "matching": "agrees",
     "contradicting": "contradicts",
-    "irrelevant": "something else",
+    "irrelevant": "unrelated",
 }
 _SIGNS: dict[str, str] = {"matching": "✓", "contradicting": "✗", "irrelevant": "·"}
 
@@ -216,7 +216,8 @@ def _gallery(gallery: Iterable[GalleryItem]) -> str:
     return f"""<section>
 <h2>Look for yourself</h2>
 <p>The first of the test questions, with a small flood. Their facts are sorted by the filter's gate: what it
-kept is at the top. The two facts that agree with the picture are marked; a good filter puts both of them first.</p>
+kept is at the top. The two facts that agree with the picture are marked; a good filter puts both of them
+first.</p>
 {items}
 </section>"""
 
@@ -242,7 +243,7 @@ def _example(number: int, item: GalleryItem) -> str:
 <h3 id="example-{number}">{_escape(item.question)}</h3>
 <p class="note">Right answer: <strong>{_escape(item.answer)}</strong></p>
 <div class="scroll"><table class="facts">
-<thead><tr><th scope="col">fact</th><th scope="col">the picture</th><th scope="col">gate</th>
+<thead><tr><th scope="col">fact</th><th scope="col">does it fit?</th><th scope="col">gate</th>
 <th scope="col" class="score">score</th></tr></thead>
 <tbody>
 {rows}
