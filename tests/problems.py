@@ -1,7 +1,7 @@
-"""Maps with known fixed points, four rows each, in float64: what every solver and every gradient is tested on.
+"""Maps with known fixed points, four rows each, in float64: for tests of every solver and gradient.
 
-The fixed points are worked out here without our solvers: in closed form, by bisection, or because the map was made
-around them.
+The fixed points are worked out here without our solvers: in closed form, by bisection, or because the map was
+made around them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _random(*shape: int, seed: int) -> Tensor:
 
 
 def affine(state: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
-    """z -> A z + b, row by row."""
+    """Z -> A z + b, row by row."""
     return (matrix @ state[..., None])[..., 0] + shift
 
 
@@ -90,7 +90,9 @@ def linear() -> Problem:
     """Contractions of norm 0.3 to 0.8, not symmetric."""
     matrix = _random(4, 5, 5, seed=0)
     norms = torch.tensor([0.3, 0.5, 0.7, 0.8], dtype=torch.float64)
-    return _affine_problem("linear", matrix / torch.linalg.matrix_norm(matrix, 2)[:, None, None] * norms[:, None, None], seed=1)
+    return _affine_problem(
+        "linear", matrix / torch.linalg.matrix_norm(matrix, 2)[:, None, None] * norms[:, None, None], seed=1
+    )
 
 
 def slow() -> Problem:
@@ -101,7 +103,7 @@ def slow() -> Problem:
 
 
 def rank_one() -> Problem:
-    """z -> u (v . z) + b: every residual points along u, so that Anderson systems are singular."""
+    """Z -> u (v . z) + b: every residual points along u, so that Anderson systems are singular."""
     left, right = _random(4, 6, seed=4), _random(4, 6, seed=5)
     product = (left * right).sum(1)
     right = right * (torch.tensor([0.9, -0.9, 0.5, 0.1], dtype=torch.float64) / product)[:, None]
@@ -112,7 +114,11 @@ def constant() -> Problem:
     """A map that ignores its argument: the second residual is exactly zero."""
     target = _random(4, 3, seed=7)
     return Problem(
-        name="constant", map=lambda state, goal: goal + 0 * state, start=torch.ones_like(target), operands=(target,), fixed=target
+        name="constant",
+        map=lambda state, goal: goal + 0 * state,
+        start=torch.ones_like(target),
+        operands=(target,),
+        fixed=target,
     )
 
 
@@ -126,28 +132,52 @@ def at_rest() -> Problem:
 
 
 def zero() -> Problem:
-    """z -> sin(c z) with c < 1: the fixed point is zero, where a relative residual alone would never fall."""
+    """Z -> sin(c z) with c < 1: the fixed point is zero, where a relative residual alone would never fall."""
     factor = torch.tensor([[0.2], [-0.4], [0.5], [-0.6]], dtype=torch.float64).expand(4, 3)
     return Problem(
-        name="zero", map=lambda state, c: torch.sin(c * state), start=torch.ones(4, 3, dtype=torch.float64),
-        operands=(factor.clone(),), fixed=torch.zeros(4, 3, dtype=torch.float64),
-    )  # fmt: skip
+        name="zero",
+        map=lambda state, c: torch.sin(c * state),
+        start=torch.ones(4, 3, dtype=torch.float64),
+        operands=(factor.clone(),),
+        fixed=torch.zeros(4, 3, dtype=torch.float64),
+    )
 
 
 def cosine() -> Problem:
-    """z -> cos(c z)."""
+    """Z -> cos(c z)."""
     factor = torch.tensor([0.3, 0.7, 1.0, 1.2], dtype=torch.float64)  # a batch axis and no other
-    fixed = torch.tensor([brentq(lambda z, c=c: torch.cos(c * torch.tensor(z, dtype=torch.float64)).item() - z, 0, 2, xtol=1e-15)
-                          for c in factor], dtype=torch.float64)  # fmt: skip
-    return Problem(name="cosine", map=lambda state, c: torch.cos(c * state), start=torch.zeros(4, dtype=torch.float64),
-                   operands=(factor,), fixed=fixed, steps=500)  # fmt: skip
+    fixed = torch.tensor(
+        [
+            brentq(
+                lambda z, c=c: torch.cos(c * torch.tensor(z, dtype=torch.float64)).item() - z,
+                0,
+                2,
+                xtol=1e-15,
+            )
+            for c in factor
+        ],
+        dtype=torch.float64,
+    )
+    return Problem(
+        name="cosine",
+        map=lambda state, c: torch.cos(c * state),
+        start=torch.zeros(4, dtype=torch.float64),
+        operands=(factor,),
+        fixed=fixed,
+        steps=500,
+    )
 
 
 def root() -> Problem:
     """The Babylonian square root, whose derivative vanishes at the fixed point."""
     square = torch.tensor([[1e-4, 2.0], [9.0, 0.5], [1e4, 1.0], [3.0, 7.0]], dtype=torch.float64)
-    return Problem(name="root", map=lambda state, s: (state + s / state) / 2, start=torch.ones_like(square),
-                   operands=(square,), fixed=square.sqrt())  # fmt: skip
+    return Problem(
+        name="root",
+        map=lambda state, s: (state + s / state) / 2,
+        start=torch.ones_like(square),
+        operands=(square,),
+        fixed=square.sqrt(),
+    )
 
 
 def coupled() -> Problem:
@@ -165,15 +195,22 @@ def coupled() -> Problem:
     return Problem(name="coupled", map=pull, start=start, operands=(here, there), fixed=(here, there))
 
 
-CONTRACTIONS = [problem() for problem in (linear, slow, rank_one, constant, at_rest, zero, cosine, root, coupled)]
+CONTRACTIONS = [
+    problem() for problem in (linear, slow, rank_one, constant, at_rest, zero, cosine, root, coupled)
+]
 """Problems that plain iteration solves."""
 
 
 def tripling() -> Problem:
-    """z -> 3 z + 1, from which plain iteration runs away."""
+    """Z -> 3 z + 1, from which plain iteration runs away."""
     start = torch.tensor([[1.0], [-3.0], [20.0], [0.1]], dtype=torch.float64)
-    return Problem(name="tripling", map=lambda state, shift: 3 * state + shift, start=start,
-                   operands=(torch.ones_like(start),), fixed=-0.5 * torch.ones_like(start))  # fmt: skip
+    return Problem(
+        name="tripling",
+        map=lambda state, shift: 3 * state + shift,
+        start=start,
+        operands=(torch.ones_like(start),),
+        fixed=-0.5 * torch.ones_like(start),
+    )
 
 
 def rotation() -> Problem:

@@ -29,7 +29,9 @@ def clusters(sets: int = 3, each: int = 15, dim: int = 2, apart: float = 3.0, se
     return tokens.flatten(1, 2)
 
 
-def random_mixture(covariance: Covariance, sets: int = 2, components: int = 3, dim: int = 3, seed: int = 0) -> Mixture:
+def random_mixture(
+    covariance: Covariance, sets: int = 2, components: int = 3, dim: int = 3, seed: int = 0
+) -> Mixture:
     """A mixture with nothing special about it, in the coordinates of its family."""
     shapes = {
         Diagonal: (sets, components, dim),
@@ -59,13 +61,18 @@ def numbers(mixture: Mixture) -> list[Tensor]:
     return [mixture.log_weight, mixture.mean, mixture.log_scale]
 
 
-PRIOR = Prior(mean=torch.tensor([0.3, -0.2], dtype=torch.float64), mean_strength=0.5, variance=0.7, variance_strength=2.0)
+PRIOR = Prior(
+    mean=torch.tensor([0.3, -0.2], dtype=torch.float64),
+    mean_strength=0.5,
+    variance=0.7,
+    variance_strength=2.0,
+)
 """A prior of which no number is a default."""
 
 
 @st.composite
 def weighted_sets(draw) -> tuple[Tensor, Tensor]:
-    """Tokens (1, M, 2) and weights (1, M): few or none, on a coarse grid so that duplicates abound, weights of 0."""
+    """Tokens (1, M, 2) and weights (1, M): few or none, many duplicates, weights of 0 among them."""
     count = draw(st.integers(0, 7))
     values = st.one_of(st.integers(-3, 3).map(float), st.floats(-5, 5))
     tokens = draw(st.lists(st.tuples(values, values), min_size=count, max_size=count))

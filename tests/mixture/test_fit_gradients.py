@@ -25,8 +25,9 @@ def inputs():
 def fitted(covariance, gradient, solver=SOLVER):
     def function(tokens, weights, prior_mean, strength):
         prior = Prior(mean=prior_mean, mean_strength=strength, variance=0.5)
-        mixture, solution = fit_mixture(tokens, weights, covariance=covariance, prior=prior, start=START, solver=solver,
-                                        gradient=gradient)  # fmt: skip
+        mixture, solution = fit_mixture(
+            tokens, weights, covariance=covariance, prior=prior, start=START, solver=solver, gradient=gradient
+        )
         solution.require_convergence()
         return mixture
 
@@ -37,7 +38,9 @@ def fitted(covariance, gradient, solver=SOLVER):
 @each_family
 def test_exact_gradients_agree_with_finite_differences(covariance, rule):
     fit = fitted(covariance, rule)
-    assert torch.autograd.gradcheck(lambda *given: tuple(numbers(fit(*given))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8)
+    assert torch.autograd.gradcheck(
+        lambda *given: tuple(numbers(fit(*given))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
+    )
 
 
 @each_family
@@ -63,7 +66,10 @@ def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance):
         return torch.cat([part.flatten() for part in found])
 
     exact = gradient(EXACT)
-    errors = [float((gradient(rule) - exact).norm()) for rule in (LastIterate(), Neumann(terms=4), Neumann(terms=16))]
+    errors = [
+        float((gradient(rule) - exact).norm())
+        for rule in (LastIterate(), Neumann(terms=4), Neumann(terms=16))
+    ]
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.2 * errors[0]
 
@@ -74,7 +80,7 @@ def test_the_gradient_does_not_depend_on_the_solver(solver):
     for each in (solver(tolerance=1e-12, max_steps=5000), SOLVER):
         given = inputs()
         mixture = fitted(FAMILIES[0], EXACT, each)(*given)
-        found.append(torch.autograd.grad(sum(tensor.square().sum() for tensor in numbers(mixture)), given))
+        found.append(torch.autograd.grad([tensor.square().sum() for tensor in numbers(mixture)], given))
     for left, right in zip(*found, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
 
@@ -95,13 +101,20 @@ def test_weights_of_zero_are_where_gradients_begin(covariance):
 
 @each_family
 def test_gradients_do_not_feel_an_offset(covariance):
-    """The set is fitted around its centre, which is held constant: that must not show in any rule's gradient."""
+    """Sets are fitted around their centre, which is held constant: that must not show in a gradient."""
     for rule in (LastIterate(), EXACT):
         found = []
         for offset in (0.0, 50.0):
             tokens, weights, prior_mean, strength = inputs()
-            moved = fit_mixture(tokens + offset, weights, covariance=covariance, start=START + offset, solver=SOLVER,
-                                prior=Prior(mean=prior_mean + offset, mean_strength=strength, variance=0.5), gradient=rule)[0]  # fmt: skip
+            moved = fit_mixture(
+                tokens + offset,
+                weights,
+                covariance=covariance,
+                start=START + offset,
+                solver=SOLVER,
+                prior=Prior(mean=prior_mean + offset, mean_strength=strength, variance=0.5),
+                gradient=rule,
+            )[0]
             score = negative_log_density(normal(1, 5, 2, seed=8) + offset, moved, covariance).square().sum()
             found.append(torch.autograd.grad(score, (tokens, weights, prior_mean, strength)))
         for left, right in zip(*found, strict=True):

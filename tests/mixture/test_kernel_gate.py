@@ -23,18 +23,28 @@ def test_score_is_a_weighted_kernel_density(layer):
     score = layer(candidates, context, context_mask=weights).score
     with torch.no_grad():
         joint, tokens = layer.joint.candidates(candidates, None), layer.joint.context(context, None)
-    torch.testing.assert_close(tokens.square().sum(-1), torch.full((2, 9), 4.0))  # on the sphere of radius sqrt(dim)
+    torch.testing.assert_close(
+        tokens.square().sum(-1), torch.full((2, 9), 4.0)
+    )  # on the sphere of radius sqrt(dim)
     for row in range(2):
-        density = KernelDensity(bandwidth=math.sqrt(0.7)).fit(tokens[row].numpy(), sample_weight=weights[row].numpy())
-        numpy.testing.assert_allclose(score[row].detach(), -density.score_samples(joint[row].numpy()) / 4, rtol=1e-4)
+        density = KernelDensity(bandwidth=math.sqrt(0.7)).fit(
+            tokens[row].numpy(), sample_weight=weights[row].numpy()
+        )
+        numpy.testing.assert_allclose(
+            score[row].detach(), -density.score_samples(joint[row].numpy()) / 4, rtol=1e-4
+        )
 
 
 def test_masked_tokens_and_candidates_are_absent_whatever_they_hold(layer):
     candidates, context = normal(2, 4, 6).float(), normal(2, 9, 5, seed=1).float()
-    candidate_mask, context_mask = torch.tensor([[True, True, False, True]] * 2), torch.tensor([[True] * 7 + [False] * 2] * 2)
+    candidate_mask, context_mask = (
+        torch.tensor([[True, True, False, True]] * 2),
+        torch.tensor([[True] * 7 + [False] * 2] * 2),
+    )
     plain = layer(candidates[:, [0, 1, 3]], context[:, :7])
     candidates[:, 2], context[:, 7:] = torch.nan, torch.inf
-    candidates.requires_grad_(), context.requires_grad_()
+    candidates.requires_grad_()
+    context.requires_grad_()
     out = layer(candidates, context, candidate_mask=candidate_mask, context_mask=context_mask)
     torch.testing.assert_close(out.gate[:, [0, 1, 3]], plain.gate)
     torch.testing.assert_close(out.log_gate.exp(), out.gate)
@@ -63,7 +73,9 @@ def test_rows_without_context_are_masked_out_without_gradient(layer, tokens):
 
 def test_gradients_reach_the_weights_and_the_bandwidth(layer):
     weights = torch.full((2, 9), 0.5, requires_grad=True)
-    layer(normal(2, 4, 6).float(), normal(2, 9, 5, seed=1).float(), context_mask=weights).log_gate.sum().backward()
+    layer(
+        normal(2, 4, 6).float(), normal(2, 9, 5, seed=1).float(), context_mask=weights
+    ).log_gate.sum().backward()
     assert (weights.grad != 0).all()
     assert layer.log_bandwidth.grad != 0
     assert layer.gate.threshold.grad != 0

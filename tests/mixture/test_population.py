@@ -4,9 +4,9 @@ import itertools
 
 import pytest
 import torch
-from ranks import on_two_ranks
 from sets import FAMILIES, clusters, name, numbers
 
+from ranks import on_two_ranks
 from vkood.mixture import Diagonal, OutlierLayer, Prior, em_step, negative_log_density
 from vkood.mixture.population import PopulationMixture
 
@@ -30,10 +30,14 @@ def learnt(covariance, batches: int = 80) -> PopulationMixture:
 def test_it_recovers_a_mixture_of_two(covariance):
     mixture = learnt(covariance).mixture()
     order = mixture.mean[0, :, 0].argsort()
-    torch.testing.assert_close(mixture.mean[0, order], torch.tensor([[-4.0, -4.0], [4.0, 4.0]]), rtol=0, atol=0.15)
+    torch.testing.assert_close(
+        mixture.mean[0, order], torch.tensor([[-4.0, -4.0], [4.0, 4.0]]), rtol=0, atol=0.15
+    )
     torch.testing.assert_close(mixture.log_weight.exp(), torch.full((1, 2), 0.5), rtol=0, atol=0.02)
     variances = covariance.dense(mixture)[0, order].diagonal(dim1=-2, dim2=-1)
-    expected = torch.tensor([[0.25, 0.25], [1.0, 1.0]]) if name(covariance) != "Tied" else torch.full((2, 2), 0.625)
+    expected = (
+        torch.tensor([[0.25, 0.25], [1.0, 1.0]]) if name(covariance) != "Tied" else torch.full((2, 2), 0.625)
+    )
     torch.testing.assert_close(variances, expected, rtol=0.15, atol=0)
 
 
@@ -41,7 +45,7 @@ def test_it_recovers_a_mixture_of_two(covariance):
 def test_the_first_update_is_an_em_step_on_the_batch(covariance):
     population, tokens = PopulationMixture(2, 2, covariance, Prior()), tokens_of(0)
     first = population.update(tokens, torch.ones(1, 40))
-    guess = population._first_guess(tokens, torch.ones(1, 40))  # noqa: SLF001
+    guess = population._first_guess(tokens, torch.ones(1, 40))
     expected = em_step(tokens, torch.ones(1, 40), guess, covariance, Prior())
     for left, right in zip(numbers(first), numbers(expected), strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-4)
@@ -65,14 +69,18 @@ def test_weights_of_zero_and_empty_batches_change_nothing():
 def test_decay_weighs_the_batches():
     with pytest.raises(ValueError, match="`decay`"):
         PopulationMixture(2, 2, Diagonal(), Prior(), decay=0.5)
-    even = PopulationMixture(1, 2, Diagonal(), Prior(), decay=1.0)  # one component: its mean is that of all tokens
+    even = PopulationMixture(
+        1, 2, Diagonal(), Prior(), decay=1.0
+    )  # one component: its mean is that of all tokens
     for batch in range(6):
         even.update(tokens_of(batch) + batch, torch.ones(1, 40))
     everything = torch.cat([tokens_of(batch) + batch for batch in range(6)], 1)
-    torch.testing.assert_close(even.first[0, 0] / even.count[0, 0], everything.mean((0, 1)), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        even.first[0, 0] / even.count[0, 0], everything.mean((0, 1)), rtol=1e-4, atol=1e-4
+    )
 
 
-# -- in the layer ----------------------------------------------------------------------------------------------------
+# -- in the layer ----------------------------------------------------------------------------------
 
 
 def layer_of(**options) -> OutlierLayer:
@@ -84,7 +92,9 @@ def batches(number: int, rows: int = 4):
     generator = torch.Generator().manual_seed(3)
     directions = torch.randn(2, 6, generator=generator)
     for _ in range(number):
-        yield directions[torch.randint(0, 2, (rows, 5), generator=generator)] + 0.2 * torch.randn(rows, 5, 6, generator=generator)
+        yield directions[torch.randint(0, 2, (rows, 5), generator=generator)] + 0.2 * torch.randn(
+            rows, 5, 6, generator=generator
+        )
 
 
 @pytest.mark.parametrize("score", ["negative_log_density", "gem", "mahalanobis"])
@@ -140,12 +150,15 @@ def test_state_dict_round_trip(tmp_path):
     other.load_state_dict(torch.load(tmp_path / "layer.pt", weights_only=True))
     facts = next(batches(1))
     torch.testing.assert_close(other.eval()(facts).gate, layer.eval()(facts).gate, rtol=0, atol=0)
-    other.train(), layer.train()
+    other.train()
+    layer.train()
     torch.testing.assert_close(other(facts).gate, layer(facts).gate, rtol=0, atol=0)  # and it goes on alike
 
 
 def test_nothing_seen_is_an_error_that_says_what_to_do():
-    with pytest.raises(RuntimeError, match="has seen no candidates yet: call the layer in training mode first"):
+    with pytest.raises(
+        RuntimeError, match="has seen no candidates yet: call the layer in training mode first"
+    ):
         layer_of().eval()(next(batches(1)))
     layer = layer_of()
     layer(torch.zeros(2, 3, 6), candidate_mask=torch.zeros(2, 3, dtype=torch.bool))  # nothing but masked ones
@@ -173,7 +186,7 @@ def test_both_modes_in_one_layer():
     torch.testing.assert_close(layer(facts, context=image).gate, conditional)
 
 
-# -- ranks -----------------------------------------------------------------------------------------------------------
+# -- ranks -----------------------------------------------------------------------------------------
 
 
 def learnt_on_a_rank(rank: int, sizes: tuple[int, int]):

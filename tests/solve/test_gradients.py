@@ -1,10 +1,10 @@
-"""How gradients pass through a fixed point: against finite differences, and against each rule's own formula."""
+"""Gradients through a fixed point: against finite differences and each rule's own formula."""
 
 import pytest
 import torch
-from problems import CONTRACTIONS, Problem, affine, coupled, linear, parts, root, slow
 from torch import Tensor
 
+from problems import CONTRACTIONS, Problem, affine, coupled, linear, parts, root, slow
 from vkood.solve import (
     Anderson,
     ConvergenceWarning,
@@ -30,13 +30,14 @@ def gradients(problem: Problem, solver, rule) -> tuple[Tensor, ...]:
     """Of a random functional of the fixed point with respect to all operands."""
     operands = [operand.clone().requires_grad_() for operand in problem.operands]
     solution = fixed_point(problem.map, problem.start, operands=operands, solver=solver, gradient=rule)
-    loss = sum((cotangent * part).sum() for cotangent, part in zip(cotangents(problem), parts(solution.value), strict=True))
-    return torch.autograd.grad(loss, operands)
+    return torch.autograd.grad(parts(solution.value), operands, cotangents(problem))
 
 
 def cotangents(problem: Problem) -> tuple[Tensor, ...]:
     generator = torch.Generator().manual_seed(11)
-    return tuple(torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts(problem.fixed))
+    return tuple(
+        torch.randn(part.shape, generator=generator, dtype=part.dtype) for part in parts(problem.fixed)
+    )
 
 
 def by_formula(problem: Problem, correct) -> tuple[Tensor, ...]:
@@ -72,7 +73,9 @@ def agree(left, right, *, rtol=1e-6, atol=1e-8):
 @each_solver
 @each_contraction
 def test_last_iterate_follows_its_formula(solver, problem):
-    agree(gradients(problem, solver, LastIterate()), by_formula(problem, lambda transposed, gradient: gradient))
+    agree(
+        gradients(problem, solver, LastIterate()), by_formula(problem, lambda transposed, gradient: gradient)
+    )
 
 
 @each_solver
@@ -107,29 +110,42 @@ def test_unrolled_at_rest_is_one_application(solver):
     agree(gradients(problem, solver, Unrolled()), by_formula(problem, lambda transposed, gradient: gradient))
 
 
-@pytest.mark.parametrize("rule", [Implicit(tolerance=1e-13, max_steps=500), Unrolled()], ids=["implicit", "unrolled"])
+@pytest.mark.parametrize(
+    "rule", [Implicit(tolerance=1e-13, max_steps=500), Unrolled()], ids=["implicit", "unrolled"]
+)
 @pytest.mark.parametrize("problem", [linear(), root(), coupled()], ids=lambda problem: problem.name)
 def test_exact_rules_agree_with_finite_differences(problem, rule):
-    """Of all rows with respect to all operands, so that it shows as well that no row reaches another's gradient."""
+    """Of all rows with respect to all operands: no row may reach another's gradient."""
     operands = tuple(operand.clone().requires_grad_() for operand in problem.operands)
 
     def value(*operands):
-        return fixed_point(problem.map, problem.start, operands=operands, solver=Anderson(**EXACT), gradient=rule).value
+        return fixed_point(
+            problem.map, problem.start, operands=operands, solver=Anderson(**EXACT), gradient=rule
+        ).value
 
     if problem.name == "root":
-        operands = (operands[0].detach().clamp(0.5, 10).requires_grad_(),)  # finite differences need even scales
+        operands = (
+            operands[0].detach().clamp(0.5, 10).requires_grad_(),
+        )  # finite differences need even scales
     assert torch.autograd.gradcheck(value, operands, atol=1e-5, rtol=1e-4, nondet_tol=1e-9)
 
 
 def test_neumann_of_one_term_is_the_last_iterate():
-    agree(gradients(linear(), SOLVERS[0], Neumann(terms=1)), gradients(linear(), SOLVERS[0], LastIterate()), rtol=0, atol=0)
+    agree(
+        gradients(linear(), SOLVERS[0], Neumann(terms=1)),
+        gradients(linear(), SOLVERS[0], LastIterate()),
+        rtol=0,
+        atol=0,
+    )
 
 
 def test_neumann_tends_to_implicit_at_the_rate_of_the_contraction():
     exact = torch.cat([grad.flatten(1) for grad in by_formula(linear(), inverse)], 1)
     errors = []
     for terms in (5, 10, 20):
-        found = torch.cat([grad.flatten(1) for grad in gradients(linear(), SOLVERS[0], Neumann(terms=terms))], 1)
+        found = torch.cat(
+            [grad.flatten(1) for grad in gradients(linear(), SOLVERS[0], Neumann(terms=terms))], 1
+        )
         errors.append((found - exact).norm(dim=1) / exact.norm(dim=1))
     rate = torch.tensor([0.3, 0.5, 0.7, 0.8], dtype=torch.float64)  # the norms of the four rows
     for terms, error in zip((5, 10, 20), errors, strict=True):
@@ -142,8 +158,13 @@ def test_last_iterate_is_biased_within_the_bound_of_the_contraction():
     shift = torch.zeros(4, 5, dtype=torch.float64, requires_grad=True)
 
     def with_respect_to_shift(rule):
-        solution = fixed_point(lambda z, a, b, extra: affine(z, a, b) + extra, problem.start,
-                               operands=[*problem.operands, shift], solver=SOLVERS[2], gradient=rule)  # fmt: skip
+        solution = fixed_point(
+            lambda z, a, b, extra: affine(z, a, b) + extra,
+            problem.start,
+            operands=[*problem.operands, shift],
+            solver=SOLVERS[2],
+            gradient=rule,
+        )
         return torch.autograd.grad((cotangents(problem)[0] * solution.value).sum(), shift)[0]
 
     last, exact = with_respect_to_shift(LastIterate()), with_respect_to_shift(Implicit(tolerance=1e-13))
@@ -159,8 +180,13 @@ def test_gradients_reach_what_the_map_captures(rule, solver):
     problem, weight = linear(), torch.full((), 0.5, dtype=torch.float64, requires_grad=True)
 
     def loss(weight, rule):
-        solution = fixed_point(lambda z, a, b: weight * affine(z, a, b), problem.start, operands=problem.operands,
-                               solver=solver, gradient=rule)  # fmt: skip
+        solution = fixed_point(
+            lambda z, a, b: weight * affine(z, a, b),
+            problem.start,
+            operands=problem.operands,
+            solver=solver,
+            gradient=rule,
+        )
         return solution.value.square().sum()
 
     gradient = torch.autograd.grad(loss(weight, rule), weight)[0]
@@ -189,8 +215,12 @@ def test_value_is_the_best_iterate_whatever_the_rule(rule, solver):
 def test_start_gets_a_gradient_from_unrolling_alone(rule):
     problem = linear()
     start = problem.start.clone().requires_grad_()
-    solution = fixed_point(lambda z: affine(z, *problem.operands) + 0 * start.sum(), start,
-                           solver=Picard(max_steps=3), gradient=rule)  # fmt: skip
+    solution = fixed_point(
+        lambda z: affine(z, *problem.operands) + 0 * start.sum(),
+        start,
+        solver=Picard(max_steps=3),
+        gradient=rule,
+    )
     gradient = torch.autograd.grad(solution.value.sum(), start)[0]
     assert bool((gradient != 0).any()) == isinstance(rule, Unrolled)
 
@@ -203,8 +233,13 @@ def test_a_nan_row_leaves_the_others_gradients_and_shared_weights_alone(rule, so
     def run(matrix, shift):
         weight = torch.ones((), dtype=torch.float64, requires_grad=True)
         matrix, shift = matrix.clone().requires_grad_(), shift.clone().requires_grad_()
-        solution = fixed_point(lambda z, a, b: weight * affine(z, a, b), torch.zeros_like(shift),
-                               operands=[matrix, shift], solver=solver, gradient=rule)  # fmt: skip
+        solution = fixed_point(
+            lambda z, a, b: weight * affine(z, a, b),
+            torch.zeros_like(shift),
+            operands=[matrix, shift],
+            solver=solver,
+            gradient=rule,
+        )
         finite = solution.status != Status.NOT_FINITE
         solution.value[finite].square().sum().backward()
         return solution, [tensor.grad for tensor in (weight, matrix, shift)]
@@ -212,7 +247,9 @@ def test_a_nan_row_leaves_the_others_gradients_and_shared_weights_alone(rule, so
     matrix, shift = problem.operands
     bad = torch.full_like(shift[:1], torch.nan)
     _, alone = run(matrix, shift)
-    solution, grads = run(torch.cat([matrix[:2], matrix[:1], matrix[2:]]), torch.cat([shift[:2], bad, shift[2:]]))
+    solution, grads = run(
+        torch.cat([matrix[:2], matrix[:1], matrix[2:]]), torch.cat([shift[:2], bad, shift[2:]])
+    )
     assert solution.status.tolist() == [0, 0, Status.NOT_FINITE, 0, 0]
     torch.testing.assert_close(grads[0], alone[0], rtol=1e-9, atol=0)
     for got, wanted in zip(grads[1:], alone[1:], strict=True):
@@ -223,8 +260,12 @@ def test_a_nan_row_leaves_the_others_gradients_and_shared_weights_alone(rule, so
 @pytest.mark.parametrize("rule", RULES[:3], ids=["last iterate", "neumann", "implicit"])
 def test_rows_that_all_fail_have_no_gradient(rule):
     weight = torch.ones((), requires_grad=True)
-    solution = fixed_point(lambda z, bad: weight * z + bad, torch.zeros(2, 3), operands=[torch.full((2, 1), torch.nan)],
-                           gradient=rule)  # fmt: skip
+    solution = fixed_point(
+        lambda z, bad: weight * z + bad,
+        torch.zeros(2, 3),
+        operands=[torch.full((2, 1), torch.nan)],
+        gradient=rule,
+    )
     assert solution.status.tolist() == [Status.NOT_FINITE] * 2
     assert not solution.value.requires_grad
 
@@ -242,7 +283,9 @@ def test_maps_that_ignore_their_value_or_every_parameter(rule):
 
 def test_implicit_says_when_its_linear_system_is_not_solved():
     problem = slow()
-    with pytest.warns(ConvergenceWarning, match=r"4 of 4 rows missed the tolerance 1e-12; the largest relative residual"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"4 of 4 rows missed the tolerance 1e-12; the largest relative residual"
+    ):
         gradients(problem, SOLVERS[2], Implicit(tolerance=1e-12, max_steps=2))
 
 

@@ -2,12 +2,22 @@
 
 import pytest
 import torch
-from problems import linear
-from ranks import on_two_ranks
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled, fixed_point
+from problems import linear
+from ranks import on_two_ranks
+from vkood.solve import (
+    Anderson,
+    Gradient,
+    Implicit,
+    LastIterate,
+    Neumann,
+    Picard,
+    Squarem,
+    Unrolled,
+    fixed_point,
+)
 
 RULES = [LastIterate(), Neumann(terms=3), Implicit(tolerance=1e-6), Unrolled()]
 each_rule = pytest.mark.parametrize("rule", RULES, ids=["last iterate", "neumann", "implicit", "unrolled"])
@@ -28,7 +38,9 @@ class Equilibrium(nn.Module):
 
     def forward(self, features):
         given = self.before(features)
-        solution = fixed_point(self.map, torch.zeros_like(given), operands=[given], solver=self.solver, gradient=self.gradient)
+        solution = fixed_point(
+            self.map, torch.zeros_like(given), operands=[given], solver=self.solver, gradient=self.gradient
+        )
         return self.after(solution.value)
 
     def map(self, state, given):
@@ -41,7 +53,7 @@ def features(rows: int = 6):
     return torch.randn(rows, 6, generator=torch.Generator().manual_seed(5))
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 def saved_bytes(rule, solver) -> tuple[int, int]:
@@ -76,12 +88,14 @@ def test_memory_of_the_backward_pass_does_not_grow_with_its_steps(rule):
     problem, kept = linear(), []
     operands = [operand.clone().requires_grad_() for operand in problem.operands]
     solution = fixed_point(problem.map, problem.start, operands=operands, gradient=rule)
-    with torch.autograd.graph.saved_tensors_hooks(lambda tensor: kept.append(1) or tensor, lambda tensor: tensor):
+    with torch.autograd.graph.saved_tensors_hooks(
+        lambda tensor: kept.append(1) or tensor, lambda tensor: tensor
+    ):
         solution.value.sum().backward()
     assert not kept
 
 
-# -- mixed precision -------------------------------------------------------------------------------------------------
+# -- mixed precision -------------------------------------------------------------------------------
 
 
 @each_rule
@@ -101,11 +115,16 @@ def test_under_autocast_the_solve_is_in_single_precision(rule, solver):
     net(features()).square().mean().backward()
     for got, parameter in zip(mixed, net.parameters(), strict=True):
         assert got.dtype == torch.float32
-        torch.testing.assert_close(got, parameter.grad, rtol=0.1, atol=0.03 * float(parameter.grad.abs().max()))
+        torch.testing.assert_close(
+            got, parameter.grad, rtol=0.1, atol=0.03 * float(parameter.grad.abs().max())
+        )
 
 
 def test_half_precision_starts_and_operands_are_widened():
-    start, given = torch.zeros(3, 2, dtype=torch.bfloat16), torch.ones(3, 2, dtype=torch.float16, requires_grad=True)
+    start, given = (
+        torch.zeros(3, 2, dtype=torch.bfloat16),
+        torch.ones(3, 2, dtype=torch.float16, requires_grad=True),
+    )
     solution = fixed_point(lambda z, given: 0.5 * z + given, start, operands=[given])
     assert solution.value.dtype == torch.float32
     torch.testing.assert_close(solution.value, torch.full((3, 2), 2.0), rtol=1e-4, atol=0)
@@ -113,7 +132,7 @@ def test_half_precision_starts_and_operands_are_widened():
     assert given.grad.dtype == torch.float16
 
 
-# -- compiled modules ------------------------------------------------------------------------------------------------
+# -- compiled modules ------------------------------------------------------------------------------
 
 quietly = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # Dynamo looks at it itself
 
@@ -139,11 +158,13 @@ def test_a_compiled_module_computes_the_same(rule):
         expected = torch.autograd.grad(plain.square().sum(), list(net.parameters()))
         output = compiled(features(rows))
         torch.testing.assert_close(output, plain, rtol=1e-5, atol=1e-6)
-        for got, wanted in zip(torch.autograd.grad(output.square().sum(), list(net.parameters())), expected, strict=True):
+        for got, wanted in zip(
+            torch.autograd.grad(output.square().sum(), list(net.parameters())), expected, strict=True
+        ):
             torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
 
 
-# -- several ranks ---------------------------------------------------------------------------------------------------
+# -- several ranks ---------------------------------------------------------------------------------
 
 
 def gradients_of_a_rank(rank: int):

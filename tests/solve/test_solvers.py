@@ -6,8 +6,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from problems import CONTRACTIONS, Problem, linear, parts, rotation, slow, tripling
 
+from problems import CONTRACTIONS, Problem, linear, parts, rotation, slow, tripling
 from vkood.solve import Anderson, Picard, SolveError, Solver, Squarem, Status, fixed_point
 
 SOLVERS = {
@@ -27,7 +27,9 @@ def solve(problem: Problem, solver: Solver):
 
 
 def distance(problem: Problem, value) -> float:
-    return max(float((got - true).abs().max()) for got, true in zip(parts(value), parts(problem.fixed), strict=True))
+    return max(
+        float((got - true).abs().max()) for got, true in zip(parts(value), parts(problem.fixed), strict=True)
+    )
 
 
 @each_solver
@@ -57,7 +59,9 @@ def test_reaches_it_in_single_precision(make, problem):
 def test_residual_is_that_of_the_value(make, problem):
     solution = solve(problem, make(tolerance=1e-7, max_steps=30))
     flat = torch.cat([part.reshape(4, -1) for part in parts(solution.value)], 1)
-    image = torch.cat([part.reshape(4, -1) for part in parts(problem.map(solution.value, *problem.operands))], 1)
+    image = torch.cat(
+        [part.reshape(4, -1) for part in parts(problem.map(solution.value, *problem.operands))], 1
+    )
     expected = (image - flat).norm(dim=1) / (image.norm(dim=1) + 1e-6)
     torch.testing.assert_close(solution.residual, expected, rtol=1e-6, atol=1e-14)
 
@@ -108,7 +112,9 @@ def test_a_map_that_runs_away_is_reported_with_its_best_iterate(make):
     assert solution.status.tolist() == [Status.NOT_FINITE] * 4
     assert torch.isfinite(solution.value).all()
     assert torch.isfinite(solution.residual).all()
-    with pytest.raises(SolveError, match=r"4 of 4 rows did not converge: 4 met NaN or infinity \(first: row 0\)") as caught:
+    with pytest.raises(
+        SolveError, match=r"4 of 4 rows did not converge: 4 met NaN or infinity \(first: row 0\)"
+    ) as caught:
         solution.require_convergence()
     assert caught.value.solution is solution
 
@@ -132,7 +138,7 @@ def test_nan_from_the_start_is_a_status(make):
 
 @pytest.mark.parametrize("make", [SOLVERS["anderson"], SOLVERS["squarem"]], ids=["anderson", "squarem"])
 def test_an_extrapolation_out_of_the_domain_is_taken_back(make):
-    """sqrt has no value below 0; the map contracts to a point next to that edge, over which extrapolation leaps."""
+    """The map contracts to a point next to the edge of its domain, over which extrapolation leaps."""
 
     def map(state):
         return torch.where(state < 0, torch.nan, 0.9 * state + 1e-3 * state.clamp_min(0).sqrt())
@@ -151,8 +157,12 @@ def test_no_rows_and_rows_without_numbers(make, gradient):
     assert nothing.status.shape == nothing.steps.shape == nothing.residual.shape == (0,)
     assert nothing.trace.shape[0] == 0
     nothing.require_convergence()
-    pair = fixed_point(lambda value, given: (value[0] * given, value[1]), (torch.zeros(0, 3), torch.zeros(0, 2, 2)),
-                       operands=[torch.ones(0, 1, requires_grad=gradient)], solver=make())  # fmt: skip
+    pair = fixed_point(
+        lambda value, given: (value[0] * given, value[1]),
+        (torch.zeros(0, 3), torch.zeros(0, 2, 2)),
+        operands=[torch.ones(0, 1, requires_grad=gradient)],
+        solver=make(),
+    )
     assert [part.shape for part in pair.value] == [(0, 3), (0, 2, 2)]
     hollow = fixed_point(lambda state: state * weight, torch.zeros(4, 0), solver=make())
     assert hollow.value.shape == (4, 0)
@@ -184,9 +194,18 @@ def test_errors_name_the_argument():
     for call, words in (
         (lambda: fixed_point(torch.cos, ()), "`start` must hold at least one tensor"),
         (lambda: fixed_point(torch.cos, torch.tensor(0.0)), "`start` must have a leading batch axis"),
-        (lambda: fixed_point(torch.cos, torch.zeros(3, dtype=torch.long)), "`start` must be of floating point"),
-        (lambda: fixed_point(torch.add, state, operands=[torch.ones(2, 2)]), r"`operands` must have the batch size .* 3"),
-        (lambda: fixed_point(lambda z: z[:, :1], state), r"`map` must keep the shapes of its value, \[\(3, 2\)\]"),
+        (
+            lambda: fixed_point(torch.cos, torch.zeros(3, dtype=torch.long)),
+            "`start` must be of floating point",
+        ),
+        (
+            lambda: fixed_point(torch.add, state, operands=[torch.ones(2, 2)]),
+            r"`operands` must have the batch size .* 3",
+        ),
+        (
+            lambda: fixed_point(lambda z: z[:, :1], state),
+            r"`map` must keep the shapes of its value, \[\(3, 2\)\]",
+        ),
         (lambda: Picard(damping=1.0), "`damping`"),
         (lambda: Picard(tolerance=-1.0), "`tolerance`"),
         (lambda: Picard(tolerance=float("nan")), "`tolerance`"),
@@ -197,24 +216,29 @@ def test_errors_name_the_argument():
         (lambda: Anderson(regularization=0.0), "`regularization`"),
         (lambda: Anderson(growth=1.0), "`growth`"),
         (lambda: Anderson(floor=0.0), "`floor`"),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ValueError, match=words):
             call()
 
 
-# -- every row by itself ---------------------------------------------------------------------------------------------
+# -- every row by itself ---------------------------------------------------------------------------
 
 
 def zoo() -> Problem:
-    """Rows that behave in every way there is: converging at different speeds, at rest, circling, running away, NaN."""
+    """Rows that converge at different speeds, are at rest, circle, run away, or are NaN."""
     turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
     eye = torch.eye(2, dtype=torch.float64)
-    matrix = torch.stack([0.5 * eye, 0.97 * eye, turn, 3 * eye, 0 * eye, -0.8 * turn, eye * torch.nan, 0.2 * eye + 0.5 * turn])
+    matrix = torch.stack(
+        [0.5 * eye, 0.97 * eye, turn, 3 * eye, 0 * eye, -0.8 * turn, eye * torch.nan, 0.2 * eye + 0.5 * turn]
+    )
     shift = torch.linspace(-1, 1, 16, dtype=torch.float64).view(8, 2)
     return Problem(
-        name="zoo", map=lambda state, a, b: (a @ state[..., None])[..., 0] + b, start=torch.ones(8, 2, dtype=torch.float64),
-        operands=(matrix, shift), fixed=torch.zeros(8, 2, dtype=torch.float64),
-    )  # fmt: skip
+        name="zoo",
+        map=lambda state, a, b: (a @ state[..., None])[..., 0] + b,
+        start=torch.ones(8, 2, dtype=torch.float64),
+        operands=(matrix, shift),
+        fixed=torch.zeros(8, 2, dtype=torch.float64),
+    )
 
 
 def solved(problem: Problem, solver: Solver, captured: bool):
@@ -229,7 +253,14 @@ def test_rows_do_not_feel_each_other(make, captured):
     problem, solver = zoo(), make(tolerance=1e-9, max_steps=300)
     whole = solved(problem, solver, captured)
     assert Status.NOT_FINITE in whole.status and Status.CONVERGED in whole.status
-    choices = [[7, 6, 5, 4, 3, 2, 1, 0], *[[row] for row in range(8)], [0, 6], [1, 1, 4], [6, 6, 3], [5, 2, 0, 7, 1]]
+    choices = [
+        [7, 6, 5, 4, 3, 2, 1, 0],
+        *[[row] for row in range(8)],
+        [0, 6],
+        [1, 1, 4],
+        [6, 6, 3],
+        [5, 2, 0, 7, 1],
+    ]
     for index in choices:
         some = solved(problem.rows(index), solver, captured)
         assert some.status.tolist() == whole.status[index].tolist()
@@ -257,7 +288,12 @@ def test_finished_rows_are_left_out(make):
         return rate * state + 1
 
     rate = torch.tensor([[0.0]] * 9 + [[0.97]], dtype=torch.float64)
-    fixed_point(counted, torch.zeros(10, 1, dtype=torch.float64), operands=[rate], solver=make(tolerance=1e-9, max_steps=1500))
+    fixed_point(
+        counted,
+        torch.zeros(10, 1, dtype=torch.float64),
+        operands=[rate],
+        solver=make(tolerance=1e-9, max_steps=1500),
+    )
     assert sizes[0] == 10
     assert sizes[-2] == 1
     assert all(later <= earlier for earlier, later in itertools.pairwise(sizes[:-1]))

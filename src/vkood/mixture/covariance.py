@@ -1,10 +1,13 @@
 """Families of covariance: what each keeps of the data, and how densities and M-steps follow from it.
 
-Diagonal and spherical densities are linear in the features [x*x, x, 1], so that an EM step is two batched matrix
-products. Tied and full ones whiten by Cholesky factors.
+Diagonal and spherical densities are linear in the features [x*x, x, 1], so that an EM step is two batched
+matrix products. Tied and full ones whiten by Cholesky factors.
 
 Legend: B sets, M tokens, K components, D dimensions, P features.
 """
+
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ class Statistics:
         count: (sets, components) expected tokens of each component.
         first: (sets, components, dim) their sum.
         second: Their sum of squares, as far as the family needs it: (sets, components, dim) for `Diagonal`,
-            (sets, components) of squared lengths for `Spherical`, (sets, components, dim, dim) for `Full`, and
-            (sets, dim, dim) over all components for `Tied`.
+            (sets, components) of squared lengths for `Spherical`, (sets, components, dim, dim) for `Full`,
+            and (sets, dim, dim) over all components for `Tied`.
     """
 
     count: Tensor
@@ -73,11 +76,11 @@ class Covariance(abc.ABC):
         """The M-step for the covariances, given the new means; in the coordinates of `Mixture.log_scale`."""
 
     @abc.abstractmethod
-    def log_determinant(self, mixture: Mixture) -> Float[Tensor, "sets #components"]:
+    def log_determinant(self, mixture: Mixture) -> Float[Tensor, "#sets #components"]:
         """Logarithm of the determinant of each component's covariance."""
 
     @abc.abstractmethod
-    def precision_trace(self, mixture: Mixture) -> Float[Tensor, "sets #components"]:
+    def precision_trace(self, mixture: Mixture) -> Float[Tensor, "#sets #components"]:
         """Trace of the inverse of each component's covariance."""
 
     @abc.abstractmethod
@@ -114,7 +117,8 @@ class _Quadratic(Covariance):
     @override
     def log_affinity(self, features: Tensor, mixture: Mixture) -> Tensor:
         constant = torch.add(mixture.log_weight, self.log_determinant(mixture), alpha=-0.5)
-        return torch.bmm(self._coefficients(mixture, constant), features.mT).mT  # (B, M, K), tokens contiguous
+        affinity = torch.bmm(self._coefficients(mixture, constant), features.mT)  # (B, K, M)
+        return affinity.mT
 
     @override
     def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
@@ -344,7 +348,7 @@ def _factor(log_scale: Tensor) -> Tensor:
 
 
 def _log_factor(covariance: Tensor) -> Tensor:
-    """Coordinates of the Cholesky factors; NaN where a matrix is not positive definite, so that its row fails alone."""
+    """Coordinates of the Cholesky factors; NaN where there is none, so that this row fails alone."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     diagonal = factor.diagonal(dim1=-2, dim2=-1).log()
     coordinates = factor.tril(-1) + torch.diag_embed(diagonal)

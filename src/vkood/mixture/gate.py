@@ -3,6 +3,9 @@
 Legend: B sets, N candidates, M context tokens, D joint dimensions.
 """
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
@@ -47,9 +50,10 @@ class Gate(nn.Module):
     Args:
         threshold: The score at which the gate is half open, to begin with; learned, or set by `calibrate`.
         temperature: How steep the gate is there, to begin with; learned on a logarithmic scale.
-        mode: "soft" gates; "hard" ones, which are 0 or 1 and pass no gradient; "straight_through" ones, which are
-            0 or 1 and pass the gradient of the soft gate. (A closed gate of either hard kind takes its candidate out
-            of an attention altogether, and through `log_gate` no gradient can then reach it; through `gate` it does.)
+        mode: "soft" gates; "hard" ones, which are 0 or 1 and pass no gradient; "straight_through" ones, which
+            are 0 or 1 and pass the gradient of the soft gate. (A closed gate of either hard kind takes its
+            candidate out of an attention altogether, and through `log_gate` no gradient can then reach it;
+            through `gate` it does.)
     """
 
     def __init__(self, *, threshold: float, temperature: float, mode: GateMode = "soft") -> None:
@@ -85,16 +89,21 @@ class Gate(nn.Module):
         """Set the threshold so that this share of the given scores stays at or under it.
 
         Args:
-            scores: Scores of candidates that belong, of any shape; infinite ones (masked candidates) do not count.
+            scores: Scores of candidates that belong, of any shape; infinite ones (masked candidates) do not
+                count.
             keep_rate: The share to keep, in (0, 1].
         """
         if not 0 < keep_rate <= 1:
             raise ValueError(f"`keep_rate` must be in (0, 1]; got {keep_rate}.")
         if bool(scores.isnan().any()):
-            raise ValueError("`scores` must be numbers; some are NaN. Look at the features that they came from.")
+            raise ValueError(
+                "`scores` must be numbers; some are NaN. Look at the features that they came from."
+            )
         finite = scores[torch.isfinite(scores)]
         if finite.numel() == 0:
-            raise ValueError("`scores` must hold at least one finite score of a candidate that belongs; got none.")
+            raise ValueError(
+                "`scores` must hold at least one finite score of a candidate that belongs; got none."
+            )
         # kthvalue, since torch.quantile refuses more than 16 million scores
         rank = max(1, math.ceil(keep_rate * finite.numel() - 1e-9))
         limit = finite.kthvalue(rank).values
@@ -111,13 +120,18 @@ class Gate(nn.Module):
 class JointSpace(nn.Module):
     """Learned projections of candidates and context onto one sphere of radius sqrt(joint_dim).
 
-    On that sphere every dimension has a second moment of 1, so that the density of a mixture is on the same scale
-    whatever the towers and widths. (Raw features of several hundred dimensions would make every density underflow.)
+    On that sphere every dimension has a second moment of 1, so that the density of a mixture is on the same
+    scale whatever the towers and widths. (Raw features of several hundred dimensions would make every density
+    underflow.)
     """
 
     def __init__(self, candidate_dim: int, context_dim: int | None, joint_dim: int) -> None:
         super().__init__()
-        for name, width in (("candidate_dim", candidate_dim), ("context_dim", context_dim), ("joint_dim", joint_dim)):
+        for name, width in (
+            ("candidate_dim", candidate_dim),
+            ("context_dim", context_dim),
+            ("joint_dim", joint_dim),
+        ):
             if width is not None and width < 1:
                 raise ValueError(f"`{name}` must be at least 1; got {width}.")
         self.joint_dim = joint_dim
@@ -126,14 +140,17 @@ class JointSpace(nn.Module):
 
     def candidates(self, candidates: Tensor, mask: Tensor | None) -> Float[Tensor, "batch candidates joint"]:
         """Candidates in the joint space; masked ones at the origin, whatever they held."""
-        _check_features("candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask")
+        _check_features(
+            "candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask"
+        )
         return self._onto_sphere(self.candidate_projection, candidates, mask)
 
     def context(self, context: Tensor, mask: Tensor | None) -> Float[Tensor, "batch tokens joint"]:
         """Context tokens in the joint space; those of weight 0 at the origin, whatever they held."""
         if self.context_projection is None:
             raise ValueError(
-                "`context` was given to a layer made with `context_dim=None`; make it with the width of your context."
+                "`context` was given to a layer made with `context_dim=None`; "
+                "make it with the width of your context."
             )
         _check_features("context", context, self.context_projection.in_features, mask, "context_mask")
         return self._onto_sphere(self.context_projection, context, mask)
@@ -153,9 +170,13 @@ def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None
             + (f" Add an axis: `{name}[None]` for one set." if features.dim() == 2 else "")
         )
     if mask is not None and mask.shape != features.shape[:2]:
-        raise ValueError(f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}.")
+        raise ValueError(
+            f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}."
+        )
     if mask is not None and name == "candidates" and mask.dtype != torch.bool:
-        raise ValueError(f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`.")
+        raise ValueError(
+            f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`."
+        )
     if torch.compiler.is_compiling():
         return  # looking at values would break the graph
     if mask is not None and mask.dtype != torch.bool and not bool((mask >= 0).all()):
@@ -166,6 +187,7 @@ def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None
     if not bool(finite.all()):
         row, item = (~finite).nonzero()[0].tolist()
         raise ValueError(
-            f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, item {item}. "
+            f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, "
+            f"item {item}. "
             f"Mask that item out with `{mask_name}`, or look at what computed it."
         )

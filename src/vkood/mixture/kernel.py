@@ -1,4 +1,4 @@
-"""The baseline that a mixture has to be compared with: a kernel density over all context tokens, without any fit.
+"""The baseline to compare a mixture with: a kernel density over all context tokens, without any fit.
 
 Legend: B sets, N candidates, M context tokens, D joint dimensions.
 """
@@ -18,8 +18,9 @@ from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
 class KernelGate(nn.Module):
     """Gate candidates by a Gaussian kernel density of the context: log-sum-exp over all context tokens.
 
-    It has the face of `OutlierLayer`, but fits nothing: its cost and memory grow with candidates times tokens, and
-    its score is the negative log density per dimension under one kernel of variance `bandwidth` for each token.
+    It has the face of `OutlierLayer`, but fits nothing: its cost and memory grow with candidates times
+    tokens, and its score is the negative log density per dimension under one kernel of variance `bandwidth`
+    for each token.
 
     Args:
         candidate_dim: Width of the candidates.
@@ -71,12 +72,14 @@ class KernelGate(nn.Module):
     ) -> GateOutput:
         """Score and gate the candidates; arguments and errors as for `OutlierLayer`.
 
-        A row without any context (no token of positive weight) has no density: all its candidates are masked out.
+        A row without any context (no token of positive weight) has no density: all its candidates are masked
+        out.
         """
         joint = self.joint.candidates(candidates, candidate_mask)
         if len(context) != len(candidates):
             raise ValueError(
-                f"`context` must have the batch size of `candidates`, {len(candidates)}; got {tuple(context.shape)}."
+                f"`context` must have the batch size of `candidates`, {len(candidates)}; "
+                f"got {tuple(context.shape)}."
             )
         tokens = self.joint.context(context, context_mask)
         weights = tokens.new_ones(tokens.shape[:2]) if context_mask is None else context_mask.float()
@@ -100,6 +103,8 @@ class KernelGate(nn.Module):
         exponent = -0.5 * distance / log_bandwidth.exp()
         shares = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
         # not log(0) for weights of 0: its gradient is NaN; the lowest number keeps the token out as well
-        log_shares = torch.where(shares > 0, shares, 1.0).log().masked_fill(shares <= 0, torch.finfo(shares.dtype).min)
+        log_shares = (
+            torch.where(shares > 0, shares, 1.0).log().masked_fill(shares <= 0, torch.finfo(shares.dtype).min)
+        )
         log_density = torch.logsumexp(exponent + log_shares[:, None], dim=-1)
         return -log_density / dim + 0.5 * (math.log(2 * math.pi) + log_bandwidth)

@@ -1,7 +1,8 @@
 """The implicit differentiable outlier layer of VK-OOD (Wang, Medya, Ravi, NeurIPS 2023).
 
-It fits a Gaussian mixture to the context of each sample inside the forward pass, scores the candidates under it, and
-gates out those that do not belong. Legend: B sets, N candidates, M context tokens, K components, D joint dimensions.
+It fits a Gaussian mixture to the context of each sample inside the forward pass, scores the candidates under
+it, and gates out those that do not belong. Legend: B sets, N candidates, M context tokens, K components, D
+joint dimensions.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.population import PopulationMixture
 from vkood.mixture.scores import gem, mahalanobis, negative_log_density
-from vkood.solve import Gradient, LastIterate, Solution, Solver
+from vkood.solve import Gradient, LastIterate, Solver
 
 ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
 _SCORES: dict[ScoreName, Callable[[Tensor, Mixture, Covariance], Tensor]] = {
@@ -35,8 +36,9 @@ _SCORES: dict[ScoreName, Callable[[Tensor, Mixture, Covariance], Tensor]] = {
 class OutlierLayer(nn.Module):
     """Gate candidates by their density under a mixture fitted to the context of their own sample.
 
-    Both are projected onto a joint sphere; the mixture is fitted to the context tokens by MAP-EM, solved to its fixed
-    point row by row; the candidates' scores under it become gates. Nothing in a row's output depends on other rows.
+    Both are projected onto a joint sphere; the mixture is fitted to the context tokens by MAP-EM, solved to
+    its fixed point row by row; the candidates' scores under it become gates. Nothing in a row's output
+    depends on other rows.
 
     Without a context the layer is in population mode: it scores candidates under one running mixture of all
     candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
@@ -53,8 +55,8 @@ class OutlierLayer(nn.Module):
         score: "negative_log_density" (per dimension), "gem" or "mahalanobis"; larger = more outlying.
         gate: "soft", "hard" or "straight_through".
         threshold: Score at which gates are half open, to begin with. By default that of a random direction.
-        temperature: Steepness of the gate, to begin with, in units of the score. By default that of a density: a gate
-            moves with the density's logarithm over sqrt(joint_dim).
+        temperature: Steepness of the gate, to begin with, in units of the score. By default that of a
+            density: a gate moves with the density's logarithm over sqrt(joint_dim).
 
     Example:
         >>> import torch
@@ -118,13 +120,13 @@ class OutlierLayer(nn.Module):
 
         Args:
             candidates: (batch, candidates, candidate_dim) vectors to judge, say facts.
-            context: (batch, tokens, context_dim) what they should belong to, say image tokens; None for population
-                mode.
+            context: (batch, tokens, context_dim) what they should belong to, say image tokens; None for
+                population mode.
             candidate_mask: (batch, candidates) True where there is a candidate. All, if None.
-            context_mask: (batch, tokens) boolean, or weights of at least 0 that say how much each token counts in the
-                fit; gradients reach the weights.
-            prior_mean: (batch, joint_dim) or (batch, components, joint_dim): where the prior expects the components,
-                in the joint space; gradients reach it. By default the `prior`'s.
+            context_mask: (batch, tokens) boolean, or weights of at least 0 that say how much each token
+                counts in the fit; gradients reach the weights.
+            prior_mean: (batch, joint_dim) or (batch, components, joint_dim): where the prior expects the
+                components, in the joint space; gradients reach it. By default the `prior`'s.
             prior_strength: (batch,) or (batch, components): how many tokens that expectation counts as.
             start: Means in the joint space from which EM starts; by default tokens far apart.
 
@@ -132,8 +134,8 @@ class OutlierLayer(nn.Module):
             Gates, scores, the fitted mixture, and how each row's fit went.
 
         Raises:
-            ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is negative, or
-                a prior strength is not positive.
+            ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is
+                negative, or a prior strength is not positive.
         """
         joint = self.joint.candidates(candidates, candidate_mask)
         self._check_fit(len(candidates), context, prior_mean, prior_strength, start)
@@ -161,7 +163,8 @@ class OutlierLayer(nn.Module):
         """Set the threshold so that this share of the scores of candidates that belong stays under it.
 
         Args:
-            scores: Scores that this layer gave to candidates that belong, of any shape; infinite ones do not count.
+            scores: Scores that this layer gave to candidates that belong, of any shape; infinite ones do not
+                count.
             keep_rate: The share to keep, in (0, 1].
         """
         self.gate.calibrate(scores, keep_rate)
@@ -199,7 +202,9 @@ class OutlierLayer(nn.Module):
             ("start", start, ((*each[1:], *dim), (*each, *dim))),
         ):
             if value is not None and tuple(value.shape) not in shapes:
-                raise ValueError(f"`{name}` must have the shape {shapes[0]} or {shapes[1]}; got {tuple(value.shape)}.")
+                raise ValueError(
+                    f"`{name}` must have the shape {shapes[0]} or {shapes[1]}; got {tuple(value.shape)}."
+                )
         if prior_strength is None or torch.compiler.is_compiling():
             return  # looking at values would break the graph
         if not bool((prior_strength > 0).all()):
@@ -214,7 +219,7 @@ class OutlierLayer(nn.Module):
         return dataclasses.replace(self.prior, **changes) if changes else self.prior
 
     def _usual_score(self, joint_dim: int) -> tuple[float, float]:
-        """The score of a random direction under a component of the prior's width at another, and a temperature.
+        """The score of a random direction under a component of the prior's width, and a temperature.
 
         Two random points of the sphere have a squared distance of 2 * joint_dim.
         """

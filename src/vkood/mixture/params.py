@@ -19,16 +19,16 @@ class Mixture:
     Attributes:
         log_weight: (sets, components) logarithms of the weights; they count up to a constant in each set.
         mean: (sets, components, dim).
-        log_scale: The covariances in the coordinates of their family: log variances, (sets, components, dim) for
-            `Diagonal` and (sets, components) for `Spherical`; lower Cholesky factors with the logarithm of the
-            diagonal, (sets, components, dim, dim) for `Full` and (sets, dim, dim) for `Tied`.
+        log_scale: The covariances in the coordinates of their family: log variances, (sets, components, dim)
+            for `Diagonal` and (sets, components) for `Spherical`; lower Cholesky factors with the logarithm
+            of the diagonal, (sets, components, dim, dim) for `Full` and (sets, dim, dim) for `Tied`.
     """
 
     log_weight: Float[Tensor, "sets components"]
     mean: Float[Tensor, "sets components dim"]
     log_scale: Float[Tensor, "sets ..."]
 
-    def moved(self, by: Float[Tensor, "sets #components dim"]) -> Mixture:
+    def moved(self, by: Float[Tensor, "#sets #components dim"]) -> Mixture:
         """The same mixture with its means moved."""
         return Mixture(log_weight=self.log_weight, mean=self.mean + by, log_scale=self.log_scale)
 
@@ -43,17 +43,19 @@ class Mixture:
 class Prior:
     """A weak conjugate prior, counted in pseudo-tokens, that makes the fit of every set well defined.
 
-    With no tokens at all the fit returns the prior itself: equal weights, `mean`, and `variance` times the identity.
+    With no tokens at all the fit returns the prior itself: equal weights, `mean`, and `variance` times the
+    identity.
 
     Attributes:
         concentration: Tokens added to each component's count (Dirichlet parameter minus 1).
-        mean_strength: Tokens with which `mean` pulls at each component's mean; a number, or a tensor (sets,) or
-            (sets, components), which gradients reach.
-        variance: The variance that an empty component has: the bandwidth of the density. Too narrow, and gradients
-            vanish far from the tokens.
+        mean_strength: Tokens with which `mean` pulls at each component's mean; a number, or a tensor (sets,)
+            or (sets, components), which gradients reach.
+        variance: The variance that an empty component has: the bandwidth of the density. Too narrow, and
+            gradients vanish far from the tokens.
         variance_strength: Tokens with which `variance` counts in each component's covariance.
-        mean: The mean that an empty component has: zeros if None, else (dim,), (sets, dim) or (sets, components, dim).
-            In the joint space of an `OutlierLayer`, where vectors lie around the origin, zeros are the natural choice.
+        mean: The mean that an empty component has: zeros if None, else (dim,), (sets, dim) or (sets,
+            components, dim). In the joint space of an `OutlierLayer`, where vectors lie around the origin,
+            zeros are the natural choice.
     """
 
     concentration: float = 1.0
@@ -81,4 +83,10 @@ class Prior:
     def mean_strengths(self, like: Tensor) -> Float[Tensor, "#sets #components"]:
         """The strengths of the prior means, in a shape that broadcasts against (sets, components)."""
         strength = torch.as_tensor(self.mean_strength, dtype=like.dtype, device=like.device)
-        return strength[:, None] if strength.dim() == 1 else strength.expand(1, 1) if strength.dim() == 0 else strength
+        return (
+            strength[:, None]
+            if strength.dim() == 1
+            else strength.expand(1, 1)
+            if strength.dim() == 0
+            else strength
+        )

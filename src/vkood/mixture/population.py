@@ -3,6 +3,9 @@
 Legend: K components, D dimensions, N tokens of a batch.
 """
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import torch
@@ -13,20 +16,22 @@ from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.em import expectation, maximization
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.start import farthest_tokens, starting_mixture
+from vkood.solve.eager import eager
 
 
 class PopulationMixture(nn.Module):
     """Online EM (Cappe and Moulines 2009): averages of the sufficient statistics with a step of t ** -decay.
 
-    The averages are buffers: saved in the state dict, summed over ranks while training, and left alone in eval.
-    Gradients reach the batch at hand through its share in the statistics.
+    The averages are buffers: saved in the state dict, summed over ranks while training, and left alone in
+    eval. Gradients reach the batch at hand through its share in the statistics.
 
     Args:
         num_components: K.
         dim: D.
         covariance: The family.
         prior: The prior; it fades as more is seen.
-        decay: How fast the step shrinks, in (0.5, 1]: 1 weighs all batches alike, less forgets early ones sooner.
+        decay: How fast the step shrinks, in (0.5, 1]: 1 weighs all batches alike, less forgets early ones
+            sooner.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class PopulationMixture(nn.Module):
             )
         return maximization(self._scaled(self._averages()), self.covariance, self.prior)
 
-    @torch.compiler.disable  # looks at values; all ranks must agree on what follows
+    @eager  # looks at values
     def update(self, tokens: Float[Tensor, "1 tokens dim"], weights: Float[Tensor, "1 tokens"]) -> Mixture:
         """Take a batch in, and return the mixture after it, with a graph to the batch."""
         features = self.covariance.features(tokens)
@@ -79,7 +84,11 @@ class PopulationMixture(nn.Module):
             second=torch.lerp(self.second, batch.second / total, step),
         )
         with torch.no_grad():
-            self.count, self.first, self.second = averages.count.detach(), averages.first.detach(), averages.second.detach()
+            self.count, self.first, self.second = (
+                averages.count.detach(),
+                averages.first.detach(),
+                averages.second.detach(),
+            )
             self.seen = self.seen + total
             self.updates = self.updates + 1
         return maximization(self._scaled(averages), self.covariance, self.prior)
@@ -89,7 +98,9 @@ class PopulationMixture(nn.Module):
 
     def _scaled(self, averages: Statistics) -> Statistics:
         return Statistics(
-            count=averages.count * self.seen, first=averages.first * self.seen, second=averages.second * self.seen
+            count=averages.count * self.seen,
+            first=averages.first * self.seen,
+            second=averages.second * self.seen,
         )
 
     def _first_guess(self, tokens: Tensor, weights: Tensor) -> Mixture:
@@ -104,7 +115,7 @@ def _distributed() -> bool:
 
 
 def _gathered(local: Tensor) -> Tensor:
-    """The items (1, N, ...) of all ranks, in their order, with rows of zeros where a rank has fewer than another."""
+    """The items (1, N, ...) of all ranks, in their order; zeros where a rank has fewer than another."""
     if not _distributed():
         return local
     longest = torch.tensor(local.shape[1], device=local.device)

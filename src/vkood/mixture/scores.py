@@ -16,7 +16,7 @@ from vkood.mixture.params import Mixture
 def log_density(
     candidates: Float[Tensor, "sets candidates dim"], mixture: Mixture, covariance: Covariance
 ) -> Float[Tensor, "sets candidates"]:
-    """log sum_k pi_k N(x; mu_k, Sigma_k): smaller = more outlying, so not itself a score."""
+    """Log sum_k pi_k N(x; mu_k, Sigma_k): smaller = more outlying, so not itself a score."""
     with torch.autocast(candidates.device.type, enabled=False):
         near, centred = _centred(candidates, mixture)
         return torch.logsumexp(covariance.log_joint(covariance.features(near), centred), dim=-1)
@@ -45,10 +45,12 @@ def mahalanobis(
 
 def _distances(candidates: Tensor, mixture: Mixture, covariance: Covariance) -> Tensor:
     with torch.autocast(candidates.device.type, enabled=False):
-        return covariance.mahalanobis(*_centred(candidates, mixture)).clamp_min(0)  # rounding may leave it below
+        return covariance.mahalanobis(*_centred(candidates, mixture)).clamp_min(
+            0
+        )  # rounding may leave it below
 
 
 def _centred(candidates: Tensor, mixture: Mixture) -> tuple[Tensor, Mixture]:
-    """Both moved so that the middle of the means is the origin: squares of large offsets would drown the distances."""
+    """Both moved to around the middle of the means: squares of large offsets would drown the distances."""
     centre = mixture.mean.detach().mean(1, keepdim=True)
     return candidates.to(centre.dtype) - centre, mixture.moved(-centre)

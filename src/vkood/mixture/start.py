@@ -19,9 +19,10 @@ def farthest_tokens(
 ) -> Float[Tensor, "sets components dim"]:
     """Means to start from: tokens far from each other, the first one far from the centre.
 
-    Each is the token with the largest weight times squared distance to the nearest mean so far (for the first: to
-    the weighted centre), as a k-means++ that always takes the likeliest draw. When no token lies apart from those so
-    far, as in sets with fewer tokens than components, the centre is taken. Sets without weight give zeros.
+    Each is the token with the largest weight times squared distance to the nearest mean so far (for the
+    first: to the weighted centre), as a k-means++ that always takes the likeliest draw. When no token lies
+    apart from those so far, as in sets with fewer tokens than components, the centre is taken. Sets without
+    weight give zeros.
     """
     total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     if tokens.shape[1] == 0:
@@ -49,7 +50,9 @@ def starting_mixture(
 ) -> Mixture:
     """Equal weights, the given means, and round components as wide as the whole set is on average."""
     total = weights.sum(1)
-    centre = torch.bmm(weights[:, None], tokens) / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None, None]
+    centre = (
+        torch.bmm(weights[:, None], tokens) / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None, None]
+    )
     scatter = (weights * (tokens - centre).square().mean(-1)).sum(1)
     strength = prior.variance_strength
     variance = (scatter + strength * prior.variance) / (total + strength)

@@ -1,10 +1,13 @@
 """What a solve returns: the value, and for every row how the solve went."""
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
@@ -18,7 +21,7 @@ class Status(enum.IntEnum):
     CONVERGED = 0
     """The residual fell to the tolerance."""
     OUT_OF_STEPS = 1
-    """The step budget ran out; the value is the best iterate. Try more steps, a higher tolerance or damping."""
+    """The budget ran out; the value is the best iterate. Try more steps, a higher tolerance or damping."""
     NOT_FINITE = 2
     """The map gave NaN or infinity; the value is the best iterate before that. Look at this row's input."""
 
@@ -27,16 +30,16 @@ class Status(enum.IntEnum):
 class Solution(Generic[Value]):
     """A fixed point of a batched map, one row for each element of the batch.
 
-    The value of every row is its best iterate: the one with the smallest residual. For a converged row that is the
-    iterate that met the tolerance.
+    The value of every row is its best iterate: the one with the smallest residual. For a converged row that
+    is the iterate that met the tolerance.
 
     Attributes:
         value: The fixed point, with the structure of the start: a tensor or a tuple of tensors (batch, ...).
             Carries gradients as the chosen gradient rule says.
         status: (batch,) of `Status` values.
         steps: (batch,) how many times the map was evaluated for the row.
-        residual: (batch,) the relative residual of `value`, `|F(z) - z| / (|F(z)| + floor)`; infinite if the map
-            never gave a finite result for the row.
+        residual: (batch,) the relative residual of `value`, `|F(z) - z| / (|F(z)| + floor)`; infinite if the
+            map never gave a finite result for the row.
         trace: (batch, steps of the slowest row) the residual at every step; NaN after a row has stopped.
     """
 
@@ -65,12 +68,15 @@ class Solution(Generic[Value]):
 class SolveError(RuntimeError):
     """Some rows of a solve did not converge; `solution` holds what was reached."""
 
-    def __init__(self, solution: Solution[Tensor] | Solution[tuple[Tensor, ...]]) -> None:
+    def __init__(self, solution: Solution[Any]) -> None:
         self.solution = solution
-        status = solution.status.tolist()
+        status: list[int] = solution.status.tolist()
         reasons = [
             f"{status.count(reason)} {words} (first: row {status.index(reason)})"
-            for reason, words in ((Status.OUT_OF_STEPS, "ran out of steps"), (Status.NOT_FINITE, "met NaN or infinity"))
+            for reason, words in (
+                (Status.OUT_OF_STEPS, "ran out of steps"),
+                (Status.NOT_FINITE, "met NaN or infinity"),
+            )
             if reason in status
         ]
         super().__init__(

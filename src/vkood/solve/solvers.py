@@ -1,11 +1,14 @@
 """How to iterate: Picard, Anderson and squared extrapolation (SQUAREM), every row by itself.
 
-A solver is a frozen record of options with two hooks, `init` and `advance`. It sees each iterate and its image as
-(rows, n) matrices and says where to evaluate next. All state of a row sits in that row of the `Memory`, so that
-`iteration.py` can drop rows that have finished without the others noticing.
+A solver is a frozen record of options with two hooks, `init` and `advance`. It sees each iterate and its
+image as (rows, n) matrices and says where to evaluate next. All state of a row sits in that row of the
+`Memory`, so that `iteration.py` can drop rows that have finished without the others noticing.
 
 Legend: B rows, n numbers of state in a row, m history.
 """
+
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
 
@@ -23,14 +26,14 @@ class Memory:
     """What a solver remembers between two evaluations; every tensor has the rows as its first axis."""
 
     recoverable: Bool[Tensor, " rows"] | None = None
-    """Rows whose iterate was extrapolated: the solver can still go back to a plain iterate if the map fails there."""
+    """Rows whose iterate was extrapolated: should the map fail there, they go back to a plain one."""
 
     def take(self, rows: Int[Tensor, " kept"]) -> Memory:
         """Keep only the given rows."""
-        kept = {
-            field.name: value[rows] for field in fields(self) if isinstance(value := getattr(self, field.name), Tensor)
-        }
-        return replace(self, **kept)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(
+            self, **{name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class Solver(abc.ABC):
     Attributes:
         tolerance: A row has converged when `|F(z) - z| <= tolerance * (|F(z)| + floor)`.
         max_steps: How many times the map may be evaluated for a row.
-        floor: Size below which a row's norm counts as zero, so that a fixed point at the origin can be reached.
+        floor: Size below which a row's norm counts as zero, so that a fixed point at the origin can be
+            reached.
     """
 
     tolerance: float = 1e-5
@@ -112,12 +116,12 @@ class _SquaremMemory(Memory):
 class Squarem(Solver):
     """Squared extrapolation, scheme S3 of Varadhan and Roland (2008), made for EM.
 
-    A cycle takes two plain steps r = F(z) - z, v = F(F(z)) - F(z) - r, jumps to z + 2ar + a^2 v with a = |r| / |v|,
-    and takes one plain step from there. A row whose residual grew in the jump returns to F(F(z)).
+    A cycle takes two plain steps r = F(z) - z, v = F(F(z)) - F(z) - r, jumps to z + 2ar + a^2 v with a = |r|
+    / |v|, and takes one plain step from there. A row whose residual grew in the jump returns to F(F(z)).
 
     Attributes:
-        longest: Largest length a of a row's first jump; it is doubled twice whenever it was reached and paid off,
-            and halved twice whenever the jump was refused.
+        longest: Largest length a of a row's first jump; it is doubled twice whenever it was reached and paid
+            off, and halved twice whenever the jump was refused.
         growth: A jump is refused when it makes the residual larger than this multiple of the one before.
     """
 
@@ -167,7 +171,8 @@ class Squarem(Solver):
         bend = image - iterate - first
         with torch.no_grad():
             tiny = torch.finfo(first.dtype).tiny
-            wanted = torch.linalg.vector_norm(first, dim=1) / torch.linalg.vector_norm(bend, dim=1).clamp_min(tiny)
+            bent = torch.linalg.vector_norm(bend, dim=1).clamp_min(tiny)
+            wanted = torch.linalg.vector_norm(first, dim=1) / bent
             along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
         # should this overflow, then the residual there will have it refused
         target = torch.addcmul(torch.addcmul(memory.base, first, 2 * along), bend, along.square())
@@ -198,15 +203,17 @@ class _AndersonMemory(Memory):
 class Anderson(Solver):
     """Anderson acceleration: the combination of the last images whose residuals cancel best.
 
-    The small least-squares system of every row is scaled to unit diagonal, regularised and solved in float64, so a
-    singular one is harmless. A row restarts when its residual grows (from its last plain image) or has not fallen for
-    2 * history steps: it forgets, and takes plain steps, twice as many each time, before it is accelerated again. So
-    it gets at last wherever plain iteration gets, past saddles as well, which attract Anderson's combinations.
+    The small least-squares system of every row is scaled to unit diagonal, regularised and solved in float64,
+    so a singular one is harmless. A row restarts when its residual grows (from its last plain image) or has
+    not fallen for 2 * history steps: it forgets, and takes plain steps, twice as many each time, before it is
+    accelerated again. So it gets at last wherever plain iteration gets, past saddles as well, which attract
+    Anderson's combinations.
 
     Attributes:
         history: How many iterates are combined, at least 1 (1 is Picard).
         regularization: Ridge on the scaled system.
-        growth: A row restarts when its residual exceeds this multiple of its smallest one since the last restart.
+        growth: A row restarts when its residual exceeds this multiple of its smallest one since the last
+            restart.
     """
 
     history: int = 5
@@ -290,13 +297,14 @@ class Anderson(Solver):
     def _weights(self, differences: Tensor, sizes: Tensor) -> Tensor:
         """Weights (B, m) that sum to 1 and make the combined residual smallest; 0 for empty slots.
 
-        Where all slots are empty they mean nothing, but are finite, lest `Unrolled` meets 0 * NaN in its backward.
+        Where all slots are empty they mean nothing, but are finite, lest `Unrolled` meets 0 * NaN in its
+        backward.
         """
         empty = sizes == torch.inf
         smallest = sizes.detach().amin(1, keepdim=True)
-        inverse = torch.where(empty.all(1, keepdim=True), 1.0, smallest / sizes).double()  # (B, m); 0 where empty
+        inverse = torch.where(empty.all(1, keepdim=True), 1.0, smallest / sizes)  # (B, m); 0 where empty
         gram = torch.bmm(differences, differences.mT).double()
         gram.diagonal(dim1=1, dim2=2).add_(self.regularization + empty)
         factor, _ = torch.linalg.cholesky_ex(gram)
-        solved = torch.cholesky_solve(inverse[..., None], factor)[..., 0] * inverse
+        solved = torch.cholesky_solve(inverse[..., None].double(), factor)[..., 0] * inverse
         return (solved / solved.sum(1, keepdim=True)).to(sizes.dtype)
