@@ -28,7 +28,7 @@ def in_a_new_process(work: Callable[..., Any], *arguments: Any) -> Any:
 
 def _in_processes(number: int, work: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
     with tempfile.TemporaryDirectory() as folder:
-        context = multiprocessing.spawn(
+        context = multiprocessing.spawn(  # pyright: ignore[reportPrivateImportUsage] (it is documented)
             _run if number > 1 else _run_alone,
             args=(work, folder, arguments),
             nprocs=number,

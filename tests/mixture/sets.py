@@ -1,4 +1,4 @@
-"""Weighted sets of tokens for tests, tame and degenerate, and ways to look at mixtures."""
+"""Weighted sets of tokens for tests, tame and degenerate; mixtures and layers to go with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from vkood.mixture import Covariance, Diagonal, Full, Mixture, Prior, Spherical, Tied
+from vkood.mixture import Covariance, Diagonal, Full, Mixture, OutlierLayer, Prior, Spherical, Tied
 
 FAMILIES: list[Covariance] = [Diagonal(), Spherical(), Tied(), Full()]
 
@@ -81,3 +81,14 @@ def weighted_sets(draw) -> tuple[Tensor, Tensor]:
         torch.tensor(tokens, dtype=torch.float64).reshape(1, count, 2),
         torch.tensor(weights, dtype=torch.float64).reshape(1, count),
     )
+
+
+def layer_of(**options) -> OutlierLayer:
+    """A small layer with always the same weights: candidates are 6 wide, context 5, the joint space 4."""
+    torch.manual_seed(1)
+    return OutlierLayer(6, 5, 4, **options)
+
+
+def batch(candidates: int = 4, tokens: int = 9, rows: int = 3) -> tuple[Tensor, Tensor]:
+    """Candidates and context for it."""
+    return normal(rows, candidates, 6, seed=1).float(), normal(rows, tokens, 5, seed=2).float()

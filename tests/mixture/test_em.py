@@ -126,8 +126,12 @@ def test_without_a_prior_worth_speaking_of_it_is_the_mixture_of_scikit_learn(cov
         theirs.fit(tokens[row].numpy())
         ours = log_density(tokens, mixture, covariance)[row]
         numpy.testing.assert_allclose(ours.mean().item(), theirs.score(tokens[row].numpy()), rtol=1e-8)
-        numpy.testing.assert_allclose(mixture.mean[row].numpy(), theirs.means_, rtol=1e-4, atol=1e-4)
-        numpy.testing.assert_allclose(mixture.log_weight[row].exp().numpy(), theirs.weights_, rtol=1e-4)
+        numpy.testing.assert_allclose(
+            mixture.mean[row].numpy(), numpy.asarray(theirs.means_), rtol=1e-4, atol=1e-4
+        )
+        numpy.testing.assert_allclose(
+            mixture.log_weight[row].exp().numpy(), numpy.asarray(theirs.weights_), rtol=1e-4
+        )
 
 
 # -- weights, order, place -------------------------------------------------------------------------

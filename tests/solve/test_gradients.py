@@ -94,10 +94,10 @@ def test_implicit_follows_the_implicit_function_theorem(solver, problem):
 
 
 @each_solver
-@each_contraction
+@pytest.mark.parametrize(
+    "problem", [each for each in CONTRACTIONS if each.name != "at rest"], ids=lambda problem: problem.name
+)
 def test_unrolled_converges_to_the_implicit_gradient(solver, problem):
-    if problem.name == "at rest":
-        pytest.skip("a loop without steps has nothing to unroll: see the next test")
     # In the problems that leave Anderson's system singular its weights, hence their derivatives, are loose.
     loose = isinstance(solver, Anderson) and problem.name in ("rank one", "zero")
     agree(gradients(problem, solver, Unrolled()), by_formula(problem, inverse), atol=3e-2 if loose else 1e-8)
@@ -113,7 +113,9 @@ def test_unrolled_at_rest_is_one_application(solver):
 @pytest.mark.parametrize(
     "rule", [Implicit(tolerance=1e-13, max_steps=500), Unrolled()], ids=["implicit", "unrolled"]
 )
-@pytest.mark.parametrize("problem", [linear(), root(), coupled()], ids=lambda problem: problem.name)
+@pytest.mark.parametrize(
+    "problem", [each.rows([1, 3]) for each in (linear(), root(), coupled())], ids=lambda problem: problem.name
+)
 def test_exact_rules_agree_with_finite_differences(problem, rule):
     """Of all rows with respect to all operands: no row may reach another's gradient."""
     operands = tuple(operand.clone().requires_grad_() for operand in problem.operands)

@@ -250,7 +250,7 @@ def solved(problem: Problem, solver: Solver, captured: bool):
 @each_solver
 @pytest.mark.parametrize("captured", [False, True], ids=["operands", "captured"])
 def test_rows_do_not_feel_each_other(make, captured):
-    problem, solver = zoo(), make(tolerance=1e-9, max_steps=300)
+    problem, solver = zoo(), make(tolerance=1e-9, max_steps=100)
     whole = solved(problem, solver, captured)
     assert Status.NOT_FINITE in whole.status and Status.CONVERGED in whole.status
     choices = [

@@ -1,0 +1,114 @@
+"""The layers in training: learning, mixed precision and compiled modules."""
+
+import pytest
+import torch
+from sets import FAMILIES, batch, layer_of, name
+from torch import nn
+
+from ranks import in_a_new_process
+from vkood.mixture import KernelGate, OutlierLayer
+from vkood.solve import Implicit, LastIterate
+
+each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
+
+
+@pytest.mark.parametrize("rule", [LastIterate(), Implicit()], ids=name)
+def test_it_learns_to_tell_facts_that_belong(rule):
+    """Candidates that lie among the context tokens belong; random ones do not."""
+    torch.manual_seed(0)
+    layer = OutlierLayer(8, 8, 8, gradient=rule)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.02)
+    generator = torch.Generator().manual_seed(0)
+
+    def sets():
+        topic = torch.randn(32, 1, 8, generator=generator)
+        image = topic + 0.3 * torch.randn(32, 12, 8, generator=generator)
+        facts = torch.cat(
+            [
+                topic + 0.3 * torch.randn(32, 3, 8, generator=generator),
+                torch.randn(32, 3, 8, generator=generator),
+            ],
+            1,
+        )
+        return facts @ mixing, image, torch.tensor([1.0] * 3 + [0.0] * 3).expand(32, 6)
+
+    mixing = torch.randn(8, 8, generator=generator)  # so that the projections have something to learn
+    for _ in range(80):
+        facts, image, belongs = sets()
+        gate = layer(facts, context=image).gate
+        loss = nn.functional.binary_cross_entropy(gate, belongs)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    facts, image, belongs = sets()
+    right = ((layer(facts, context=image).gate > 0.5) == belongs.bool()).float().mean()
+    assert right > 0.85
+
+
+@each_family
+def test_under_autocast_the_fit_and_the_gates_are_in_single_precision(covariance):
+    layer, (facts, image) = layer_of(covariance=covariance), batch()
+    plain = layer(facts, context=image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = layer(facts, context=image)
+        half = layer(facts.bfloat16(), context=image.bfloat16())
+    for each in (out, half):
+        assert each.gate.dtype == each.score.dtype == each.mixture.mean.dtype == torch.float32
+        torch.testing.assert_close(each.gate, plain.gate, rtol=0.1, atol=0.05)
+    out.gate.sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())
+
+
+def test_a_layer_in_half_precision_keeps_its_fit_in_single():
+    layer, (facts, image) = layer_of().bfloat16(), batch()
+    out = layer(facts.bfloat16(), context=image.bfloat16())
+    assert out.gate.dtype == out.mixture.mean.dtype == torch.float32
+    assert torch.isfinite(out.gate).all()
+
+
+class Surrounding(nn.Module):
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.before, self.layer, self.after = nn.Linear(6, 6), layer, nn.Linear(1, 2)
+
+    def forward(self, facts, image, **masks):
+        gate = self.layer(self.before(facts), context=image, **masks).gate
+        return self.after(gate.sum(1, keepdim=True))
+
+
+def graph_breaks() -> dict[str, list[str]]:
+    """Where Dynamo breaks the graphs of modules around our layers; they must still compute the same."""
+    facts, image = batch()
+    masks = {"candidate_mask": torch.ones(3, 4, dtype=torch.bool), "context_mask": torch.rand(3, 9)}
+    trained = layer_of()
+    trained(facts)
+    found = {}
+    for key, layer, context, extra in (
+        ("fit", layer_of(), image, {}),
+        ("fit with masks", layer_of(), image, masks),
+        ("population in training", layer_of(), None, {}),
+        ("trained population", trained.eval(), None, {}),
+        ("kernel", KernelGate(6, 5, 4), image, masks),
+    ):
+        net = Surrounding(layer)
+        with torch._dynamo.config.patch(nested_graph_breaks=True):  # else every frame above breaks with it
+            torch.compiler.reset()
+            explained = torch._dynamo.explain(net)(facts, context, **extra)
+        found[key] = [reason.reason for reason in explained.break_reasons]
+        net.eval()
+        torch.compiler.reset()
+        compiled = torch.compile(net, backend="eager")
+        torch.testing.assert_close(compiled(facts, context, **extra), net(facts, context, **extra))
+    return found
+
+
+def test_a_compiled_module_breaks_its_graph_at_the_solve_alone():
+    breaks = in_a_new_process(graph_breaks)
+    for key, function in (
+        ("fit", "fixed_point"),
+        ("fit with masks", "fixed_point"),
+        ("population in training", "update"),
+    ):
+        assert len(breaks[key]) == 1
+        assert function in breaks[key][0]
+    assert breaks["trained population"] == breaks["kernel"] == []
