@@ -12,13 +12,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vkood.mixture.covariance import Covariance, Diagonal, Statistics
+from vkood.mixture.graphless import graphless_step
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import log_density
 from vkood.mixture.start import farthest_tokens, starting_mixture
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem, fixed_point
 
-# Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest row, and
-# unlike Anderson acceleration it copes with the long way from the start, where responsibilities still change sides.
+# Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest
+# row, and unlike Anderson acceleration it copes with the long way from the start, where responsibilities
+# still change sides.
 DEFAULT_SOLVER = Squarem(tolerance=1e-4, max_steps=100)
 
 
@@ -28,7 +30,7 @@ def expectation(
     mixture: Mixture,
     covariance: Covariance,
 ) -> Statistics:
-    """The E-step: r_mk = w_m softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)), summed into sufficient statistics.
+    """The E-step: sufficient statistics under r_mk = w_m softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)).
 
     `features` are `covariance.features(tokens)`.
     """
@@ -46,8 +48,9 @@ def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -
         mu_k    = (kappa m0 + s_k) / (kappa + N_k)
         Sigma_k = (nu v0 I + S_k + kappa (mu_k - m0)(mu_k - m0)^T) / (nu + N_k)
 
-    alpha, kappa, v0 and nu are the prior's `concentration`, `mean_strength`, `variance` and `variance_strength`. The
-    kappa term of Sigma makes the step the exact maximum, so that EM never lowers the objective.
+    alpha, kappa, v0 and nu are the prior's `concentration`, `mean_strength`, `variance` and
+    `variance_strength`. The kappa term of Sigma makes the step the exact maximum, so that EM never lowers the
+    objective.
     """
     count, first = statistics.count, statistics.first
     strength = prior.mean_strengths(first)
@@ -69,7 +72,8 @@ def em_step(
     prior: Prior,
 ) -> Mixture:
     """One step of MAP-EM."""
-    return maximization(expectation(covariance.features(tokens), weights, mixture, covariance), covariance, prior)
+    statistics = expectation(covariance.features(tokens), weights, mixture, covariance)
+    return maximization(statistics, covariance, prior)
 
 
 def map_objective(
@@ -104,7 +108,8 @@ def fit_mixture(
 
     Args:
         tokens: (sets, tokens, dim). Any number of tokens, none included: the prior then decides.
-        weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1 if None.
+        weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1
+            if None.
         num_components: How many components each mixture has.
         covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
         prior: The conjugate prior; `Prior()` if None.
@@ -113,8 +118,8 @@ def fit_mixture(
         gradient: How gradients pass through the fit; `LastIterate()` if None.
 
     Returns:
-        The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has the status
-        `NOT_FINITE`; the others are not affected.
+        The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has
+        the status `NOT_FINITE`; the others are not affected.
 
     Example:
         >>> import torch
@@ -127,19 +132,24 @@ def fit_mixture(
     covariance, prior = covariance or Diagonal(), prior or Prior()
     _check(tokens, weights, num_components, prior, start)
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
+    uniform = weights is None
     weights = tokens.new_ones(tokens.shape[:2]) if weights is None else weights.to(tokens.dtype)
     weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
-    counts = (weights > 0)[..., None]
+    counts = None if uniform else (weights > 0)[..., None]
     with torch.autocast(tokens.device.type, enabled=False):
-        centre = _centre(torch.where(counts, tokens, 0.0), weights)
+        centre = _centre(tokens if counts is None else torch.where(counts, tokens, 0.0), weights)
         # Around its own centre a set loses no digits to its offset, and converges alike wherever it lies.
-        tokens = torch.where(counts, tokens - centre, 0.0)  # padding may hold anything, NaN included
+        tokens = tokens - centre
+        if counts is not None:
+            tokens = torch.where(counts, tokens, 0.0)  # padding may hold anything, NaN included
         if start is None:
             means = farthest_tokens(tokens, weights, num_components)
         else:
             means = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1]) - centre
-        near = replace(prior, mean=(prior.means(tokens.shape[-1], tokens) - centre))
-        solution = _solve(tokens, weights, means, covariance, near, solver or DEFAULT_SOLVER, gradient or LastIterate())
+        near = replace(prior, mean=prior.means(tokens.shape[-1], tokens) - centre)
+        solution = _solve(
+            tokens, weights, means, covariance, near, solver or DEFAULT_SOLVER, gradient or LastIterate()
+        )
     log_weight, mean, log_scale = solution.value
     mixture = Mixture(log_weight=torch.log_softmax(log_weight, -1), mean=mean + centre, log_scale=log_scale)
     return mixture, replace(solution, value=(mixture.log_weight, mixture.mean, mixture.log_scale))
@@ -167,10 +177,12 @@ def _solve(
         following = maximization(expectation(features, token_weights, mixture, covariance), covariance, here)
         return following.log_weight, following.mean, following.log_scale
 
+    features = covariance.features(tokens)
     return fixed_point(
         step,
         (first.log_weight, first.mean, first.log_scale),
-        operands=(covariance.features(tokens), weights, prior_mean, prior_strength),
+        operands=(features, weights, prior_mean, prior_strength),
+        graphless=graphless_step(features, means.shape[1], covariance, prior),
         solver=solver,
         gradient=gradient,
     )
@@ -188,7 +200,8 @@ def _check(
 ) -> None:
     if tokens.dim() != 3:
         raise ValueError(
-            f"`tokens` must be (sets, tokens, dim); got {tuple(tokens.shape)}. Add a sets axis with `tokens[None]`."
+            f"`tokens` must be (sets, tokens, dim); got {tuple(tokens.shape)}. "
+            "Add a sets axis with `tokens[None]`."
         )
     if weights is not None and weights.shape != tokens.shape[:2]:
         raise ValueError(
@@ -198,12 +211,14 @@ def _check(
         raise ValueError(f"`num_components` must be at least 1; got {num_components}.")
     if prior.mean is not None and prior.mean.shape[-1] != tokens.shape[-1]:
         raise ValueError(
-            f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; got {tuple(prior.mean.shape)}."
+            f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; "
+            f"got {tuple(prior.mean.shape)}."
         )
     means = (num_components, tokens.shape[-1])
     if start is not None and tuple(start.shape) not in (means, (1, *means), (len(tokens), *means)):
         raise ValueError(
-            f"`start` must be (components, dim) = {means}, with or without a sets axis; got {tuple(start.shape)}."
+            f"`start` must be (components, dim) = {means}, with or without a sets axis; "
+            f"got {tuple(start.shape)}."
         )
     if weights is None or weights.dtype == torch.bool or torch.compiler.is_compiling():
         return  # looking at values would break the graph

@@ -1,5 +1,8 @@
 """The verb of this room: find the fixed point of a batched map."""
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
@@ -8,17 +11,20 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
+from vkood.solve.iteration import FlatMap
 from vkood.solve.solution import Solution, Value
 from vkood.solve.solvers import Anderson, Solver
 
 
-@torch.compiler.disable  # a data-dependent loop: one graph break around the solve, no recompilation within
+@eager
 def fixed_point(
     map: Callable[..., Value],
     start: Value,
     *,
     operands: Sequence[Tensor] = (),
+    graphless: FlatMap | None = None,
     solver: Solver | None = None,
     gradient: Gradient | None = None,
 ) -> Solution[Value]:
@@ -28,16 +34,21 @@ def fixed_point(
 
     Args:
         map: F, called as `map(value, *operands)`; returns tensors of the same shapes as `value`. Row i of its
-            result may depend on row i of its inputs alone. Gradients reach whatever it uses, captured or passed.
+            result may depend on row i of its inputs alone. Gradients reach whatever it uses, captured or
+            passed.
         start: Where to begin: a tensor (batch, ...) or a tuple of such tensors.
-        operands: Tensors (batch, ...) that the map needs besides the value. Passing them here, rather than capturing
-            them in `map`, lets the solve leave out rows that have converged, and keeps rows that are not finite out
-            of the gradients. If any are given, then everything that the map takes per row must be.
+        operands: Tensors (batch, ...) that the map needs besides the value. Passing them here, rather than
+            capturing them in `map`, lets the solve leave out rows that have converged, and keeps rows that
+            are not finite out of the gradients. If any are given, then everything that the map takes per row
+            must be.
+        graphless: The same map, where it can be had faster without a graph, which most of a solve needs not.
+            It takes and returns states (rows, n): the tensors of a value, flattened and side by side.
         solver: How to iterate: `Picard`, `Anderson` (the default) or `Squarem`.
         gradient: How gradients pass: `LastIterate` (the default), `Neumann`, `Implicit` or `Unrolled`.
 
     Returns:
-        The fixed point with the status, steps and residuals of every row. A row that fails holds its best iterate.
+        The fixed point with the status, steps and residuals of every row. A row that fails holds its best
+        iterate.
 
     Raises:
         ValueError: `start` or `operands` have no common batch axis, or the map changed a shape.
@@ -61,7 +72,7 @@ def fixed_point(
     def unflatten(state: Tensor) -> Value:
         pieces = state.split([math.prod(shape) for shape in shapes], dim=1)
         values = tuple(piece.reshape(len(state), *shape) for piece, shape in zip(pieces, shapes, strict=True))
-        return values if isinstance(start, tuple) else values[0]
+        return values if isinstance(start, tuple) else values[0]  # pyright: ignore[reportReturnType] (as `start`)
 
     def flat_map(state: Tensor, *given: Tensor) -> Tensor:
         image = map(unflatten(state), *given)
@@ -75,7 +86,11 @@ def fixed_point(
 
     with torch.autocast(parts[0].device.type, enabled=False):
         outcome = (gradient or LastIterate()).run(
-            flat_map, _flatten(parts, dtype), tuple(_widened(operand) for operand in operands), solver or Anderson()
+            flat_map,
+            _flatten(parts, dtype),
+            tuple(_widened(operand) for operand in operands),
+            solver or Anderson(),
+            graphless or flat_map,
         )
     return Solution(
         value=unflatten(outcome.best),
@@ -87,7 +102,8 @@ def fixed_point(
 
 
 def _flatten(parts: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
-    flat = [part.reshape(len(part), math.prod(part.shape[1:])).to(dtype) for part in parts]  # not -1: may be 0 rows
+    # not reshaped to -1, of which a batch without rows allows any
+    flat = [part.reshape(len(part), math.prod(part.shape[1:])).to(dtype) for part in parts]
     return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
 
 
@@ -102,11 +118,15 @@ def _check_batch(parts: tuple[Tensor, ...], operands: Sequence[Tensor]) -> None:
     named = [("start", part) for part in parts] + [("operands", operand) for operand in operands]
     for name, tensor in named:
         if tensor.dim() == 0:
-            raise ValueError(f"`{name}` must have a leading batch axis; got a tensor without axes. Add one: `x[None]`.")
+            raise ValueError(
+                f"`{name}` must have a leading batch axis; got a tensor without axes. Add one: `x[None]`."
+            )
         if len(tensor) != len(parts[0]):
             raise ValueError(
                 f"`{name}` must have the batch size of the first tensor of `start`, {len(parts[0])}; "
                 f"got shape {tuple(tensor.shape)}."
             )
         if name == "start" and not tensor.is_floating_point():
-            raise ValueError(f"`start` must be of floating point; got {tensor.dtype}. Convert it: `x.float()`.")
+            raise ValueError(
+                f"`start` must be of floating point; got {tensor.dtype}. Convert it: `x.float()`."
+            )

@@ -5,6 +5,9 @@ differentiable application of F (implicit function theorem). The rules differ in
 `Unrolled` solve without a graph, so their memory does not grow with the number of steps.
 """
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import abc
@@ -34,17 +37,19 @@ class ConvergenceWarning(RuntimeWarning):
 class Gradient(abc.ABC):
     """A rule for the gradient of a fixed point."""
 
-    def run(self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
+    def run(
+        self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver, graphless: FlatMap
+    ) -> Outcome:
         """Solve from `start` (B, n), and let gradients pass through the best iterates."""
         with torch.no_grad():
             detached = tuple(operand.detach() for operand in operands)
-            outcome = iterate(map, start.detach(), detached, solver)
+            outcome = iterate(graphless, start.detach(), detached, solver)
         if not torch.is_grad_enabled():
             return outcome
         return replace(outcome, best=self._attached(map, outcome, operands))
 
     def _attached(self, map: FlatMap, outcome: Outcome, operands: tuple[Tensor, ...]) -> Tensor:
-        """The best iterates with a graph; rows that are not finite stay out of it, lest NaN reach shared weights."""
+        """The best iterates with a graph; rows that are not finite have none, lest NaN reach weights."""
         finite = outcome.status != Status.NOT_FINITE
         if bool(finite.all()):
             return self._through(map, outcome.best, operands)
@@ -65,8 +70,8 @@ class Gradient(abc.ABC):
 class LastIterate(Gradient):
     """Backpropagate through one application of the map at the fixed point: u = g.
 
-    The rule of VK-OOD (Wang, Medya, Ravi 2023), also known as Jacobian-free backpropagation (Fung et al. 2022):
-    cheap and stable, but biased, the more so the slower the map contracts.
+    The rule of VK-OOD (Wang, Medya, Ravi 2023), also known as Jacobian-free backpropagation (Fung et al.
+    2022): cheap and stable, but biased, the more so the slower the map contracts.
     """
 
     @override
@@ -89,7 +94,7 @@ class _Corrected(Gradient):
 
     @abc.abstractmethod
     def corrected(self, gradient: Tensor, pullback: _Pullback) -> Tensor:
-        """u (B, n) for the gradient g (B, n)."""
+        """The corrected gradient u (B, n) for the gradient g (B, n)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +146,15 @@ class Implicit(_Corrected):
 
     @override
     def corrected(self, gradient: Tensor, pullback: _Pullback) -> Tensor:
-        outcome = iterate(lambda u: gradient + pullback(u), gradient, (), self._solver())
+        def step(u: Tensor) -> Tensor:
+            return gradient + pullback(u)
+
+        outcome = iterate(step, gradient, (), self._solver())
         missed = (outcome.status != Status.CONVERGED) & (gradient != 0).any(1)  # a row without any keeps 0
         if bool(missed.any()):
             warnings.warn(
-                f"Implicit gradient: {int(missed.sum())} of {len(missed)} rows missed the tolerance {self.tolerance}; "
+                f"Implicit gradient: {int(missed.sum())} of {len(missed)} rows missed the tolerance "
+                f"{self.tolerance}; "
                 f"the largest relative residual is {float(outcome.residual[missed].max()):.2g}. "
                 "Allow more `max_steps` or `history`, or loosen `tolerance`.",
                 ConvergenceWarning,
@@ -159,17 +168,20 @@ class Unrolled(Gradient):
     """Backpropagate through the loop itself, to its start as well; for tests and comparisons.
 
     Memory grows with the number of steps. Anderson's weights are differentiated too: they move far before the
-    residuals that they multiply vanish. SQUAREM's step lengths are taken as constants. One application of the map
-    follows the best iterate, so that a row that starts at its fixed point has gradients like any other.
+    residuals that they multiply vanish. SQUAREM's step lengths are taken as constants. One application of the
+    map follows the best iterate, so that a row that starts at its fixed point has gradients like any other.
     """
 
     @override
-    def run(self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
-        outcome = iterate(map, start, operands, solver)
+    def run(
+        self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver, graphless: FlatMap
+    ) -> Outcome:
         if not torch.is_grad_enabled():
-            return outcome
+            return Gradient.run(self, map, start, operands, solver, graphless)
+        outcome = iterate(map, start, operands, solver)
         finite = outcome.status != Status.NOT_FINITE
-        if operands and not bool(finite.all()):  # again without the rows that failed: 0 * NaN is NaN in a backward
+        if operands and not bool(finite.all()):
+            # again without the rows that failed: 0 * NaN is NaN in a backward
             rows = finite.nonzero()[:, 0]
             again = iterate(map, start[rows], tuple(operand[rows] for operand in operands), solver)
             outcome = replace(outcome, best=outcome.best.detach().index_copy(0, rows, again.best))
@@ -190,10 +202,14 @@ class _CorrectGradient(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (torch passes as many as forward returns)
+        ctx: Any, gradient: Tensor
+    ) -> tuple[Tensor, None, None]:
         def pullback(vector: Tensor) -> Tensor:
             # materialised, since a map need not look at its value
-            return torch.autograd.grad(ctx.image, ctx.point, vector, retain_graph=True, materialize_grads=True)[0]
+            return torch.autograd.grad(
+                ctx.image, ctx.point, vector, retain_graph=True, materialize_grads=True
+            )[0]
 
         with torch.autocast(gradient.device.type, enabled=False):  # should backward be called under autocast
             return ctx.rule.corrected(gradient, pullback), None, None
