@@ -1,0 +1,106 @@
+"""How the benchmarks measure and report: contestants take turns, so a busy machine disturbs all alike."""
+
+from __future__ import annotations
+
+import datetime
+import gc
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Contestant = Callable[[], object]
+
+
+def clock() -> float:
+    """Seconds: of this process's own computing on one thread, else of the clock on the wall.
+
+    With one thread the two agree on an idle machine, and the first stays true on a busy one.
+    """
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
+def interleaved(
+    contestants: Mapping[str, Contestant], rounds: int, warm_up: int = 2
+) -> dict[str, list[float]]:
+    """Seconds of every contestant in every round; each round runs each of them once."""
+    for contestant in contestants.values():
+        for _ in range(warm_up):
+            contestant()
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    gc.collect()
+    for _ in range(rounds):
+        for name, contestant in contestants.items():
+            begin = clock()
+            contestant()
+            seconds[name].append(clock() - begin)
+    return seconds
+
+
+def ratio(slower: Sequence[float], faster: Sequence[float]) -> float:
+    """Median over the rounds of how many times longer the first contestant took in the same round."""
+    return statistics.median(a / b for a, b in zip(slower, faster, strict=True))
+
+
+def milliseconds(seconds: Sequence[float]) -> str:
+    """The median and, in brackets, the minimum."""
+    return f"{statistics.median(seconds) * 1e3:.2f} ({min(seconds) * 1e3:.2f})"
+
+
+def peak_bytes(work: Contestant) -> int:
+    """Most bytes that tensors made within `work` held at one time, by the allocator's own account."""
+    work()
+    gc.collect()
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True
+    ) as profiler:
+        kept = work()
+    del kept
+    kineto = profiler.profiler
+    assert kineto is not None
+    assert kineto.kineto_results is not None
+    events: list[Any] = [event for event in kineto.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def setting() -> dict[str, str | int]:
+    """What the numbers depend on besides the code."""
+    return {
+        "date": datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "clock": "CPU time" if torch.get_num_threads() == 1 else "wall time",
+        "cores": len(os.sched_getaffinity(0)),
+        "machine": platform.machine(),
+    }
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A Markdown table, to be pasted into the README."""
+    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+    print(f"\n{title}\n")
+    print(line(header))
+    print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    for row in rows:
+        print(line(row), flush=True)
+
+
+def write_json(path: Path | None, content: Mapping[str, object]) -> None:
+    """Write the raw numbers, if a path was given."""
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=1) + "\n")
