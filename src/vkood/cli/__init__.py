@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 
 import vkood
-from vkood.cli.demo import demo
-from vkood.cli.evaluate import evaluate
+from vkood.cli import demo, evaluate
 
 __all__ = ["app", "main"]
 
@@ -21,14 +20,15 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
-app.command()(demo)
-app.command()(evaluate)
+app.command()(demo.demo)
+app.command()(evaluate.evaluate)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(vkood.__version__)
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

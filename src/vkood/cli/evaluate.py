@@ -97,7 +97,10 @@ def evaluate(
         "irrelevant_facts": None if irrelevant_facts is None else str(irrelevant_facts),
         "seed": seed,
     }
-    scores = _score(model, record, limit)
+    try:
+        scores = _score(model, record, limit)
+    except _UnusableError as error:
+        refuse(str(error))
     record |= dataclasses.asdict(scores) | {
         "seconds": time.perf_counter() - started,
         "vkood": vkood.__version__,
@@ -112,13 +115,18 @@ def evaluate(
             refuse(f"--json could not be written to {str(json_out)!r}: {error.strerror or error}.")
 
 
+class _UnusableError(Exception):
+    """Something that was given cannot be used; said once the progress bars are gone."""
+
+
 def _score(folder: Path, asked: dict[str, Any], limit: int | None) -> VqaScores:
     """Load what is needed, and answer the questions."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         loading = progress.add_task("Loading", total=None)
         _quieten_transformers()
         from vkood import data, tasks
@@ -130,7 +138,7 @@ def _score(folder: Path, asked: dict[str, Any], limit: int | None) -> VqaScores:
             answers = data.KNOWLEDGE_ENTITIES if knowledge else data.easy_vqa_answers()
             model, tokenizer = tasks.load_vqa_model(folder, answers=answers)
         except (ValueError, FileNotFoundError) as error:
-            refuse(str(error))
+            raise _UnusableError(str(error)) from error
         progress.remove_task(loading)
         answering = progress.add_task("Answering questions", total=None, visible=False)
 
@@ -166,9 +174,11 @@ def _fact_table(folder: Path, facts: Sequence[str], width: int, progress: Progre
             facts, saved=saved, on_sentences=lambda done: progress.update(encoding, completed=done)
         )
     except ValueError as error:
-        refuse(f"the fact vectors in {str(saved)!r} do not fit the encoder {tasks.FACT_ENCODER}: {error}")
+        raise _UnusableError(
+            f"the fact vectors in {str(saved)!r} do not fit the encoder {tasks.FACT_ENCODER}: {error}"
+        ) from error
     if table.features.shape[1] != width:
-        refuse(
+        raise _UnusableError(
             f"the model in {str(folder)!r} takes fact vectors of width {width}, but those of "
             f"{tasks.FACT_ENCODER} have {table.features.shape[1]}."
         )

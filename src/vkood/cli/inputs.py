@@ -77,7 +77,8 @@ def require_vqa_model(folder: Path) -> None:
         hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
         refuse(f"{name} is no model folder: it has no config.json.{hint}")
     config = _json_object(folder / "config.json")
-    architectures = config.get("architectures") or []
+    architectures = config.get("architectures")
+    architectures = architectures if isinstance(architectures, list) else []
     if config.get("model_type") != "vkood" or VQA_MODEL not in architectures:
         kind = ", ".join(map(str, architectures)) or config.get("model_type") or "unknown"
         refuse(f"MODEL must be a {VQA_MODEL}, but the model in {name} is of another kind ({kind}).")

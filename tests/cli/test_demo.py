@@ -1,0 +1,102 @@
+"""`vkood demo`: what it refuses, what it calls, and what it says at the end."""
+
+import pytest
+from typer.testing import CliRunner
+
+import vkood.demo
+from vkood.cli import app
+
+ARMS = ("no_facts", "unfiltered", "filtered")
+FLOODS = {"irrelevant": ("0", "3", "12", "48", "150"), "contradicting": ("6", "12", "24", "48")}
+RESULTS = {
+    "seconds": 12.0,
+    "num_questions": {"easy_vqa": 9673, "knowledge": 888},
+    "easy_vqa": {"accuracy": 0.97, "by_arm": dict.fromkeys(ARMS, 0.97)},
+    "knowledge": {
+        arm: {kind: dict.fromkeys(numbers, 0.125) for kind, numbers in FLOODS.items()} for arm in ARMS
+    },
+    "filter": {"auroc": 0.987, "fpr95": 0.031},
+}
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    seen = []
+
+    def stub(output, seed, quick, console):
+        seen.append((output, seed, quick))
+        return RESULTS
+
+    monkeypatch.setattr(vkood.demo, "run_demo", stub)
+    return seen
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["demo", *map(str, arguments)])
+
+
+def refused(*arguments):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert len(result.stderr.splitlines()) == 1, result.stderr
+    return result.stderr
+
+
+def test_it_runs_and_tells(calls, tmp_path):
+    result = run("--output", tmp_path / "new" / "out", "--seed", 3, "--quick")
+    assert result.exit_code == 0, result.output
+    assert calls == [(tmp_path / "new" / "out", 3, True)]
+    for name in ("report.html", "results.json", "model"):
+        assert str(tmp_path / "new" / "out" / name) in result.stdout.replace("\n", "")
+    assert "0.970" in result.stdout
+    assert "AUROC 0.987" in result.stdout
+
+
+def test_defaults(calls, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run().exit_code == 0
+    assert [(str(output), seed, quick) for output, seed, quick in calls] == [("vkood-demo", 0, False)]
+    assert list((tmp_path / "vkood-demo").iterdir()) == []
+
+
+def test_files_of_others_stay(calls, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert run("--output", tmp_path).exit_code == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_output_is_a_file(calls, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert "--output must be a folder, but" in refused("--output", tmp_path / "file")
+    assert "--output must be a folder to write to" in refused("--output", tmp_path / "file" / "below")
+    assert calls == []
+
+
+def test_output_cannot_be_written(calls, tmp_path, monkeypatch):
+    def denied(*args, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.touch", denied)
+    assert "Permission denied" in refused("--output", tmp_path)
+    assert calls == []
+
+
+def test_seeds_are_not_negative(calls, tmp_path):
+    assert "--seed must be a number from 0" in refused("--output", tmp_path, "--seed", -1)
+    assert calls == []
+
+
+def test_missing_packages(calls, tmp_path, monkeypatch):
+    monkeypatch.setattr("vkood.cli.demo.PACKAGES", ("json", "no_such_package"))
+    assert 'install them with: pip install "vkood[demo]"' in refused("--output", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert calls == []
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(vkood.demo, "run_demo", full)
+    assert "No space left on device" in refused("--output", tmp_path)

@@ -1,0 +1,307 @@
+"""`vkood evaluate`: wrong input is refused in one sentence before the work, and right input gives numbers."""
+
+import json
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tiny_vqa import HashedFacts, save_tiny
+from vkood import tasks
+from vkood.cli import app
+from vkood.cli.evaluate import MOST_CONTRADICTING
+from vkood.data import FactTable, easy_vqa_answers
+from vkood.data.easy_vqa_knowledge import MAX_CONTRADICTING
+from vkood.tasks import knowledge
+
+KNOWLEDGE = ("--data", "easy-vqa-knowledge")
+KEYS = {
+    "model",
+    "data",
+    "irrelevant",
+    "contradicting",
+    "irrelevant_facts",
+    "seed",
+    "num_questions",
+    "num_facts",
+    "accuracy",
+    "filter",
+    "seconds",
+    "vkood",
+}
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def refused(*arguments):
+    """Run a command that has to be refused; returns the sentence."""
+    result = run(*arguments)
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("vkood: ")
+    assert "Traceback" not in lines[0]
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A model that tests only read."""
+    return save_tiny(tmp_path_factory.mktemp("demo") / "model")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A model that tests may damage."""
+    return save_tiny(tmp_path / "model")
+
+
+@pytest.fixture
+def encoders(monkeypatch):
+    """No test but one waits for the encoder of facts."""
+    made = []
+
+    def encoder(on_sentences=None):
+        made.append(HashedFacts(on_sentences))
+        return made[-1]
+
+    monkeypatch.setattr(knowledge, "fact_encoder", encoder)
+    return made
+
+
+@pytest.fixture
+def no_work(monkeypatch):
+    """Fail where a model is loaded: what is refused must be refused before."""
+
+    def fail(*args, **options):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(tasks, "load_vqa_model", fail)
+
+
+class TestScores:
+    def test_knowledge(self, saved, encoders, tmp_path):
+        out = tmp_path / "scores.json"
+        result = run(
+            saved,
+            *KNOWLEDGE,
+            "--irrelevant",
+            3,
+            "--contradicting",
+            2,
+            "--seed",
+            5,
+            "--limit",
+            20,
+            "--json",
+            out,
+        )
+        assert result.exit_code == 0, result.output
+        found = json.loads(out.read_text())
+        assert found.keys() == KEYS
+        assert found["model"] == str(saved)
+        assert [
+            found[key] for key in ("data", "irrelevant", "contradicting", "irrelevant_facts", "seed")
+        ] == [
+            "easy-vqa-knowledge",
+            3,
+            2,
+            None,
+            5,
+        ]
+        assert (found["num_questions"], found["num_facts"]) == (20, 20 * 11)
+        assert 0 <= found["accuracy"] <= 1
+        assert 0 <= found["filter"]["auroc"] <= 1
+        assert 0 <= found["filter"]["fpr95"] <= 1
+        assert found["seconds"] > 0
+        for shown in ("220", f"{found['accuracy']:.3f}", f"{found['filter']['auroc']:.3f}"):
+            assert shown in result.stdout
+        assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
+
+    def test_ones_own_facts(self, saved, encoders, tmp_path):
+        own = tmp_path / "own.txt"
+        own.write_text("Bread is baked in ovens.\n", encoding="utf-8")
+        out = tmp_path / "scores.json"
+        result = run(
+            saved, *KNOWLEDGE, "--irrelevant-facts", own, "--irrelevant", 2, "--limit", 4, "--json", out
+        )
+        assert result.exit_code == 0, result.output
+        found = json.loads(out.read_text())
+        assert (found["irrelevant_facts"], found["irrelevant"], found["num_facts"]) == (str(own), 2, 32)
+        encoded = [sentence for encoder in encoders for sentence in encoder.encoded]
+        assert encoded.count("Bread is baked in ovens.") == 1
+        assert all(" is " in fact or " has " in fact for fact in encoded)  # none of our irrelevant facts
+
+    def test_ones_own_facts_flood_by_default(self, saved, encoders, tmp_path):
+        own = tmp_path / "own.txt"
+        own.write_text("One.\nTwo.\n")
+        result = run(
+            saved, *KNOWLEDGE, "--irrelevant-facts", own, "--limit", 2, "--json", tmp_path / "o.json"
+        )
+        assert result.exit_code == 0, result.output
+        assert json.loads((tmp_path / "o.json").read_text())["num_facts"] == 2 * 54
+
+    def test_saved_vectors_are_used(self, folder, encoders):
+        arguments = (folder, *KNOWLEDGE, "--limit", 3)
+        assert run(*arguments).exit_code == 0
+        FactTable.build(encoders[0].encoded, HashedFacts()).save(
+            folder / tasks.FACTS_FILE, encoder=tasks.FACT_ENCODER
+        )
+        assert run(*arguments).exit_code == 0
+        assert len(encoders) == 1
+
+    def test_it_repeats(self, saved, encoders, tmp_path):
+        found = []
+        for seed in (0, 0, 1):
+            out = tmp_path / "scores.json"
+            assert run(saved, *KNOWLEDGE, "--limit", 30, "--seed", seed, "--json", out).exit_code == 0
+            found.append(json.loads(out.read_text()))
+        assert found[0]["filter"] == found[1]["filter"] != found[2]["filter"]
+
+    def test_easy_vqa(self, saved, tmp_path):
+        out = tmp_path / "scores.json"
+        result = run(saved, "--data", "easy-vqa", "--limit", 50, "--json", out)
+        assert result.exit_code == 0, result.output
+        found = json.loads(out.read_text())
+        assert found.keys() == KEYS
+        assert (found["num_questions"], found["num_facts"], found["filter"]) == (50, 0, None)
+        assert "AUROC" not in result.stdout
+
+    def test_a_model_without_a_gate(self, tmp_path, encoders):
+        folder = save_tiny(tmp_path / "model", gate={"kind": "none"})
+        result = run(folder, *KNOWLEDGE, "--limit", 3, "--json", tmp_path / "o.json")
+        assert result.exit_code == 0, result.output
+        assert json.loads((tmp_path / "o.json").read_text())["filter"] is None
+
+    @pytest.mark.slow
+    def test_the_encoder_itself(self, saved):
+        assert run(saved, *KNOWLEDGE, "--limit", 2).exit_code == 0
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("arguments", "says"),
+        [
+            (("--data", "vqav2"), "--data must be one of easy-vqa-knowledge, easy-vqa; got 'vqav2'"),
+            ((*KNOWLEDGE, "--irrelevant", -1), "--irrelevant must be a number from 0 to 10,000; got -1"),
+            ((*KNOWLEDGE, "--irrelevant", 10**9), "--irrelevant must be"),
+            ((*KNOWLEDGE, "--contradicting", -2), "--contradicting must be a number from 0 to 58; got -2"),
+            ((*KNOWLEDGE, "--contradicting", 59), "--contradicting must be"),
+            ((*KNOWLEDGE, "--seed", -1), "--seed must be"),
+            ((*KNOWLEDGE, "--limit", 0), "--limit must be a number from 1 up; got 0"),
+            (("--data", "easy-vqa", "--irrelevant", 3), "easy-vqa's own questions come without facts"),
+            (("--data", "easy-vqa", "--contradicting", 3), "easy-vqa's own questions come without facts"),
+            (
+                ("--data", "easy-vqa", "--irrelevant-facts", "own.txt"),
+                "easy-vqa's own questions come without",
+            ),
+            ((*KNOWLEDGE, "--json", "no/such/folder/out.json"), "there is no folder 'no/such/folder'"),
+            ((*KNOWLEDGE, "--json", "."), "'.' is a folder"),
+        ],
+    )
+    def test_options(self, saved, no_work, arguments, says):
+        assert says in refused(saved, *arguments)
+
+    def test_the_limit_of_contradicting_facts_is_the_datas(self):
+        assert MOST_CONTRADICTING == MAX_CONTRADICTING
+
+    @pytest.mark.parametrize(
+        ("content", "says"),
+        [
+            (None, "There is no file of irrelevant facts at"),
+            (b"", "is empty"),
+            (b" \n\n", "is empty"),
+            (b"\xff\xfe\x00text", "is not UTF-8 text"),
+            (b"PK\x03\x04\x00\x00", "is not UTF-8 text"),
+            (b"a" * 2000, "has 2,000 characters"),
+        ],
+    )
+    def test_ones_own_facts(self, saved, no_work, tmp_path, content, says):
+        own = tmp_path / "own.txt"
+        if content is not None:
+            own.write_bytes(content)
+        assert says in refused(saved, *KNOWLEDGE, "--irrelevant-facts", own)
+
+    def test_ones_own_facts_are_a_folder(self, saved, no_work, tmp_path):
+        assert "is a folder" in refused(saved, *KNOWLEDGE, "--irrelevant-facts", tmp_path)
+
+    def test_no_such_model(self, no_work, tmp_path):
+        assert "there is no model folder at" in refused(tmp_path / "none", *KNOWLEDGE)
+        (tmp_path / "file").write_text("no model")
+        assert "is a file" in refused(tmp_path / "file", *KNOWLEDGE)
+        assert "it has no config.json" in refused(tmp_path, *KNOWLEDGE)
+
+    def test_the_folder_above_a_model(self, saved, no_work):
+        assert f"Did you mean {str(saved)!r}?" in refused(saved.parent, *KNOWLEDGE)
+
+    @pytest.mark.parametrize(
+        ("config", "says"),
+        [
+            (b"", "is damaged: it cannot be read as JSON"),
+            (b'{"model_type": "vkood"', "is damaged: it cannot be read as JSON"),
+            (b"\xff\xfe", "is damaged: it cannot be read as JSON"),
+            (b"[]", "is damaged: it must hold a JSON object, but holds list"),
+            (b"{}", "is of another kind (unknown)"),
+            (b'{"model_type": "bert", "architectures": ["BertModel"]}', "is of another kind (BertModel)"),
+            (b'{"model_type": "vkood", "architectures": ["VkoodModel"]}', "is of another kind (VkoodModel)"),
+            (b'{"model_type": "vkood", "architectures": 3}', "is of another kind"),
+        ],
+    )
+    def test_config(self, folder, no_work, config, says):
+        (folder / "config.json").write_bytes(config)
+        assert says in refused(folder, *KNOWLEDGE)
+
+    def test_a_config_that_loads_as_json_alone(self, folder):
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"gate": {"kind": "wide"}}))
+        assert "configuration of the model" in refused(folder, *KNOWLEDGE)
+
+    def test_weights(self, folder, no_work):
+        weights = folder / "model.safetensors"
+        for content in (weights.read_bytes()[:-9], b"no weights", b""):
+            weights.write_bytes(content)
+            assert "model.safetensors' are damaged" in refused(folder, *KNOWLEDGE)
+        weights.unlink()
+        assert "has no weights" in refused(folder, *KNOWLEDGE)
+
+    def test_weights_of_another_model(self, folder, tmp_path):
+        other = save_tiny(tmp_path / "other", hidden_size=32)
+        (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+        assert "weights in" in refused(folder, *KNOWLEDGE)
+
+    def test_tokenizer(self, folder):
+        (folder / "tokenizer.json").write_text("{")
+        assert "tokenizer in" in refused(folder, *KNOWLEDGE)
+        for file in folder.glob("tokenizer*"):
+            file.unlink()
+        assert "has no tokenizer" in refused(folder, *KNOWLEDGE)
+
+    def test_answers(self, tmp_path):
+        folder = save_tiny(tmp_path / "model", easy_vqa_answers())
+        assert "lacks 64 of the 64 answers of this task" in refused(folder, *KNOWLEDGE)
+        assert run(folder, "--data", "easy-vqa", "--limit", 2).exit_code == 0
+
+    def test_fact_vectors_of_another_width(self, tmp_path, encoders):
+        folder = save_tiny(tmp_path / "model", fact_dim=12)
+        assert "takes fact vectors of width 12" in refused(folder, *KNOWLEDGE, "--limit", 2)
+
+    def test_saved_vectors_that_do_not_fit_the_encoder(self, folder, encoders):
+        FactTable(["A."], torch.ones(1, 5)).save(folder / tasks.FACTS_FILE, encoder=tasks.FACT_ENCODER)
+        assert "do not fit the encoder" in refused(folder, *KNOWLEDGE, "--limit", 2)
+
+    def test_missing_packages(self, saved, no_work, monkeypatch):
+        monkeypatch.setattr("vkood.cli.evaluate.PACKAGES", ("json", "no_such_package"))
+        assert 'no_such_package); install them with: pip install "vkood[demo]"' in refused(saved, *KNOWLEDGE)
+
+    def test_a_full_disk(self, saved, encoders, tmp_path, monkeypatch):
+        def full(path, text):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("vkood.files.write_text", full)
+        result = run(saved, *KNOWLEDGE, "--limit", 2, "--json", tmp_path / "o.json")
+        assert result.exit_code == 2
+        assert "No space left on device" in result.stderr

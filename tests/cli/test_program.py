@@ -1,0 +1,60 @@
+"""The program itself: help, version, and that neither waits for PyTorch."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import vkood
+from vkood.cli import app
+
+PROGRAM = "from vkood.cli import main; main()"
+
+
+def test_version():
+    result = CliRunner().invoke(app, ["--version"])
+    assert (result.exit_code, result.stdout.strip()) == (0, vkood.__version__)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["demo", "--help"], ["evaluate", "--help"]])
+def test_help(arguments):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == (0 if arguments else 2)
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["train"], ["evaluate"], ["evaluate", "m"], ["demo", "--seed", "one"]])
+def test_wrong_usage(arguments):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 2
+    assert "Usage" in result.stderr
+
+
+def test_nothing_heavy_is_imported():
+    program = "import sys, vkood.cli; print(*sys.modules)"
+    loaded = set(
+        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split()
+    )
+    assert "vkood.cli.evaluate" in loaded
+    assert loaded.isdisjoint({"torch", "transformers", "numpy", "matplotlib", "sklearn", "PIL", "jaxtyping"})
+
+
+def test_help_is_fast():
+    def seconds():
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", PROGRAM, "--help"], check=True, capture_output=True)
+        return time.perf_counter() - started
+
+    # The best of several: the others also measure what else the machine was doing.
+    assert min(seconds() for _ in range(5)) < 0.5
+
+
+def test_mistakes_are_told_without_waiting_for_pytorch(tmp_path):
+    program = f"import sys; sys.argv[1:] = ['evaluate', {str(tmp_path)!r}, '--data', 'easy-vqa']\n" + (
+        "from vkood.cli import main\ntry:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (2, "False")
+    assert result.stderr.startswith("vkood: ")

@@ -1,0 +1,58 @@
+"""Against the definitions, counted pair by pair and threshold by threshold."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vkood.metrics import auroc, false_positive_rate
+
+FEW_VALUES = st.integers(0, 5).map(float)  # so that there are ties
+
+
+def both_kinds(flags):
+    return any(flags) and not all(flags)
+
+
+ITEMS = st.lists(st.tuples(FEW_VALUES, st.booleans()), min_size=2, max_size=30).filter(
+    lambda items: both_kinds([outlier for _, outlier in items])
+)
+
+
+def tensors(items):
+    return torch.tensor([score for score, _ in items]), torch.tensor([outlier for _, outlier in items])
+
+
+@settings(max_examples=100, deadline=None)
+@given(ITEMS)
+def test_auroc_counts_pairs(items):
+    score, outlier = tensors(items)
+    above = (score[outlier][:, None] > score[~outlier]).double()
+    level = (score[outlier][:, None] == score[~outlier]).double()
+    assert auroc(score, outlier) == pytest.approx(float((above + level / 2).mean()))
+
+
+@settings(max_examples=100, deadline=None)
+@given(ITEMS, st.sampled_from([0.5, 0.9, 0.95, 1.0]))
+def test_false_positives_at_the_strictest_threshold_that_keeps_enough(items, keep_rate):
+    score, outlier = tensors(items)
+    for threshold in sorted(set(score.tolist())):
+        if float((score[~outlier] <= threshold).double().mean()) >= keep_rate - 1e-9:
+            passed = float((score[outlier] <= threshold).double().mean())
+            assert false_positive_rate(score, outlier, keep_rate=keep_rate) == pytest.approx(passed)
+            return
+    raise AssertionError("the highest threshold keeps all")
+
+
+def test_perfect_and_reversed_scores():
+    outlier = torch.arange(40) >= 20
+    score = torch.arange(40.0)
+    assert (auroc(score, outlier), false_positive_rate(score, outlier)) == (1.0, 0.0)
+    assert (auroc(-score, outlier), false_positive_rate(-score, outlier)) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("outlier", [[True, True], [False, False]])
+def test_one_kind_alone_is_refused(outlier):
+    for metric in (auroc, false_positive_rate):
+        with pytest.raises(ValueError, match="outliers and inliers; got only one kind"):
+            metric(torch.zeros(2), torch.tensor(outlier))
