@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, PreTrainedConfig
 
 from vkood.mixture import Covariance, Diagonal, Full, KernelGate, OutlierLayer, Prior, Spherical, Tied
 from vkood.mixture.gate import GateMode
 from vkood.mixture.layer import ScoreName
+from vkood.models.steering import SteeringName, TextSteering
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
 
 _COVARIANCES: dict[str, type[Covariance]] = {
@@ -36,7 +37,7 @@ class GateConfig:
         joint_dim: Width of the joint space.
         num_components: Components of each mixture.
         covariance: "diagonal", "spherical", "tied" or "full".
-        solver: "anderson", "squarem" or "picard".
+        solver: "squarem", "anderson" or "picard".
         tolerance: Relative residual at which a fit has converged.
         max_steps: EM steps that a fit may take.
         gradient: "last_iterate", "neumann", "implicit" or "unrolled", with their default options.
@@ -48,13 +49,19 @@ class GateConfig:
         mean_strength: Tokens with which the prior pulls the means to the origin.
         threshold: Score at which the gate is half open at first; None for that of a random direction.
         temperature: Steepness of the gate at first; None for the layer's own.
+        steering: What each text decides of the fit: "none"; the image tokens' "weights"; the "prior" of the
+            components' means, as strong as `mean_strength` says; or "weights_and_prior". The kernel gate has
+            no prior. If not "none", there is a fit for each text rather than for each image.
     """
+
+    # Names come from JSON files, so they are checked below, whatever the annotations promise.
+    __no_type_check__ = True
 
     kind: Literal["mixture", "kernel", "none"] = "mixture"
     joint_dim: int = 64
     num_components: int = 2
     covariance: Literal["diagonal", "spherical", "tied", "full"] = "diagonal"
-    solver: Literal["anderson", "squarem", "picard"] = "anderson"
+    solver: Literal["anderson", "squarem", "picard"] = "squarem"
     tolerance: float = 1e-3
     max_steps: int = 30
     gradient: Literal["last_iterate", "neumann", "implicit", "unrolled"] = "last_iterate"
@@ -66,6 +73,7 @@ class GateConfig:
     mean_strength: float = 0.1
     threshold: float | None = None
     temperature: float | None = None
+    steering: SteeringName = "none"
 
     def __post_init__(self) -> None:
         """Check the names; the numbers are checked by what they are for."""
@@ -74,9 +82,17 @@ class GateConfig:
             ("covariance", self.covariance, _COVARIANCES),
             ("solver", self.solver, _SOLVERS),
             ("gradient", self.gradient, _GRADIENTS),
+            ("score", self.score, get_args(ScoreName)),
+            ("mode", self.mode, get_args(GateMode)),
+            ("steering", self.steering, get_args(SteeringName)),
         ):
             if value not in allowed:
                 raise ValueError(f"the gate's `{name}` must be one of {', '.join(allowed)}; got {value!r}.")
+        if self.kind == "kernel" and self.steering not in ("none", "weights"):
+            raise ValueError(
+                'the `steering` of a kernel gate must be "none" or "weights", since it has no prior; '
+                f"got {self.steering!r}."
+            )
 
     def build(self, candidate_dim: int, context_dim: int) -> OutlierLayer | KernelGate | None:
         """The layer, for facts and image tokens of the given widths; None for the kind "none"."""
@@ -112,6 +128,12 @@ class GateConfig:
             temperature=self.temperature,
         )
 
+    def build_steering(self, text_dim: int, image_dim: int) -> TextSteering | None:
+        """What steers the layer, for text and image tokens of the given widths; None if nothing does."""
+        if self.kind == "none" or self.steering == "none":
+            return None
+        return TextSteering(text_dim, image_dim, self.joint_dim, self.num_components, self.steering)
+
 
 class VkoodConfig(PreTrainedConfig):
     """Configuration of a two-stream model with knowledge.
@@ -133,8 +155,12 @@ class VkoodConfig(PreTrainedConfig):
     The answers live in `id2label` / `label2id`, as with every classifier of `transformers`.
     """
 
+    # transformers wraps `__init__` to take further keywords; jaxtyping's checks under pytest must not wrap it
+    # again.
+    __no_type_check__ = True
+
     model_type = "vkood"
-    sub_configs = {"image_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012 (declared so by transformers)
+    sub_configs = {"image_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
 
     image_config: dict[str, Any] | PreTrainedConfig | None = None
     text_config: dict[str, Any] | PreTrainedConfig | None = None

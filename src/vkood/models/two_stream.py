@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers import PreTrainedConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
-from vkood.mixture import GateOutput
+from vkood.mixture import GateOutput, OutlierLayer
 from vkood.models.configuration import VkoodConfig
 from vkood.models.fusion import CoAttention, padding_bias
 from vkood.models.heads import AnswerHead, ConcatPooling, ProductPooling, answer_loss
@@ -36,7 +36,8 @@ class VkoodModelOutput(ModelOutput):
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
         solve_status: (batch,) of `vkood.Status`, how the fit went; None where nothing was fitted.
 
-    With several texts for each image, (batch, texts) takes the place of (batch,) in all but `solve_status`.
+    With several texts for each image, (batch, texts) takes the place of (batch,) in all but `solve_status`;
+    there too if texts steer the fit, since each then has its own.
     """
 
     pooled: Float[Tensor, "batch *texts pooled"] | None = None
@@ -44,7 +45,7 @@ class VkoodModelOutput(ModelOutput):
     image_states: Float[Tensor, "batch *texts tokens width"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
-    solve_status: Int[Tensor, " batch"] | None = None
+    solve_status: Int[Tensor, "batch *fits"] | None = None
 
 
 @dataclass
@@ -58,14 +59,15 @@ class VkoodAnswerOutput(ModelOutput):
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
         solve_status: (batch,) of `vkood.Status`; None where nothing was fitted.
 
-    With several questions for each image, (batch, questions) takes the place of (batch,) in all but `solve_status`.
+    With several questions for each image, (batch, questions) takes the place of (batch,) in all but
+    `solve_status`; there too if texts steer the fit.
     """
 
     loss: Float[Tensor, ""] | None = None
     logits: Float[Tensor, "batch *texts answers"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
-    solve_status: Int[Tensor, " batch"] | None = None
+    solve_status: Int[Tensor, "batch *fits"] | None = None
 
 
 class VkoodPreTrainedModel(PreTrainedModel):
@@ -88,14 +90,19 @@ class VkoodModel(VkoodPreTrainedModel):
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)
         width = config.hidden_size
+        assert isinstance(config.image_config, PreTrainedConfig)
+        assert isinstance(config.text_config, PreTrainedConfig)
+        assert config.intermediate_size is not None
         self.image_tower = ImageTower(config.image_config)
         self.text_tower = TextTower(config.text_config)
         self.image_projection = nn.Linear(self.image_tower.width, width)
         self.text_projection = nn.Linear(self.text_tower.width, width)
-        # Sentence vectors have length 1, hence tiny entries; tower states do not. The norm puts both on one scale.
+        # Sentence vectors have length 1, hence tiny entries; tower states do not. The norm puts both on one
+        # scale.
         self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
         self.token_types = nn.Embedding(3, width)
         self.outlier_layer = config.gate_config.build(config.fact_dim, self.image_tower.width)
+        self.steering = config.gate_config.build_steering(self.text_tower.width, self.image_tower.width)
         self.fusion = CoAttention(
             config.num_fusion_layers,
             width,
@@ -110,39 +117,53 @@ class VkoodModel(VkoodPreTrainedModel):
     @override
     def forward(
         self,
-        pixel_values: Float[Tensor, "batch channels height width"],
         input_ids: Int[Tensor, "batch *texts words"],
         attention_mask: Int[Tensor, "batch *texts words"],
+        pixel_values: Float[Tensor, "batch channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
+        image_features: Float[Tensor, "batch tokens image_width"] | None = None,
     ) -> VkoodModelOutput:
         """Fuse images, texts and facts.
 
-        Either one text for each image, or several, all of which share one pass of the image tower and one fit of the
-        mixture: then texts and facts have a second axis, and so has all that comes out.
+        Either one text for each image, or several, all of which share one pass of the image tower and one fit
+        of the mixture: then texts and facts have a second axis, and so has all that comes out.
 
         Args:
-            pixel_values: (batch, channels, height, width) the images, normalised as their tower wants them.
             input_ids: (batch, words) or (batch, texts, words) the texts' token ids.
             attention_mask: 1 for tokens, 0 for padding; shaped as `input_ids`.
-            fact_features: (batch, facts, fact_dim) or (batch, texts, facts, fact_dim) a vector for each fact; None
-                for no facts.
+            pixel_values: (batch, channels, height, width) the images, normalised as their tower wants them.
+            fact_features: (batch, facts, fact_dim) or (batch, texts, facts, fact_dim) a vector for each fact;
+                None for no facts.
             fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None.
+            image_features: (batch, tokens, image_width) what `image_tower` made of the images, in place of
+                `pixel_values`: a tower that stays as it is need see each image only once.
 
         Returns:
             The states of both streams, pooled and whole, and the gates.
+
+        Raises:
+            ValueError: If not exactly one of `pixel_values` and `image_features` is given.
         """
         texts = input_ids.shape[:-1]  # (B,) or (B, Q)
         input_ids, attention_mask = input_ids.flatten(0, -2), attention_mask.flatten(0, -2)
-        image = self.image_tower(pixel_values)
-        text = self.text_projection(self.text_tower(input_ids, attention_mask)) + self.token_types.weight[_TEXT]
+        image = self._image_tokens(pixel_values, image_features)
+        words = self.text_tower(input_ids, attention_mask)
+        text = self.text_projection(words) + self.token_types.weight[_TEXT]
         bias = padding_bias(attention_mask, text.dtype)
-        gated = None
+        gated, shape = None, texts
         if fact_features is not None and fact_features.shape[-2] > 0:
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
-            gated, fact_bias = self._gate(fact_features, fact_mask, image)
-            facts = self.fact_projection(fact_features.flatten(0, -3).to(text.dtype)) + self.token_types.weight[_FACT]
+            shape = fact_mask.shape
+            if self.steering is None:
+                gated, fact_bias = self._gate(fact_features, fact_mask, image)
+            else:
+                gated, fact_bias = self._steered_gate(fact_features, fact_mask, image, words, attention_mask)
+            facts = (
+                self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
+                + self.token_types.weight[_FACT]
+            )
             text = torch.cat([text, facts], dim=1)
             bias = torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
         image_states = self.image_projection(image) + self.token_types.weight[_IMAGE]
@@ -153,17 +174,62 @@ class VkoodModel(VkoodPreTrainedModel):
             pooled=self.pooling(text[:, 0], self._whole_image(image_states)).unflatten(0, texts),
             text_states=text.unflatten(0, texts),
             image_states=image_states.unflatten(0, texts),
-            fact_gate=None if gated is None else gated.gate.view(fact_mask.shape),
-            fact_score=None if gated is None else gated.score.view(fact_mask.shape),
-            solve_status=None if gated is None or gated.solution is None else gated.solution.status,
+            fact_gate=None if gated is None else gated.gate.view(shape),
+            fact_score=None if gated is None else gated.score.view(shape),
+            solve_status=self._solve_status(gated, texts),
         )
 
+    def _image_tokens(self, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
+        if (pixel_values is None) == (image_features is None):
+            raise ValueError(
+                "exactly one of `pixel_values` and `image_features` must be given; got "
+                f"{'neither' if pixel_values is None else 'both'}."
+            )
+        if pixel_values is not None:
+            return self.image_tower(pixel_values)
+        assert image_features is not None
+        if image_features.shape[-1] != self.image_tower.width:
+            raise ValueError(
+                f"`image_features` must be (batch, tokens, {self.image_tower.width}), as the image tower "
+                f"gives them; got {tuple(image_features.shape)}."
+            )
+        return image_features
+
     def _gate(self, facts: Tensor, mask: Tensor, image: Tensor) -> tuple[GateOutput | None, Tensor]:
-        """What the gate says of the facts of all texts of an image, and their attention bias, shaped as the mask."""
+        """What the gate says of the facts of all texts of an image, and their bias, shaped as the mask."""
         if self.outlier_layer is None:
             return None, padding_bias(mask, image.dtype)
         gated = self.outlier_layer(facts.flatten(1, -2), context=image, candidate_mask=mask.flatten(1))
         return gated, gated.log_gate.view(mask.shape)
+
+    def _steered_gate(
+        self, facts: Tensor, mask: Tensor, image: Tensor, words: Tensor, word_mask: Tensor
+    ) -> tuple[GateOutput, Tensor]:
+        """As `_gate`, but with a fit for each text, steered by its words."""
+        assert self.steering is not None
+        assert self.outlier_layer is not None
+        image = image.repeat_interleave(len(words) // len(image), dim=0)
+        steered = self.steering(words, word_mask, image)
+        facts, fact_mask = facts.flatten(0, -3), mask.flatten(0, -2)
+        if isinstance(self.outlier_layer, OutlierLayer):
+            gated = self.outlier_layer(
+                facts,
+                context=image,
+                candidate_mask=fact_mask,
+                context_mask=steered.weights,
+                prior_mean=steered.prior_mean,
+                start=steered.prior_mean,
+            )
+        else:
+            gated = self.outlier_layer(
+                facts, context=image, candidate_mask=fact_mask, context_mask=steered.weights
+            )
+        return gated, gated.log_gate.view(mask.shape)
+
+    def _solve_status(self, gated: GateOutput | None, texts: torch.Size) -> Tensor | None:
+        if gated is None or gated.solution is None:
+            return None
+        return gated.solution.status if self.steering is None else gated.solution.status.view(texts)
 
     def _whole_image(self, states: Tensor) -> Tensor:
         """The class token where the tower has one; else, as for Swin in METER, the mean of all tokens."""
@@ -171,39 +237,42 @@ class VkoodModel(VkoodPreTrainedModel):
 
 
 class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
-    """A two-stream model that picks one of a fixed list of answers, which its configuration keeps in `id2label`."""
+    """A two-stream model that picks one of the answers that its configuration keeps in `id2label`."""
 
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)
         self.vkood = VkoodModel(config)
-        self.answer_head = AnswerHead(self.vkood.pooling.width, 2 * config.hidden_size, config.num_labels)
+        num_answers = len(config.id2label or {})
+        self.answer_head = AnswerHead(self.vkood.pooling.width, 2 * config.hidden_size, num_answers)
         self.post_init()
 
     @override
     def forward(
         self,
-        pixel_values: Float[Tensor, "batch channels height width"],
         input_ids: Int[Tensor, "batch *texts words"],
         attention_mask: Int[Tensor, "batch *texts words"],
+        pixel_values: Float[Tensor, "batch channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         labels: Int[Tensor, "batch *texts"] | Float[Tensor, "batch *texts answers"] | None = None,
+        image_features: Float[Tensor, "batch tokens image_width"] | None = None,
     ) -> VkoodAnswerOutput:
         """Answer questions about images with the help of facts.
 
         Args:
-            pixel_values: As for `VkoodModel`.
             input_ids: As for `VkoodModel`.
             attention_mask: As for `VkoodModel`.
+            pixel_values: As for `VkoodModel`.
             fact_features: As for `VkoodModel`.
             fact_mask: As for `VkoodModel`.
-            labels: (batch,) indices of the answers, -100 for questions that are padding; or (batch, answers) soft
-                scores. Gives a loss.
+            labels: (batch,) indices of the answers, -100 for questions that are padding; or (batch, answers)
+                soft scores. Gives a loss.
+            image_features: As for `VkoodModel`.
 
         Returns:
             Logits, loss, and what the gate said of each fact.
         """
-        fused = self.vkood(pixel_values, input_ids, attention_mask, fact_features, fact_mask)
+        fused = self.vkood(input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features)
         logits = self.answer_head(fused.pooled)
         return VkoodAnswerOutput(
             loss=None if labels is None else answer_loss(logits, labels),
