@@ -34,37 +34,58 @@ MOST_CONTRADICTING = 58
 OWN_FACTS_IRRELEVANT = 48
 
 
+ModelFolder = Annotated[
+    Path, typer.Argument(help="Folder of a saved model, such as model/ of the demo.", metavar="MODEL")
+]
+DataName = Annotated[str, typer.Option(help=f"What to score it on: {' or '.join(DATA)}.", metavar="NAME")]
+Irrelevant = Annotated[
+    int | None,
+    typer.Option(
+        help="Irrelevant facts to add to every knowledge question. "
+        f"By default 0, or {OWN_FACTS_IRRELEVANT} with --irrelevant-facts.",
+        metavar="N",
+    ),
+]
+Contradicting = Annotated[
+    int,
+    typer.Option(
+        help="Facts to add that contradict the picture; every knowledge question has four anyway.",
+        metavar="N",
+    ),
+]
+IrrelevantFacts = Annotated[
+    Path | None,
+    typer.Option(help="Your own irrelevant facts: a UTF-8 text file, one fact a line.", metavar="FILE"),
+]
+Seed = Annotated[int, typer.Option(help="Seed of the draws of facts, from 0.", metavar="N")]
+Limit = Annotated[int | None, typer.Option(help="Only the first N questions; all by default.", metavar="N")]
+JsonOut = Annotated[
+    Path | None, typer.Option("--json", help="Write the numbers to this file too.", metavar="OUT")
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is to be scored on what."""
+
+    model: Path
+    data: str
+    irrelevant: int
+    contradicting: int
+    irrelevant_facts: Path | None
+    seed: int
+    limit: int | None
+
+
 def evaluate(
-    model: Annotated[
-        Path, typer.Argument(help="Folder of a saved model, such as model/ of the demo.", metavar="MODEL")
-    ],
-    data: Annotated[str, typer.Option(help=f"What to score it on: {' or '.join(DATA)}.", metavar="NAME")],
-    irrelevant: Annotated[
-        int | None,
-        typer.Option(
-            help="Irrelevant facts to add to every knowledge question. "
-            f"By default 0, or {OWN_FACTS_IRRELEVANT} with --irrelevant-facts.",
-            metavar="N",
-        ),
-    ] = None,
-    contradicting: Annotated[
-        int,
-        typer.Option(
-            help="Facts to add that contradict the picture; every knowledge question has four anyway.",
-            metavar="N",
-        ),
-    ] = 0,
-    irrelevant_facts: Annotated[
-        Path | None,
-        typer.Option(help="Your own irrelevant facts: a UTF-8 text file, one fact a line.", metavar="FILE"),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the draws of facts, from 0.", metavar="N")] = 0,
-    limit: Annotated[
-        int | None, typer.Option(help="Only the first N questions; all by default.", metavar="N")
-    ] = None,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", help="Write the numbers to this file too.", metavar="OUT")
-    ] = None,
+    model: ModelFolder,
+    data: DataName,
+    irrelevant: Irrelevant = None,
+    contradicting: Contradicting = 0,
+    irrelevant_facts: IrrelevantFacts = None,
+    seed: Seed = 0,
+    limit: Limit = None,
+    json_out: JsonOut = None,
 ) -> None:
     """Score a saved model on easy-VQA's test questions, or on knowledge questions under a flood.
 
@@ -73,53 +94,78 @@ def evaluate(
     facts that match the picture from all others. A minute or less on two cores.
     """
     started = time.perf_counter()
-    if data not in DATA:
-        refuse(f"--data must be one of {', '.join(DATA)}; got {data!r}.")
-    require_count("--irrelevant", irrelevant, highest=MOST_IRRELEVANT)
-    require_count("--contradicting", contradicting, highest=MOST_CONTRADICTING)
-    require_count("--seed", seed, highest=2**32 - 1)
-    require_count("--limit", limit, lowest=1)
-    if data == "easy-vqa" and (irrelevant or contradicting or irrelevant_facts is not None):
+    if irrelevant is None:
+        irrelevant = 0 if irrelevant_facts is None else OWN_FACTS_IRRELEVANT
+    asked = _Asked(
+        model=model,
+        data=data,
+        irrelevant=irrelevant,
+        contradicting=contradicting,
+        irrelevant_facts=irrelevant_facts,
+        seed=seed,
+        limit=limit,
+    )
+    _check(asked)
+    require_output_file("--json", json_out)
+    require_vqa_model(model)
+    require_packages(PACKAGES)
+    try:
+        scores = _score(asked)
+    except _UnusableError as error:
+        refuse(str(error))
+    record = _record(asked, scores, seconds=time.perf_counter() - started)
+    _print(record)
+    if json_out is not None:
+        _write(record, json_out)
+
+
+def _check(asked: _Asked) -> None:
+    """Refuse what shows at once to be wrong."""
+    if asked.data not in DATA:
+        refuse(f"--data must be one of {', '.join(DATA)}; got {asked.data!r}.")
+    require_count("--irrelevant", asked.irrelevant, highest=MOST_IRRELEVANT)
+    require_count("--contradicting", asked.contradicting, highest=MOST_CONTRADICTING)
+    require_count("--seed", asked.seed, highest=2**32 - 1)
+    require_count("--limit", asked.limit, lowest=1)
+    if asked.data == "easy-vqa" and (
+        asked.irrelevant or asked.contradicting or asked.irrelevant_facts is not None
+    ):
         refuse(
             "--irrelevant, --contradicting and --irrelevant-facts are for --data easy-vqa-knowledge; "
             "easy-vqa's own questions come without facts."
         )
-    require_output_file("--json", json_out)
-    require_vqa_model(model)
-    require_packages(PACKAGES)
-    if irrelevant is None:
-        irrelevant = 0 if irrelevant_facts is None else OWN_FACTS_IRRELEVANT
-    record: dict[str, Any] = {
-        "model": str(model),
-        "data": data,
-        "irrelevant": irrelevant,
-        "contradicting": contradicting,
-        "irrelevant_facts": None if irrelevant_facts is None else str(irrelevant_facts),
-        "seed": seed,
-    }
-    try:
-        scores = _score(model, record, limit)
-    except _UnusableError as error:
-        refuse(str(error))
-    record |= dataclasses.asdict(scores) | {
-        "seconds": time.perf_counter() - started,
+
+
+def _record(asked: _Asked, scores: VqaScores, *, seconds: float) -> dict[str, Any]:
+    """All that was asked and found, as JSON has it."""
+    own = asked.irrelevant_facts
+    return {
+        "model": str(asked.model),
+        "data": asked.data,
+        "irrelevant": asked.irrelevant,
+        "contradicting": asked.contradicting,
+        "irrelevant_facts": None if own is None else str(own),
+        "seed": asked.seed,
+        **dataclasses.asdict(scores),
+        "seconds": seconds,
         "vkood": vkood.__version__,
     }
-    _print(record)
-    if json_out is not None:
-        from vkood.files import write_text
 
-        try:
-            write_text(json_out, json.dumps(record, indent=2) + "\n")
-        except OSError as error:
-            refuse(f"--json could not be written to {str(json_out)!r}: {error.strerror or error}.")
+
+def _write(record: dict[str, Any], path: Path) -> None:
+    from vkood import files
+
+    try:
+        files.write_text(path, json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        refuse(f"--json could not be written to {str(path)!r}: {error.strerror or error}.")
 
 
 class _UnusableError(Exception):
     """Something that was given cannot be used; said once the progress bars are gone."""
 
 
-def _score(folder: Path, asked: dict[str, Any], limit: int | None) -> VqaScores:
+def _score(asked: _Asked) -> VqaScores:
     """Load what is needed, and answer the questions."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -131,12 +177,12 @@ def _score(folder: Path, asked: dict[str, Any], limit: int | None) -> VqaScores:
         _quieten_transformers()
         from vkood import data, tasks
 
-        knowledge = asked["data"] == "easy-vqa-knowledge"
+        knowledge = asked.data == "easy-vqa-knowledge"
         try:
-            own = asked["irrelevant_facts"]
+            own = asked.irrelevant_facts
             own_facts = None if own is None else data.read_irrelevant_facts(own)
             answers = data.KNOWLEDGE_ENTITIES if knowledge else data.easy_vqa_answers()
-            model, tokenizer = tasks.load_vqa_model(folder, answers=answers)
+            model, tokenizer = tasks.load_vqa_model(asked.model, answers=answers)
         except (ValueError, FileNotFoundError) as error:
             raise _UnusableError(str(error)) from error
         progress.remove_task(loading)
@@ -147,19 +193,21 @@ def _score(folder: Path, asked: dict[str, Any], limit: int | None) -> VqaScores:
 
         if not knowledge:
             num_questions = len(data.EasyVqaQuestions("test", 0))
-            progress.update(answering, total=min(limit or num_questions, num_questions))
-            return tasks.evaluate_easy_vqa(model, tokenizer, limit=limit, on_rows=on_rows)
+            progress.update(answering, total=min(asked.limit or num_questions, num_questions))
+            return tasks.evaluate_easy_vqa(model, tokenizer, limit=asked.limit, on_rows=on_rows)
         questions = data.EasyVqaKnowledge(
             "test",
-            asked["seed"],
-            irrelevant=asked["irrelevant"],
-            contradicting=asked["contradicting"],
+            asked.seed,
+            irrelevant=asked.irrelevant,
+            contradicting=asked.contradicting,
             irrelevant_facts=own_facts,
         )
-        progress.update(answering, total=min(limit or len(questions), len(questions)))
-        table = _fact_table(folder, tasks.facts_of(questions, limit=limit), model.config.fact_dim, progress)
+        progress.update(answering, total=min(asked.limit or len(questions), len(questions)))
+        table = _fact_table(
+            asked.model, tasks.facts_of(questions, limit=asked.limit), model.config.fact_dim, progress
+        )
         return tasks.evaluate_easy_vqa_knowledge(
-            model, tokenizer, questions, table, limit=limit, on_rows=on_rows
+            model, tokenizer, questions, table, limit=asked.limit, on_rows=on_rows
         )
 
 
