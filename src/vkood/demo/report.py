@@ -270,11 +270,15 @@ def _training(report: DemoReport) -> str:
         [ARM_NAMES[arm], f"{found['steps']:,}", f"{found['seconds']:.0f}"]
         for arm, found in report.results["training"].items()
     ]
+    figure = (
+        f'<figure class="narrow">{learning_figure(report.curves)}<figcaption>Loss on both kinds of questions '
+        "together. All models have the same steps, rows and learning rate.</figcaption></figure>"
+        if any(report.curves.values())
+        else ""
+    )
     return f"""<section>
 <h2>Training</h2>
-<figure class="narrow">{learning_figure(report.curves)}
-<figcaption>Loss on both kinds of questions together. All models have the same steps, rows and learning
-rate.</figcaption></figure>
+{figure}
 {_table("Training of each model", ["model", "steps", "seconds"], rows)}
 </section>"""
 
