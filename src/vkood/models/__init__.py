@@ -1,4 +1,4 @@
-"""Vision-language models with explicit knowledge: towers, fusion, heads, and the Hugging Face classes made of them.
+"""Vision-language models with explicit knowledge: towers, fusion, heads, and what is made of them.
 
 Models receive tensors of facts, never the facts themselves.
 """

@@ -1,8 +1,8 @@
 """Co-attention between an image stream and a text stream, the facts among the text.
 
-Each layer is METER's: in both streams at once self-attention, cross-attention to the other stream's previous state and
-a feed-forward, each followed by a layer norm. Keys may carry a bias, which is how gates act: a fact with the bias
-log g gets g times the attention it would get, and a closed gate makes it exactly absent.
+Each layer is METER's: in both streams at once self-attention, cross-attention to the other stream's previous
+state and a feed-forward, each followed by a layer norm. Keys may carry a bias, which is how gates act: a fact
+with the bias log g gets g times the attention it would get, and a closed gate makes it exactly absent.
 
 Legend: B batch, Q queries, T keys, H heads, D width.
 """
@@ -77,7 +77,9 @@ class StreamLayer(nn.Module):
         self.feed_forward = FeedForward(width, intermediate, dropout, eps)
 
     @override
-    def forward(self, states: Tensor, bias: Tensor | None, other: Tensor, other_bias: Tensor | None) -> Tensor:
+    def forward(
+        self, states: Tensor, bias: Tensor | None, other: Tensor, other_bias: Tensor | None
+    ) -> Tensor:
         """The stream's next state from its own and the other's previous one."""
         states = self.self_attention(states, states, bias)
         return self.feed_forward(self.cross_attention(states, other, other_bias))
@@ -106,7 +108,7 @@ class CoAttention(nn.Module):
         text_bias: Float[Tensor, "batch words"] | None = None,
         image_bias: Float[Tensor, "batch tokens"] | None = None,
     ) -> tuple[Float[Tensor, "batch words width"], Float[Tensor, "batch tokens width"]]:
-        """Both streams after all layers; biases are added to the attention logits of a stream's tokens as keys."""
+        """Both streams after all layers; a bias is added to the attention logits of a stream's keys."""
         for text_layer, image_layer in zip(self.text_layers, self.image_layers, strict=True):
             text, image = (
                 text_layer(text, text_bias, image, image_bias),
@@ -115,6 +117,6 @@ class CoAttention(nn.Module):
         return text, image
 
 
-def padding_bias(mask: Tensor, dtype: torch.dtype) -> Float[Tensor, "batch keys"]:
+def padding_bias(mask: Tensor, dtype: torch.dtype) -> Float[Tensor, "*batch keys"]:
     """0 for tokens, minus infinity for padding."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask.bool(), -torch.inf)

@@ -28,8 +28,8 @@ class ConcatPooling(nn.Module):
 class ProductPooling(nn.Module):
     """Linear layers on what stands for each stream, side by side with their product.
 
-    The product, as in low-rank bilinear pooling (Kim et al., ICLR 2017), lets a small model compare the two streams
-    ("is there a red shape?") from the start, which a sum has to learn by way of its hidden units.
+    The product, as in low-rank bilinear pooling (Kim et al., ICLR 2017), lets a small model compare the two
+    streams ("is there a red shape?") from the start, which a sum has to learn by way of its hidden units.
     """
 
     def __init__(self, width: int) -> None:
@@ -51,7 +51,9 @@ class AnswerHead(nn.Sequential):
     """METER's classifier over answers: linear, layer norm, GELU, linear."""
 
     def __init__(self, pooled: int, width: int, num_answers: int) -> None:
-        super().__init__(nn.Linear(pooled, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, num_answers))
+        super().__init__(
+            nn.Linear(pooled, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, num_answers)
+        )
 
 
 def answer_loss(

@@ -35,8 +35,8 @@ class ImageTower(_Tower):
     """An image encoder that gives tokens, whatever its kind.
 
     Args:
-        config: Configuration of a `transformers` image encoder: one that gives tokens (ViT, CLIP, Swin, ...) or a
-            feature map (ResNet, ConvNeXt, ...), whose places become tokens.
+        config: Configuration of a `transformers` image encoder: one that gives tokens (ViT, CLIP, Swin, ...)
+            or a feature map (ResNet, ConvNeXt, ...), whose places become tokens.
     """
 
     def __init__(self, config: PreTrainedConfig) -> None:
@@ -79,10 +79,10 @@ class TextTower(_Tower):
 
 
 class SentenceEncoder:
-    """A frozen pretrained text encoder that gives one vector of length 1 for a sentence: the mean of its tokens.
+    """A frozen pretrained text encoder that gives one vector for a sentence: its tokens' mean, of length 1.
 
-    Loaded with plain `transformers` rather than through `sentence-transformers`, of which this is the one pooling that
-    sentence encoders of the MiniLM kind were trained with.
+    Loaded with plain `transformers` rather than through `sentence-transformers`, of which this is the one
+    pooling that sentence encoders of the MiniLM kind were trained with.
 
     Args:
         folder: A folder (or hub name) with a `transformers` text encoder and its tokenizer.

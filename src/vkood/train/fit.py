@@ -1,4 +1,4 @@
-"""Train a model with the Hugging Face Trainer, which brings the loop, schedules, mixed precision and many devices."""
+"""Train a model with the Hugging Face Trainer, which brings the loop, schedules and many devices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from typing_extensions import override
 
 
@@ -109,6 +117,7 @@ def fit(
             callbacks=[reports, _Epochs(dataset)],
             optimizers=(torch.optim.AdamW(parameter_groups(model, options)), None),
         )
+        trainer.remove_callback(PrinterCallback)  # `on_report` says where reports go
         trainer.train()
     return reports.seen
 

@@ -1,0 +1,5 @@
+"""The demo: both jobs on easy-VQA, three arms, floods of facts, and a report to look at."""
+
+from vkood.demo.run import run_demo
+
+__all__ = ["run_demo"]
