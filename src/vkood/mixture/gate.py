@@ -181,6 +181,8 @@ def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None
         return  # looking at values would break the graph
     if mask is not None and mask.dtype != torch.bool and not bool((mask >= 0).all()):
         raise ValueError(f"`{mask_name}` must hold weights of at least 0; some are negative or NaN.")
+    if math.isfinite(float(features.detach().sum(dtype=torch.float32))):
+        return  # a sum is finite only if all its terms are; looking at each takes forty times as long
     finite = torch.isfinite(features).all(-1)
     if mask is not None:
         finite = finite | ~(mask > 0)
