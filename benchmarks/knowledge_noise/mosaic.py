@@ -1,0 +1,64 @@
+"""Mosaics of several shapes, where the question must steer the fit: what is tried, and what of it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from vkood.mixture import OutlierLayer
+from vkood.models import VkoodForVisualQuestionAnswering
+
+from .arms import IMPLICIT, Arm, set_gradient
+from .questions import Mix
+from .training import Plan, Schedule
+
+JOINT = Mix(knowledge=2, plain=2)
+MOSAIC = Plan(steps=1000, mosaic=True, mix=JOINT, irrelevant=(0, 48, 150), contradicting=(24,), num_test=600)
+SCREEN = replace(MOSAIC, steps=500, num_test=200)
+
+
+def _mixture(num_components: int = 4, variance: float = 1.0, *, fusion: bool = True, **gate: Any) -> Arm:
+    options = {"steering": "weights", "num_components": num_components, "variance": variance} | gate
+    return Arm(gate=options, steer_fusion=fusion)
+
+
+def _kernel(variance: float = 1.0, *, fusion: bool = True, **gate: Any) -> Arm:
+    return Arm(
+        gate={"kind": "kernel", "steering": "weights", "variance": variance} | gate, steer_fusion=fusion
+    )
+
+
+def _implicit(model: VkoodForVisualQuestionAnswering) -> None:
+    set_gradient(model, IMPLICIT)
+
+
+def narrowing(model: VkoodForVisualQuestionAnswering, done: float) -> None:
+    """Let the prior's variance fall from 2 to a half in the first half of the training."""
+    layer = model.vkood.outlier_layer
+    assert isinstance(layer, OutlierLayer)
+    layer.prior = replace(layer.prior, variance=2.0 * 0.25 ** min(1.0, 2 * done))
+
+
+MOSAIC_ARMS: dict[str, Arm] = {
+    "no gate": Arm(gate={"kind": "none"}),
+    "mixture K=4, not steered": _mixture(fusion=False, steering="none"),
+    "kernel, weights": _kernel(fusion=False),
+    "kernel, weights in the fusion too": _kernel(),
+    "kernel, in the fusion too, variance 0.5": _kernel(0.5),
+    "kernel, in the fusion too, variance 2": _kernel(2.0),
+    "mixture K=4, weights": _mixture(fusion=False),
+    "mixture K=4, weights in the fusion too": _mixture(),
+    "mixture K=2, in the fusion too": _mixture(2),
+    "mixture K=1, in the fusion too": _mixture(1),
+    "mixture K=1, in the fusion too, variance 0.5": _mixture(1, 0.5),
+    "mixture K=4, in the fusion too, variance 0.5": _mixture(variance=0.5),
+    "mixture K=4, in the fusion too, variance 2": _mixture(variance=2.0),
+    "mixture K=4, in the fusion too, variance 2 to 0.5": _mixture(variance=2.0),
+    "mixture K=4, weights and prior, in the fusion too": _mixture(
+        steering="weights_and_prior", mean_strength=1.0
+    ),
+    "mixture K=4, in the fusion too, Implicit": replace(_mixture(), change=_implicit),
+    "mixture K=1, in the fusion too, Implicit": replace(_mixture(1), change=_implicit),
+}
+
+SCHEDULES: dict[str, Schedule] = {"mixture K=4, in the fusion too, variance 2 to 0.5": narrowing}

@@ -1,0 +1,124 @@
+"""The parts of the benchmark: which runs each of them wants."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .arms import ARMS, Arm
+from .materials import Materials, load_materials
+from .records import Record, Records, setting
+from .training import Plan, Run, Schedule
+
+RATES = (1e-3, 2e-3, 4e-3)
+SEEDS, FEW_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
+FRACTIONS = (0.1, 0.25, 0.5)
+SINGLE = Plan(steps=800)
+
+
+class OutOfTime(Exception):
+    """No more runs are to be started."""
+
+
+@dataclass
+class Bench:
+    """Runs what is not there yet.
+
+    Attributes:
+        records: What is there.
+        scratch: A folder for what runs share.
+        command: For the records.
+        deadline: No run is started after this moment of `time.monotonic`.
+    """
+
+    records: Records
+    scratch: Path
+    command: str
+    deadline: float
+    _materials: dict[int, Materials] = field(default_factory=dict)
+
+    def run(
+        self,
+        part: str,
+        name: str,
+        arm: Arm,
+        plan: Plan,
+        *,
+        rate: float,
+        seed: int,
+        fraction: float = 1.0,
+        schedule: Schedule | None = None,
+    ) -> Record:
+        """The record of a run, from the file or new.
+
+        Raises:
+            OutOfTime: If it is not there and the time is up.
+        """
+        key = {
+            "part": part,
+            "arm": name,
+            "learning_rate": rate,
+            "seed": seed,
+            "fraction": fraction,
+            "steps": plan.steps,
+        }
+        found = self.records.find(**key)
+        if found:
+            return found[0]
+        if time.monotonic() > self.deadline:
+            raise OutOfTime
+        if seed not in self._materials:
+            self._materials[seed] = load_materials(self.scratch, seed)
+        result = Run(self._materials[seed], arm, plan, seed, schedule).record(rate, fraction)
+        record = key | {"batch_size": plan.batch_size} | result | setting(self.command)
+        self.records.add(record)
+        print(_line(record), flush=True)
+        return record
+
+    def tuned(self, name: str) -> float:
+        """The rate of an arm with the best held-out accuracy with seed 0, over no flood and a flood of 48."""
+        runs = {rate: self.run("main", name, ARMS[name], SINGLE, rate=rate, seed=0) for rate in RATES}
+        return max(RATES, key=lambda rate: held_out(runs[rate]))
+
+    def main(self) -> None:
+        """Every arm, tuned, with every seed."""
+        rates = {name: self.tuned(name) for name in reversed(ARMS)}
+        for seed in SEEDS:
+            for name, rate in rates.items():
+                self.run("main", name, ARMS[name], SINGLE, rate=rate, seed=seed)
+
+    def corrupted(self) -> None:
+        """The first seeds of the main part, whose records have the corrupted contexts as well."""
+        for seed in FEW_SEEDS:
+            for name in ARMS:
+                self.run("main", name, ARMS[name], SINGLE, rate=self.tuned(name), seed=seed)
+
+    def fractions(self) -> None:
+        """Every arm at its rate on fewer pictures; all of them are the main part's."""
+        for seed in FEW_SEEDS:
+            for fraction in FRACTIONS:
+                for name in ARMS:
+                    rate = self.tuned(name)
+                    self.run("main", name, ARMS[name], SINGLE, rate=rate, seed=seed, fraction=fraction)
+
+    def quick(self) -> None:
+        """Three arms with seed 0 at one rate."""
+        for name in ("unfiltered", "kernel gate", "mixture, LastIterate"):
+            self.run("main", name, ARMS[name], SINGLE, rate=2e-3, seed=0)
+
+
+def held_out(record: Record) -> float:
+    """Mean held-out accuracy, over no flood and a flood of 48."""
+    return sum(record["held_out"].values()) / len(record["held_out"])
+
+
+def _line(record: Record) -> str:
+    test = record["test"]["irrelevant"]
+    reached = record["steps_to_95"]
+    return (
+        f"{record['part']:8} {record['arm'][:40]:40} rate {record['learning_rate']:g} seed {record['seed']} "
+        f"fraction {record['fraction']:g}: held out {held_out(record):.3f}; test "
+        + ", ".join(f"{number} {accuracy:.3f}" for number, accuracy in test.items())
+        + f"; 95 % at {reached}; {record['cpu_seconds']:.0f} s"
+    )

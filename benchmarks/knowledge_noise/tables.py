@@ -1,0 +1,116 @@
+"""The tables, made of whatever records there are."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable
+
+from ..measuring import print_table
+from .arms import ARMS
+from .parts import FRACTIONS, SINGLE, held_out
+from .records import Record, Records
+
+_FLOODS = (("irrelevant", "0"), ("irrelevant", "48"), ("irrelevant", "150"), ("contradicting", "48"))
+_CORRUPTED = ("noise, 0", "noise, 48", "foreign, 0", "foreign, 48")
+
+
+def show(part: str, records: Records) -> None:
+    """Print a part's tables.
+
+    Args:
+        part: The part.
+        records: The records.
+    """
+    shown = {
+        "main": _main,
+        "quick": _main,
+        "fractions": _fractions,
+        "corrupted": _corrupted,
+    }
+    shown[part](records)
+
+
+def chosen(records: Records, name: str, fraction: float = 1.0) -> list[Record]:
+    """The runs of an arm at its tuned rate: the one with the best held-out accuracy with seed 0."""
+    tried = records.find(part="main", arm=name, seed=0, fraction=1.0, steps=SINGLE.steps)
+    if not tried:
+        return []
+    rate = max(tried, key=held_out)["learning_rate"]
+    found = records.find(part="main", arm=name, learning_rate=rate, fraction=fraction, steps=SINGLE.steps)
+    return sorted(found, key=lambda record: record["seed"])
+
+
+def spread(values: Iterable[float]) -> str:
+    """The mean and, in brackets, the lowest and the highest."""
+    numbers = list(values)
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return f"{numbers[0]:.2f}"
+    return f"{statistics.mean(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
+
+
+def _main(records: Records) -> None:
+    rows: list[list[str]] = []
+    for name in ARMS:
+        runs = chosen(records, name)
+        if not runs:
+            continue
+        reached = [run for run in runs if run["steps_to_95"] is not None]
+        rows.append(
+            [
+                name,
+                str(len(runs)),
+                f"{runs[0]['learning_rate']:g}",
+                *(spread(run["test"][kind][number] for run in runs) for kind, number in _FLOODS),
+                _optional(runs, lambda run: run["test"].get("filter_auroc")),
+                f"{len(reached)} of {len(runs)}",
+                _median(reached, "steps_to_95"),
+                _median(reached, "cpu_seconds_to_95"),
+            ]
+        )
+    floods = [f"{number} {kind}" for kind, number in _FLOODS]
+    header = ["arm", "seeds", "rate", *floods, "filter AUROC", "reached 95 %", "steps to it", "CPU s to it"]
+    print_table(f"Accuracy under floods; {SINGLE.steps} steps, mean (lowest-highest)", header, rows)
+
+
+def _fractions(records: Records) -> None:
+    rows: list[list[str]] = []
+    for name in ARMS:
+        cells = [chosen(records, name, fraction) for fraction in (*FRACTIONS, 1.0)]
+        if not any(cells[:-1]):
+            continue
+        few = [[run for run in runs if run["seed"] < 3] for runs in cells]
+        rows.append(
+            [
+                name,
+                "/".join(str(len(runs)) for runs in few),
+                *(spread(run["test"]["irrelevant"]["0"] for run in runs) for runs in few),
+                *(spread(run["test"]["irrelevant"]["48"] for run in runs) for runs in few),
+            ]
+        )
+    shares = [f"{100 * fraction:g} %" for fraction in (*FRACTIONS, 1.0)]
+    header = ["arm", "seeds", *(f"{share}, 0" for share in shares), *(f"{share}, 48" for share in shares)]
+    print_table("Accuracy by share of the training pictures, with 0 and 48 irrelevant facts", header, rows)
+
+
+def _corrupted(records: Records) -> None:
+    rows: list[list[str]] = []
+    for name in ARMS:
+        runs = [run for run in chosen(records, name) if run["seed"] < 3]
+        if runs:
+            found = [run["test"]["a third of the tokens"] for run in runs]
+            clean = (spread(run["test"]["irrelevant"][number] for run in runs) for number in ("0", "48"))
+            rows.append(
+                [name, str(len(runs)), *clean, *(spread(test[case] for test in found) for case in _CORRUPTED)]
+            )
+    header = ["arm", "seeds", "clean, 0", "clean, 48", *_CORRUPTED]
+    print_table("Accuracy with a third of the image tokens replaced, by irrelevant facts added", header, rows)
+
+
+def _optional(runs: list[Record], value: Callable[[Record], float | None]) -> str:
+    return spread(found for run in runs if (found := value(run)) is not None)
+
+
+def _median(runs: list[Record], name: str) -> str:
+    return f"{statistics.median(run[name] for run in runs):.0f}" if runs else ""
