@@ -327,10 +327,92 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
     return peaks
 
 
-def training_step(arguments: argparse.Namespace) -> dict[str, object] | None:
-    """The layer's share in a whole training step of the demo's model; None until there is such a model."""
-    del arguments
-    return None
+def training_step(arguments: argparse.Namespace) -> dict[str, object]:
+    """The layer's share in a training step of the demo's model, after a few steps on one batch.
+
+    Real pictures, with questions and facts of random content in the demo's shapes.
+    """
+    from vkood.data import joint_answers, load_easy_vqa, normalise_images
+    from vkood.models import VkoodForVisualQuestionAnswering
+    from vkood.recipes import easy_vqa
+
+    torch.manual_seed(0)
+    run, answers = easy_vqa(), joint_answers()
+    model = VkoodForVisualQuestionAnswering(run.model_config("filtered", _Vocabulary(), answers))
+    model.to(memory_format=torch.channels_last)
+    rows, questions = run.joint.batch_size, run.plain + run.knowledge
+    batch = {
+        "input_ids": torch.randint(1, 400, (rows, questions, 12)),
+        "attention_mask": torch.ones(rows, questions, 12, dtype=torch.long),
+        "pixel_values": normalise_images(load_easy_vqa("train").images[:rows]),
+        "fact_features": torch.nn.functional.normalize(torch.randn(rows, questions, 6, 384), dim=-1),
+        "fact_mask": torch.ones(rows, questions, 6, dtype=torch.bool),
+        "labels": torch.randint(len(answers), (rows, questions)),
+    }
+    optimizer = torch.optim.AdamW(model.parameters(), lr=run.joint.learning_rate)
+    layer = model.vkood.outlier_layer
+    seen: dict[str, Any] = {}
+
+    def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
+        del module
+        seen.update(positional=positional, named=named, solution=output.solution)
+
+    handle = layer.register_forward_hook(remember, with_kwargs=True)
+
+    def whole() -> None:
+        optimizer.zero_grad()
+        model(**batch).loss.backward()
+        optimizer.step()
+
+    for _ in range(3 if arguments.quick else 30):
+        whole()
+    handle.remove()
+
+    def detached(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        return value.detach().requires_grad_(value.requires_grad)
+
+    positional = [detached(value) for value in seen["positional"]]
+    named = {name: detached(value) for name, value in seen["named"].items()}
+
+    def alone() -> None:
+        layer(*positional, **named).log_gate.sum().backward()
+
+    tokens = layer.joint.context(named["context"], None).detach().requires_grad_()
+
+    def fit() -> None:
+        mixture, _ = fit_mixture(
+            tokens, num_components=layer.num_components, prior=layer.prior, solver=layer.solver
+        )
+        packed(mixture).sum().backward()
+
+    contestants = {"whole step": whole, "layer alone": alone, "of which the fit": fit}
+    seconds = interleaved(contestants, arguments.rounds)
+    steps = _steps(seen["solution"].steps.float(), 0)
+    context = tuple(named["context"].shape)
+    print_table(
+        f"Layer in a training step of the demo's model (context {context}; steps of the fit {steps})",
+        ["forward + backward of", "ms: median (least)", "share"],
+        [
+            [name, milliseconds(times), f"{ratio(times, seconds['whole step']):.1%}"]
+            for name, times in seconds.items()
+        ],
+    )
+    return {"context": context, "steps": steps, "seconds": seconds}
+
+
+class _Vocabulary:
+    """What a model's configuration asks of a tokenizer."""
+
+    pad_token = "[PAD]"
+
+    def __len__(self) -> int:
+        return 400
+
+    def get_vocab(self) -> dict[str, int]:
+        """One word, for padding."""
+        return {self.pad_token: 0}
 
 
 def main() -> None:
@@ -343,6 +425,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=None, help="how often each contestant runs")
+    parser.add_argument("--only", nargs="+", help="torchdeq, scikit_learn, floor, memory, training_step")
     parser.add_argument("--json", type=Path, help="file for the raw numbers")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 20)
@@ -352,17 +435,17 @@ def main() -> None:
     threadpool_limits(arguments.threads)  # NumPy's and scikit-learn's
     print(", ".join(f"{name} {value}" for name, value in setting().items()))
     check_the_maps()
-    write_json(
-        arguments.json,
-        {
-            "setting": setting(),
-            "torchdeq": beside_torchdeq(arguments),
-            "scikit_learn": beside_scikit_learn(arguments),
-            "floor": above_the_floor(arguments),
-            "memory": memory(arguments),
-            "training_step": training_step(arguments),
-        },
-    )
+    parts = {
+        "torchdeq": beside_torchdeq,
+        "scikit_learn": beside_scikit_learn,
+        "floor": above_the_floor,
+        "memory": memory,
+        "training_step": training_step,
+    }
+    results: dict[str, object] = {"setting": setting()}
+    for name in arguments.only or parts:
+        results[name] = parts[name](arguments)
+        write_json(arguments.json, results)
 
 
 def check_the_maps() -> None:
