@@ -23,6 +23,7 @@ EMPTY_NAMES = {"common.py", "helpers.py", "misc.py", "utils.py"}
 
 EXCEPTIONS = {
     "src/vkood/cli/evaluate.py::evaluate: parameters": "they are the options of the command",
+    "src/vkood/mixture/em.py::fit_mixture: parameters": "the choices of a fit, each with a default and given by name",
     "src/vkood/mixture/layer.py::OutlierLayer.__init__: parameters": (
         "the choices of the paper's layer, each with a default and given by name; a record would hide them"
     ),

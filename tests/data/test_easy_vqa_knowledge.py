@@ -21,7 +21,8 @@ from vkood.data import (
 from vkood.data.easy_vqa_knowledge import COLOUR_FACTS, COLOUR_QUESTIONS, SHAPE_FACTS, SHAPE_QUESTIONS
 
 PATTERNS = [
-    re.compile(f.format(entity="(?P<entity>[a-z]+)", value="(?P<value>[a-z]+)")) for f in COLOUR_FACTS + SHAPE_FACTS
+    re.compile(f.format(entity="(?P<entity>[a-z]+)", value="(?P<value>[a-z]+)"))
+    for f in COLOUR_FACTS + SHAPE_FACTS
 ]
 
 
@@ -41,18 +42,22 @@ def check(example, data, *, irrelevant, contradicting):
     assert len(example.facts) == len(example.matches) == 6 + irrelevant + contradicting
     assert len(known) == 6 + contradicting
     assert len({entity for entity, _ in known}) == len(known)
-    assert [entity for entity, value in known if value == (colour if example.asks == "colour" else shape)] == [
-        example.answer
-    ]
+    assert [
+        entity for entity, value in known if value == (colour if example.asks == "colour" else shape)
+    ] == [example.answer]
     assert list(example.matches) == [pair is not None and pair[1] in (colour, shape) for pair in parsed]
     assert sum(example.matches) == 2
-    wrong = Counter("colour" if value in COLOURS else "shape" for _, value in known if value not in (colour, shape))
+    wrong = Counter(
+        "colour" if value in COLOURS else "shape" for _, value in known if value not in (colour, shape)
+    )
     assert wrong["colour"] >= 2
     assert wrong["shape"] >= 2
     assert example.question in (COLOUR_QUESTIONS if example.asks == "colour" else SHAPE_QUESTIONS)
 
 
-@pytest.mark.parametrize(("irrelevant", "contradicting"), [(0, 0), (3, 0), (150, 0), (0, 6), (0, 48), (12, 58)])
+@pytest.mark.parametrize(
+    ("irrelevant", "contradicting"), [(0, 0), (3, 0), (150, 0), (0, 6), (0, 48), (12, 58)]
+)
 def test_exactly_one_fact_answers(irrelevant, contradicting):
     data = load_easy_vqa("test")
     questions = EasyVqaKnowledge("test", 0, irrelevant=irrelevant, contradicting=contradicting)
@@ -73,7 +78,9 @@ def test_training_examples():
     assert min(numbers.values()) > 60
 
 
-@pytest.mark.parametrize("flood", [{"irrelevant": 3}, {"irrelevant": 150}, {"contradicting": 6}, {"contradicting": 48}])
+@pytest.mark.parametrize(
+    "flood", [{"irrelevant": 3}, {"irrelevant": 150}, {"contradicting": 6}, {"contradicting": 48}]
+)
 def test_floods_change_nothing_but_the_flood(flood):
     plain, flooded = EasyVqaKnowledge("test", 5), EasyVqaKnowledge("test", 5, **flood)
     for index in range(0, 888, 11):
@@ -142,7 +149,10 @@ def test_wrong_values_are_even():
 
 
 def test_sentences_cover_every_example():
-    for questions in (EasyVqaKnowledge("train", 0), EasyVqaKnowledge("test", 0, irrelevant=48, contradicting=48)):
+    for questions in (
+        EasyVqaKnowledge("train", 0),
+        EasyVqaKnowledge("test", 0, irrelevant=48, contradicting=48),
+    ):
         known = set(questions.sentences())
         assert len(known) == len(questions.sentences())
         assert all(known.issuperset(questions[index].facts) for index in range(0, len(questions), 50))

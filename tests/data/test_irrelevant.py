@@ -13,7 +13,12 @@ def subject(fact):
     """The head of a fact: its first words up to a noun, in the singular."""
     words = re.sub(r"^(an?|the) ", "", fact.rstrip(".").lower()).split()
     head = words[:2] if re.fullmatch(WORDS, words[0]) else words[:1]
-    for ending, singular in (("ies$", "y"), ("(?<=ch|sh|ss)es$", ""), ("(?<=[xo])es$", ""), ("(?<![su])s$", "")):
+    for ending, singular in (
+        ("ies$", "y"),
+        ("(?<=ch|sh|ss)es$", ""),
+        ("(?<=[xo])es$", ""),
+        ("(?<![su])s$", ""),
+    ):
         head = [re.sub(ending, singular, word) if len(word) > 3 else word for word in head]
     return " ".join(head)
 
@@ -33,10 +38,14 @@ def test_pools(split, least):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_no_fact_gives_a_thing_a_colour_or_a_shape(split):
     values = "|".join(COLOURS + SHAPES)
-    giving = re.compile(rf"\b(is|are|has|have|be|looks?|turns?)( an?| the)?( \w+)? ({values})s?( colou?r)?\.$")
+    giving = re.compile(
+        rf"\b(is|are|has|have|be|looks?|turns?)( an?| the)?( \w+)? ({values})s?( colou?r)?\.$"
+    )
     for fact in irrelevant_facts(split):
         assert not giving.search(fact.lower()), fact
-        assert not re.search(r"shaped like|the shape of|the colou?r of|\b(round|square)\b", fact.lower()), fact
+        assert not re.search(r"shaped like|the shape of|the colou?r of|\b(round|square)\b", fact.lower()), (
+            fact
+        )
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
@@ -67,7 +76,11 @@ def test_unknown_split():
 def test_reading(tmp_path, content):
     path = tmp_path / "facts.txt"
     path.write_bytes(content)
-    assert read_irrelevant_facts(path) == read_irrelevant_facts(str(path)) == ("A lemon is sour.", "Bread is baked.")
+    assert (
+        read_irrelevant_facts(path)
+        == read_irrelevant_facts(str(path))
+        == ("A lemon is sour.", "Bread is baked.")
+    )
 
 
 def test_reading_other_languages(tmp_path):

@@ -18,10 +18,12 @@ STEERINGS = (
 )
 
 
-def steered(kind: str = "mixture", steering: str = "none") -> VkoodForVisualQuestionAnswering:
+def steered(
+    kind: str = "mixture", steering: str = "none", **changes: object
+) -> VkoodForVisualQuestionAnswering:
     gate = {"kind": kind, "joint_dim": 8, "threshold": 2.5, "temperature": 2.0, "steering": steering}
     torch.manual_seed(0)
-    return VkoodForVisualQuestionAnswering(tiny_config(gate=gate)).eval()
+    return VkoodForVisualQuestionAnswering(tiny_config(gate=gate, **changes)).eval()
 
 
 @pytest.mark.parametrize(("kind", "steering"), STEERINGS)
@@ -54,6 +56,32 @@ def test_several_steering_texts_for_an_image_are_as_one_by_one(kind, steering):
         assert_close(output.logits[:, place], single.logits, atol=1e-5, rtol=1e-5)
         assert_close(output.fact_score[:, place], single.fact_score, atol=1e-5, rtol=1e-5)
     assert output.solve_status is None if kind == "kernel" else output.solve_status.shape == (3, 2)
+
+
+@torch.no_grad()
+def test_weights_in_the_fusion_keep_ignored_tokens_out_of_the_answer():
+    model = steered("mixture", "weights", steer_fusion=True)
+    batch = {name: value for name, value in tiny_batch().items() if not name.startswith("fact")}
+    tokens = torch.randn(3, 8, 16)
+    del batch["pixel_values"]
+    steering = model.vkood.steering
+    steering.key.weight.zero_()
+    steering.key.weight[0, 0] = 1.0  # weigh by the first feature
+    steering.query.weight.zero_()
+    steering.query.bias.copy_(torch.eye(8)[0])
+    tokens[:, 4:, 0] = -1e4
+    other = tokens.clone()
+    other[:, 4:, 1:] = 9.0
+    assert_close(model(**batch, image_features=tokens).logits, model(**batch, image_features=other).logits)
+    few = model(**batch, image_features=tokens[:, :4]).logits
+    assert_close(model(**batch, image_features=tokens).logits, few, atol=1e-5, rtol=1e-5)
+
+
+def test_questions_without_facts_teach_weights_that_act_in_the_fusion():
+    model = steered("kernel", "weights", steer_fusion=True)
+    batch = {name: value for name, value in tiny_batch().items() if not name.startswith("fact")}
+    model(**batch, labels=torch.tensor([0, 1, 2])).loss.backward()
+    assert bool(model.vkood.steering.query.weight.grad.any())
 
 
 @pytest.mark.parametrize(("kind", "steering"), STEERINGS)
@@ -115,6 +143,11 @@ def test_a_steered_model_is_saved_and_loaded(tmp_path):
 def test_steering_that_cannot_be_is_refused(gate, message):
     with pytest.raises(ValueError, match=message):
         tiny_config(gate=gate)
+
+
+def test_a_fusion_is_steered_by_weights_only():
+    with pytest.raises(ValueError, match="`steer_fusion` needs a gate whose `steering` has weights"):
+        tiny_config(gate={"steering": "prior"}, steer_fusion=True)
 
 
 @torch.no_grad()

@@ -113,7 +113,9 @@ def load_easy_vqa(split: Split) -> EasyVqa:
     require_split(split)
     package = _package()
     paths = package.get_train_image_paths() if split == "train" else package.get_test_image_paths()
-    questions, answers, image_ids = package.get_train_questions() if split == "train" else package.get_test_questions()
+    questions, answers, image_ids = (
+        package.get_train_questions() if split == "train" else package.get_test_questions()
+    )
     row_of = {image_id: row for row, image_id in enumerate(sorted(paths))}
     image_index = [row_of[image_id] for image_id in image_ids]
     colours, shapes = picture_attributes(questions, answers, image_index, num_images=len(paths))
@@ -161,7 +163,9 @@ def picture_attributes(
     for question, answer, row in zip(questions, answers, image_index, strict=True):
         words = set(re.findall("[a-z]+", question.lower()))
         named_colours, named_shapes = words.intersection(COLOURS), words.intersection(SHAPES)
-        if answer in ("yes", "no") and (answer == "no") != bool(words & _NEGATIONS):  # the picture has no such thing
+        if answer in ("yes", "no") and (answer == "no") != bool(
+            words & _NEGATIONS
+        ):  # the picture has no such thing
             colours_left[row] -= named_colours
             shapes_left[row] -= named_shapes
             continue
@@ -171,7 +175,9 @@ def picture_attributes(
         shapes_left[row] &= named_shapes or shapes_left[row]
     for row in range(num_images):
         if not colours_left[row] or not shapes_left[row]:
-            raise ValueError(f"The answers about image {row} contradict each other: no colour or no shape is left.")
+            raise ValueError(
+                f"The answers about image {row} contradict each other: no colour or no shape is left."
+            )
     return tuple(_only(left) for left in colours_left), tuple(_only(left) for left in shapes_left)
 
 

@@ -126,10 +126,16 @@ class FactDraw:
     """
 
     def __init__(
-        self, irrelevant_facts: Sequence[str], *, irrelevant: int | tuple[int, int] = 0, contradicting: int = 0
+        self,
+        irrelevant_facts: Sequence[str],
+        *,
+        irrelevant: int | tuple[int, int] = 0,
+        contradicting: int = 0,
     ) -> None:
         if isinstance(irrelevant_facts, str):
-            raise ValueError("`irrelevant_facts` must be a sequence of sentences; got one string. Put it in a list.")
+            raise ValueError(
+                "`irrelevant_facts` must be a sequence of sentences; got one string. Put it in a list."
+            )
         low, high = irrelevant if isinstance(irrelevant, tuple) else (irrelevant, irrelevant)
         if not (isinstance(low, int) and isinstance(high, int) and 0 <= low <= high):
             raise ValueError(
@@ -142,7 +148,9 @@ class FactDraw:
                 f"entities has one fact at most; got {contradicting!r}."
             )
         if high > 0 and not irrelevant_facts:
-            raise ValueError("`irrelevant_facts` must have at least one sentence; got none. Ask for `irrelevant=0`.")
+            raise ValueError(
+                "`irrelevant_facts` must have at least one sentence; got none. Ask for `irrelevant=0`."
+            )
         self.pool = tuple(irrelevant_facts)
         self.low, self.high, self.contradicting = low, high, contradicting
 
@@ -162,14 +170,18 @@ class FactDraw:
         """
         # Everything is drawn for all 64 entities, needed or not: so the draws do not depend on the condition.
         entities = generator.permutation(_NUM_ENTITIES).tolist()
-        draws = generator.integers(0, 84, _NUM_ENTITIES).tolist()  # 84 = 3 wordings x 14 wrong values x 2 kinds
+        draws = generator.integers(
+            0, 84, _NUM_ENTITIES
+        ).tolist()  # 84 = 3 wordings x 14 wrong values x 2 kinds
         table = _entity_facts()
         own = {"colour": COLOURS.index(colour), "shape": SHAPES.index(shape)}
         count = {"colour": len(COLOURS), "shape": len(SHAPES)}
         facts = []
         for place in range(len(_BASE_PLAN) + self.contradicting):
             wording, wrong, extra = draws[place] % 3, draws[place] // 3 % 14, draws[place] // 42
-            kind, match = _BASE_PLAN[place] if place < len(_BASE_PLAN) else (("colour", "shape")[extra], False)
+            kind, match = (
+                _BASE_PLAN[place] if place < len(_BASE_PLAN) else (("colour", "shape")[extra], False)
+            )
             # Counting on from the picture's own value reaches every other one; 14 = 7 wrong colours x 2 wrong shapes,
             # so each is reached equally often.
             value = own[kind] if match else (own[kind] + 1 + wrong % (count[kind] - 1)) % count[kind]
@@ -240,7 +252,9 @@ class EasyVqaKnowledge:
     ) -> None:
         self.split = require_split(split)
         if size is not None and not (isinstance(size, int) and size > 0):
-            raise ValueError(f"`size` must be a number of examples from 1 up, or None for all pictures; got {size!r}.")
+            raise ValueError(
+                f"`size` must be a number of examples from 1 up, or None for all pictures; got {size!r}."
+            )
         if irrelevant is None:
             irrelevant = (0, 2) if split == "train" else 0
         self.draws = Draws("knowledge", split, seed)
@@ -294,7 +308,9 @@ def entity_facts() -> tuple[str, ...]:
         >>> len(entity_facts()), entity_facts()[0]
         (2112, 'The kite is black.')
     """
-    return tuple(fact for table in _entity_facts().values() for entity in table for value in entity for fact in value)
+    return tuple(
+        fact for table in _entity_facts().values() for entity in table for value in entity for fact in value
+    )
 
 
 @functools.cache

@@ -51,7 +51,9 @@ def read_irrelevant_facts(path: str | Path) -> tuple[str, ...]:
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no file of irrelevant facts at {str(path)!r}.") from None
     except IsADirectoryError:
-        raise ValueError(f"{str(path)!r} is a folder, but a text file of irrelevant facts is needed.") from None
+        raise ValueError(
+            f"{str(path)!r} is a folder, but a text file of irrelevant facts is needed."
+        ) from None
     except OSError as error:
         raise ValueError(
             f"The file of irrelevant facts {str(path)!r} cannot be read: {error.strerror or error}."
@@ -73,7 +75,9 @@ def read_irrelevant_facts(path: str | Path) -> tuple[str, ...]:
             )
     facts = tuple(line for line in lines if line)
     if not facts:
-        raise ValueError(f"The file of irrelevant facts {str(path)!r} is empty; write at least one fact, one a line.")
+        raise ValueError(
+            f"The file of irrelevant facts {str(path)!r} is empty; write at least one fact, one a line."
+        )
     return facts
 
 

@@ -147,9 +147,13 @@ class VkoodConfig(PreTrainedConfig):
         num_attention_heads: Heads of each attention in the fusion.
         num_fusion_layers: How many co-attention layers.
         intermediate_size: Width of the fusion's feed-forward layers; four times `hidden_size` if None.
-        pooling: "concat" as in METER, or "product", which adds the product of both streams.
+        pooling: "concat" as in METER, or "product", which multiplies the fused text with the image as it was
+            before the fusion.
         dropout: Of attention and hidden states in the fusion.
         layer_norm_eps: Of the fusion's layer norms; 1e-12 as in METER.
+        steer_fusion: Whether the token weights of the gate's `steering` act in the fusion too: on the
+            attention to image tokens, and on their mean where that stands for the image. Questions without
+            facts then teach the weights as well.
         initializer_range: Standard deviation of new weights.
 
     The answers live in `id2label` / `label2id`, as with every classifier of `transformers`.
@@ -174,6 +178,7 @@ class VkoodConfig(PreTrainedConfig):
     dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
+    steer_fusion: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check what can be checked."""
@@ -182,6 +187,10 @@ class VkoodConfig(PreTrainedConfig):
         self.gate = asdict(GateConfig(**(self.gate or {})))
         if self.pooling not in ("concat", "product"):
             raise ValueError(f'`pooling` must be "concat" or "product"; got {self.pooling!r}.')
+        if self.steer_fusion and "weights" not in self.gate["steering"]:
+            raise ValueError(
+                f"`steer_fusion` needs a gate whose `steering` has weights; got {self.gate['steering']!r}."
+            )
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
         if self.hidden_size % self.num_attention_heads:

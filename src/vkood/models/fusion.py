@@ -86,19 +86,32 @@ class StreamLayer(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """Layers in which two streams attend to themselves and to each other."""
+    """Layers in which two streams attend to themselves and to each other.
+
+    Without `last_image_layer` the image stream ends one layer before the text stream: for models that read their
+    answer off the text alone.
+    """
 
     def __init__(
-        self, num_layers: int, width: int, num_heads: int, intermediate: int, dropout: float, eps: float
+        self,
+        num_layers: int,
+        width: int,
+        num_heads: int,
+        intermediate: int,
+        dropout: float,
+        eps: float,
+        *,
+        last_image_layer: bool = True,
     ) -> None:
         super().__init__()
 
-        def stream() -> nn.ModuleList:
+        def stream(count: int) -> nn.ModuleList:
             return nn.ModuleList(
-                StreamLayer(width, num_heads, intermediate, dropout, eps) for _ in range(num_layers)
+                StreamLayer(width, num_heads, intermediate, dropout, eps) for _ in range(count)
             )
 
-        self.text_layers, self.image_layers = stream(), stream()
+        self.text_layers = stream(num_layers)
+        self.image_layers = stream(num_layers if last_image_layer else num_layers - 1)
 
     @override
     def forward(
@@ -109,11 +122,11 @@ class CoAttention(nn.Module):
         image_bias: Float[Tensor, "batch tokens"] | None = None,
     ) -> tuple[Float[Tensor, "batch words width"], Float[Tensor, "batch tokens width"]]:
         """Both streams after all layers; a bias is added to the attention logits of a stream's keys."""
-        for text_layer, image_layer in zip(self.text_layers, self.image_layers, strict=True):
-            text, image = (
-                text_layer(text, text_bias, image, image_bias),
-                image_layer(image, image_bias, text, text_bias),
-            )
+        for place, text_layer in enumerate(self.text_layers):
+            before = text
+            text = text_layer(text, text_bias, image, image_bias)
+            if place < len(self.image_layers):
+                image = self.image_layers[place](image, image_bias, before, text_bias)
         return text, image
 
 

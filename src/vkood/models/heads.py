@@ -26,7 +26,7 @@ class ConcatPooling(nn.Module):
 
 
 class ProductPooling(nn.Module):
-    """Linear layers on what stands for each stream, side by side with their product.
+    """Linear layers on the fused text and on the image as its tower saw it, side by side with their product.
 
     The product, as in low-rank bilinear pooling (Kim et al., ICLR 2017), lets a small model compare the two
     streams ("is there a red shape?") from the start, which a sum has to learn by way of its hidden units.

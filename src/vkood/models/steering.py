@@ -25,13 +25,19 @@ class Steered:
     """How one fit for each row is to be steered.
 
     Attributes:
-        weights: (rows, tokens) how much each image token counts, 1 on average; None for all alike.
+        log_weights: (rows, tokens) logarithms of how much each image token counts, which is 1 on average;
+            None for all alike.
         prior_mean: (rows, components, joint_dim) where the prior expects the components, which is where the
             fit starts as well; None for the layer's own.
     """
 
-    weights: Float[Tensor, "rows tokens"] | None
+    log_weights: Float[Tensor, "rows tokens"] | None
     prior_mean: Float[Tensor, "rows components joint"] | None
+
+    @property
+    def weights(self) -> Float[Tensor, "rows tokens"] | None:
+        """How much each image token counts."""
+        return None if self.log_weights is None else self.log_weights.exp()
 
 
 class TextSteering(nn.Module):
@@ -79,12 +85,13 @@ class TextSteering(nn.Module):
         """
         kept = mask[..., None].to(words.dtype)
         text = (words * kept).sum(1) / kept.sum(1).clamp_min(1)  # (R, text_dim)
-        weights = means = None
+        log_weights = means = None
         if self.key is not None and self.query is not None:
             query = self.query(text).float()
             affinity = torch.bmm(self.key(image).float(), query[..., None])[..., 0]  # (R, M)
-            weights = torch.softmax(affinity / math.sqrt(query.shape[-1]), dim=-1) * image.shape[1]
+            shares = torch.log_softmax(affinity / math.sqrt(query.shape[-1]), dim=-1)
+            log_weights = shares + math.log(image.shape[1])
         if self.components is not None and self.expected is not None:
             means = (self.components.weight + self.expected(text)[:, None]).float()
             means = functional.normalize(means, dim=-1) * math.sqrt(means.shape[-1])
-        return Steered(weights=weights, prior_mean=means)
+        return Steered(log_weights=log_weights, prior_mean=means)

@@ -18,6 +18,7 @@ from vkood.mixture import GateOutput, OutlierLayer
 from vkood.models.configuration import VkoodConfig
 from vkood.models.fusion import CoAttention, padding_bias
 from vkood.models.heads import AnswerHead, ConcatPooling, ProductPooling, answer_loss
+from vkood.models.steering import Steered
 from vkood.models.towers import ImageTower, TextTower
 
 _TEXT, _IMAGE, _FACT = 0, 1, 2  # token types
@@ -110,6 +111,7 @@ class VkoodModel(VkoodPreTrainedModel):
             config.intermediate_size,
             config.dropout,
             config.layer_norm_eps,
+            last_image_layer=config.pooling == "concat",  # the product looks at the image before the fusion
         )
         self.pooling = _POOLINGS[config.pooling](width)
         self.post_init()
@@ -151,15 +153,18 @@ class VkoodModel(VkoodPreTrainedModel):
         words = self.text_tower(input_ids, attention_mask)
         text = self.text_projection(words) + self.token_types.weight[_TEXT]
         bias = padding_bias(attention_mask, text.dtype)
+        if len(texts) > 1 and self.steering is not None:
+            image = image.repeat_interleave(texts[1], dim=0)
+        steered = None if self.steering is None else self.steering(words, attention_mask, image)
         gated, shape = None, texts
         if fact_features is not None and fact_features.shape[-2] > 0:
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
             shape = fact_mask.shape
-            if self.steering is None:
+            if steered is None:
                 gated, fact_bias = self._gate(fact_features, fact_mask, image)
             else:
-                gated, fact_bias = self._steered_gate(fact_features, fact_mask, image, words, attention_mask)
+                gated, fact_bias = self._steered_gate(fact_features, fact_mask, image, steered)
             facts = (
                 self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
                 + self.token_types.weight[_FACT]
@@ -167,13 +172,15 @@ class VkoodModel(VkoodPreTrainedModel):
             text = torch.cat([text, facts], dim=1)
             bias = torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
         image_states = self.image_projection(image) + self.token_types.weight[_IMAGE]
-        if len(texts) > 1:
+        if len(texts) > 1 and self.steering is None:
             image_states = image_states.repeat_interleave(texts[1], dim=0)
-        text, image_states = self.fusion(text, image_states, text_bias=bias)
+        in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
+        text, fused = self.fusion(text, image_states, text_bias=bias, image_bias=in_fusion)
+        seen = fused if self.config.pooling == "concat" else image_states
         return VkoodModelOutput(
-            pooled=self.pooling(text[:, 0], self._whole_image(image_states)).unflatten(0, texts),
+            pooled=self.pooling(text[:, 0], self._whole_image(seen, in_fusion)).unflatten(0, texts),
             text_states=text.unflatten(0, texts),
-            image_states=image_states.unflatten(0, texts),
+            image_states=fused.unflatten(0, texts),
             fact_gate=None if gated is None else gated.gate.view(shape),
             fact_score=None if gated is None else gated.score.view(shape),
             solve_status=self._solve_status(gated, texts),
@@ -203,13 +210,10 @@ class VkoodModel(VkoodPreTrainedModel):
         return gated, gated.log_gate.view(mask.shape)
 
     def _steered_gate(
-        self, facts: Tensor, mask: Tensor, image: Tensor, words: Tensor, word_mask: Tensor
+        self, facts: Tensor, mask: Tensor, image: Tensor, steered: Steered
     ) -> tuple[GateOutput, Tensor]:
-        """As `_gate`, but with a fit for each text, steered by its words."""
-        assert self.steering is not None
+        """As `_gate`, but with a fit for each text, to the tokens of its image, (B * Q, T, image_width)."""
         assert self.outlier_layer is not None
-        image = image.repeat_interleave(len(words) // len(image), dim=0)
-        steered = self.steering(words, word_mask, image)
         facts, fact_mask = facts.flatten(0, -3), mask.flatten(0, -2)
         if isinstance(self.outlier_layer, OutlierLayer):
             gated = self.outlier_layer(
@@ -231,9 +235,11 @@ class VkoodModel(VkoodPreTrainedModel):
             return None
         return gated.solution.status if self.steering is None else gated.solution.status.view(texts)
 
-    def _whole_image(self, states: Tensor) -> Tensor:
+    def _whole_image(self, states: Tensor, log_weights: Tensor | None) -> Tensor:
         """The class token where the tower has one; else, as for Swin in METER, the mean of all tokens."""
-        return states[:, 0] if self.image_tower.has_class_token else states.mean(1)
+        if self.image_tower.has_class_token:
+            return states[:, 0]
+        return states.mean(1) if log_weights is None else (states * log_weights.exp()[..., None]).mean(1)
 
 
 class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
