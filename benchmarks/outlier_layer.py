@@ -20,6 +20,7 @@ import torch
 from measuring import interleaved, milliseconds, peak_bytes, print_table, ratio, setting, write_json
 from synthetic_sets import clustered_sets
 from torch import Tensor
+from training_step import training_step
 
 from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
 from vkood.mixture.em import DEFAULT_SOLVER, expectation, maximization
@@ -327,94 +328,6 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
     return peaks
 
 
-def training_step(arguments: argparse.Namespace) -> dict[str, object]:
-    """The layer's share in a training step of the demo's model, after a few steps on one batch.
-
-    Real pictures, with questions and facts of random content in the demo's shapes.
-    """
-    from vkood.data import joint_answers, load_easy_vqa, normalise_images
-    from vkood.models import VkoodForVisualQuestionAnswering
-    from vkood.recipes import easy_vqa
-
-    torch.manual_seed(0)
-    run, answers = easy_vqa(), joint_answers()
-    model = VkoodForVisualQuestionAnswering(run.model_config("filtered", _Vocabulary(), answers))
-    model.to(memory_format=torch.channels_last)
-    rows, questions = run.joint.batch_size, run.plain + run.knowledge
-    batch = {
-        "input_ids": torch.randint(1, 400, (rows, questions, 12)),
-        "attention_mask": torch.ones(rows, questions, 12, dtype=torch.long),
-        "pixel_values": normalise_images(load_easy_vqa("train").images[:rows]),
-        "fact_features": torch.nn.functional.normalize(torch.randn(rows, questions, 6, 384), dim=-1),
-        "fact_mask": torch.ones(rows, questions, 6, dtype=torch.bool),
-        "labels": torch.randint(len(answers), (rows, questions)),
-    }
-    optimizer = torch.optim.AdamW(model.parameters(), lr=run.joint.learning_rate)
-    layer = model.vkood.outlier_layer
-    seen: dict[str, Any] = {}
-
-    def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
-        del module
-        seen.update(positional=positional, named=named, solution=output.solution)
-
-    handle = layer.register_forward_hook(remember, with_kwargs=True)
-
-    def whole() -> None:
-        optimizer.zero_grad()
-        model(**batch).loss.backward()
-        optimizer.step()
-
-    for _ in range(3 if arguments.quick else 30):
-        whole()
-    handle.remove()
-
-    def detached(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return value.detach().requires_grad_(value.requires_grad)
-
-    positional = [detached(value) for value in seen["positional"]]
-    named = {name: detached(value) for name, value in seen["named"].items()}
-
-    def alone() -> None:
-        layer(*positional, **named).log_gate.sum().backward()
-
-    tokens = layer.joint.context(named["context"], None).detach().requires_grad_()
-
-    def fit() -> None:
-        mixture, _ = fit_mixture(
-            tokens, num_components=layer.num_components, prior=layer.prior, solver=layer.solver
-        )
-        packed(mixture).sum().backward()
-
-    contestants = {"whole step": whole, "layer alone": alone, "of which the fit": fit}
-    seconds = interleaved(contestants, arguments.rounds)
-    steps = _steps(seen["solution"].steps.float(), 0)
-    context = tuple(named["context"].shape)
-    print_table(
-        f"Layer in a training step of the demo's model (context {context}; steps of the fit {steps})",
-        ["forward + backward of", "ms: median (least)", "share"],
-        [
-            [name, milliseconds(times), f"{ratio(times, seconds['whole step']):.1%}"]
-            for name, times in seconds.items()
-        ],
-    )
-    return {"context": context, "steps": steps, "seconds": seconds}
-
-
-class _Vocabulary:
-    """What a model's configuration asks of a tokenizer."""
-
-    pad_token = "[PAD]"
-
-    def __len__(self) -> int:
-        return 400
-
-    def get_vocab(self) -> dict[str, int]:
-        """One word, for padding."""
-        return {self.pad_token: 0}
-
-
 def main() -> None:
     """Run all, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
@@ -440,7 +353,7 @@ def main() -> None:
         "scikit_learn": beside_scikit_learn,
         "floor": above_the_floor,
         "memory": memory,
-        "training_step": training_step,
+        "training_step": lambda arguments: training_step(arguments.rounds, 3 if arguments.quick else 30),
     }
     results: dict[str, object] = {"setting": setting()}
     for name in arguments.only or parts:
