@@ -18,7 +18,7 @@ from .records import Records
 from .training import quiet
 
 RESULTS = Path(__file__).parents[1] / "results"
-PARTS = ("main", "fractions", "corrupted")
+PARTS = ("main", "fractions", "corrupted", "mosaic", "tokens")
 
 
 def main() -> None:

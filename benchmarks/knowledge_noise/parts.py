@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from . import contexts
 from .arms import ARMS, Arm
 from .materials import Materials, load_materials
+from .mosaic import MOSAIC, MOSAIC_ARMS, SCHEDULES, SCREEN, SCREEN_RATE
 from .records import Record, Records, setting
 from .training import Plan, Run, Schedule
 
@@ -101,6 +103,38 @@ class Bench:
                 for name in ARMS:
                     rate = self.tuned(name)
                     self.run("main", name, ARMS[name], SINGLE, rate=rate, seed=seed, fraction=fraction)
+
+    def mosaic(self) -> None:
+        """Screen all arms briefly with seed 0, tune the best of each kind, and run these with three seeds."""
+        screened = {
+            name: self._mosaic(name, SCREEN, rate=SCREEN_RATE, seed=0)["curve"][-1][1] for name in MOSAIC_ARMS
+        }
+        for kind, number in (("mixture", 3), ("kernel", 2)):
+            # By their loss: accuracies differ too little so early, and no example is ever seen twice.
+            names = sorted((name for name in screened if name.startswith(kind)), key=screened.__getitem__)
+            runs = [
+                self._mosaic(name, MOSAIC, rate=rate, seed=0) for name in names[:number] for rate in RATES
+            ]
+            best = max(runs, key=held_out)
+            for seed in FEW_SEEDS:
+                self._mosaic(best["arm"], MOSAIC, rate=best["learning_rate"], seed=seed)
+
+    def _mosaic(self, name: str, plan: Plan, *, rate: float, seed: int) -> Record:
+        arm, schedule = MOSAIC_ARMS[name], SCHEDULES.get(name)
+        return self.run("mosaic", name, arm, plan, rate=rate, seed=seed, schedule=schedule)
+
+    def tokens(self) -> None:
+        """Time and memory of long contexts."""
+        for name in contexts.LAYERS:
+            for num_tokens in contexts.TOKENS:
+                for num_candidates in contexts.CANDIDATES:
+                    key = {"part": "tokens", "arm": name, "tokens": num_tokens, "candidates": num_candidates}
+                    if self.records.find(**key):
+                        continue
+                    if time.monotonic() > self.deadline:
+                        raise OutOfTime
+                    found = contexts.measure(name, num_tokens, num_candidates)
+                    self.records.add(key | found | setting(self.command))
 
     def quick(self) -> None:
         """Three arms with seed 0 at one rate."""

@@ -46,12 +46,16 @@ class Mix:
         plain: Questions that the image answers by itself, without facts.
         irrelevant: Irrelevant facts that come along, (lowest, highest).
         contradicting: Contradicting facts beyond those that always come.
+        shapes: Shapes in a mosaic, (lowest, highest).
+        mosaic_facts: How many of the six facts of a mosaic's question come, (lowest, highest); the match does.
     """
 
     knowledge: int = 3
     plain: int = 1
     irrelevant: tuple[int, int] = (0, 2)
     contradicting: int = 0
+    shapes: tuple[int, int] = (3, 3)
+    mosaic_facts: tuple[int, int] = (6, 6)
 
 
 ONE_QUESTION = Mix(knowledge=1, plain=0, irrelevant=(0, 0))
@@ -111,7 +115,8 @@ class Mosaics(Dataset[Row]):
 
     The tiles' tokens lie one after the other; each is encoded by itself, so a token knows its own tile. A
     knowledge question names a shape and asks for the entity of its colour. Of six facts one gives an entity
-    that colour (the match), two give the colours of the other shapes, three colours that no shape has.
+    that colour (the match), two give the colours of the other shapes, three colours that no shape has. (With
+    `Mix.shapes`, mosaics in training may have fewer shapes: then fewer colours are shown.)
 
     Args:
         pictures: Where tiles come from.
@@ -145,12 +150,15 @@ class Mosaics(Dataset[Row]):
         """Return row `index`."""
         generator = np.random.default_rng((self._seed, 12, self._epoch, index))
         colours = [COLOURS[place] for place in generator.permutation(len(COLOURS)).tolist()]
-        tiles = [self._empty]
-        for colour, shape in zip(colours, SHAPES, strict=False):
-            rows = self._by_look[colour, shape]
+        low, high = self._mix.shapes
+        # The order is drawn as well, so that any shape may be among the few.
+        there = generator.permutation(len(SHAPES))[: int(generator.integers(low, high + 1))]
+        tiles = [self._empty] * (4 - len(there))
+        for place in there.tolist():
+            rows = self._by_look[colours[place], SHAPES[place]]
             tiles.append(self._pictures.tokens[rows[int(generator.integers(len(rows)))]])
         tokens = torch.cat([tiles[place] for place in generator.permutation(4).tolist()])
-        named = generator.integers(0, len(SHAPES), self._mix.knowledge + self._mix.plain).tolist()
+        named = generator.choice(there, self._mix.knowledge + self._mix.plain).tolist()
         knowledge = [self._knowledge(generator, colours, shape) for shape in named[: self._mix.knowledge]]
         plain = [self._plain(generator, colours, shape) for shape in named[self._mix.knowledge :]]
         return Row(tokens=tokens, questions=(*knowledge, *plain))
@@ -167,7 +175,12 @@ class Mosaics(Dataset[Row]):
         styles = generator.integers(0, len(COLOUR_FACTS), len(entities)).tolist()
         low, high = self._mix.irrelevant
         num_irrelevant = int(generator.integers(low, high + 1))
-        said = [shown[shape], *others, *absent[:3]]
+        wrong = [*others, *absent[:3]]
+        fewest, most = self._mix.mosaic_facts
+        if fewest < len(wrong) + 1:
+            wrong = [wrong[place] for place in generator.permutation(len(wrong)).tolist()]
+            wrong = wrong[: int(generator.integers(fewest, most + 1)) - 1]
+        said = [shown[shape], *wrong]
         said += [absent[place % len(absent)] for place in range(self._mix.contradicting)]
         facts = [
             COLOUR_FACTS[style].format(entity=KNOWLEDGE_ENTITIES[entity], value=colour)

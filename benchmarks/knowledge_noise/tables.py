@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from ..measuring import print_table
 from .arms import ARMS
+from .mosaic import MOSAIC, SCREEN
 from .parts import FRACTIONS, SINGLE, held_out
 from .records import Record, Records
 
@@ -26,6 +27,8 @@ def show(part: str, records: Records) -> None:
         "quick": _main,
         "fractions": _fractions,
         "corrupted": _corrupted,
+        "mosaic": _mosaic,
+        "tokens": _tokens,
     }
     shown[part](records)
 
@@ -106,6 +109,65 @@ def _corrupted(records: Records) -> None:
             )
     header = ["arm", "seeds", "clean, 0", "clean, 48", *_CORRUPTED]
     print_table("Accuracy with a third of the image tokens replaced, by irrelevant facts added", header, rows)
+
+
+def _mosaic(records: Records) -> None:
+    for plan, title in (
+        (SCREEN, "Mosaics, a look at every arm with seed 0"),
+        (MOSAIC, "Mosaics, full budget"),
+    ):
+        groups: dict[tuple[str, float], list[Record]] = {}
+        for run in records.find(part="mosaic", steps=plan.steps):
+            groups.setdefault((run["arm"], run["learning_rate"]), []).append(run)
+        rows = [
+            [
+                name,
+                f"{rate:g}",
+                "/".join(str(run["seed"]) for run in runs),
+                spread(run["curve"][-1][1] for run in runs),
+                *(
+                    spread(run["test"]["irrelevant"][str(number)] for run in runs)
+                    for number in plan.irrelevant
+                ),
+                spread(run["test"]["contradicting"]["24"] for run in runs),
+                _optional(runs, lambda run: (run["gate_at_end"] or {}).get("matching")),
+                _optional(runs, lambda run: (run["gate_at_end"] or {}).get("other")),
+                _median([run for run in runs if run["steps_to_95"]], "steps_to_95"),
+                f"{statistics.median(run['cpu_seconds'] for run in runs):.0f}",
+            ]
+            for (name, rate), runs in groups.items()
+        ]
+        floods = [f"{number} irrelevant" for number in plan.irrelevant]
+        gates = ["gate on match", "on others"]
+        header = [
+            "arm",
+            "rate",
+            "seeds",
+            "loss",
+            *floods,
+            "24 contradicting",
+            *gates,
+            "steps to 95 %",
+            "CPU s",
+        ]
+        if rows:
+            print_table(f"{title}; {plan.steps} steps", header, rows)
+
+
+def _tokens(records: Records) -> None:
+    rows = [
+        [
+            run["arm"],
+            str(run["tokens"]),
+            str(run["candidates"]),
+            f"{run['forward_seconds'] * 1e3:.1f}",
+            f"{run['both_seconds'] * 1e3:.1f}",
+            f"{run['peak_bytes'] / 2**20:.1f}",
+        ]
+        for run in sorted(records.find(part="tokens"), key=lambda run: (run["candidates"], run["tokens"]))
+    ]
+    header = ["layer", "tokens", "facts", "forward, ms", "with backward, ms", "peak, MiB"]
+    print_table("Long contexts, 16 images", header, rows)
 
 
 def _optional(runs: list[Record], value: Callable[[Record], float | None]) -> str:

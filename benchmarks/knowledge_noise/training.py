@@ -19,7 +19,7 @@ from vkood.tasks import Evaluation, evaluate_vqa
 from vkood.train import StepReport, TrainingOptions, fit
 
 from .arms import Arm, new_model
-from .materials import Materials, Pictures
+from .materials import Materials, Pictures, standardised
 from .questions import ONE_QUESTION, Collate, Corruption, Mix, Mosaics, Row, SinglePictures, single_train
 from .records import Record
 
@@ -37,7 +37,7 @@ class Plan:
     Attributes:
         steps: Optimiser steps.
         batch_size: Rows in a batch.
-        mosaic: Whether rows are mosaics.
+        mosaic: Whether rows are mosaics. Their tokens and facts are standardised.
         mix: Questions of a row.
         warmup: Share of the steps in which the rate rises.
         watch_every: Steps between looks at the held-out pictures.
@@ -73,6 +73,7 @@ class Run:
     def __init__(
         self, materials: Materials, arm: Arm, plan: Plan, seed: int, schedule: Schedule | None = None
     ) -> None:
+        materials = standardised(materials) if plan.mosaic else materials
         self._materials, self._arm, self._plan, self._seed = materials, arm, plan, seed
         self._schedule = schedule
         self._collate = Collate(materials, use_facts=arm.use_facts)
