@@ -26,18 +26,9 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
         run.model_config("filtered", cast(PreTrainedTokenizerBase, _Vocabulary()), answers)
     )
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
-    rows, questions = run.joint.batch_size, run.plain + run.knowledge
-    batch = {
-        "input_ids": torch.randint(1, 400, (rows, questions, 12)),
-        "attention_mask": torch.ones(rows, questions, 12, dtype=torch.long),
-        "pixel_values": normalise_images(load_easy_vqa("train").images[:rows]),
-        "fact_features": torch.nn.functional.normalize(torch.randn(rows, questions, 6, 384), dim=-1),
-        "fact_mask": torch.ones(rows, questions, 6, dtype=torch.bool),
-        "labels": torch.randint(len(answers), (rows, questions)),
-    }
+    batch = _batch(run.joint.batch_size, run.plain + run.knowledge, len(answers))
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.joint.learning_rate)
-    layer = model.vkood.outlier_layer
-    assert isinstance(layer, OutlierLayer)
+    assert isinstance(layer := model.vkood.outlier_layer, OutlierLayer)
     seen: dict[str, Any] = {}
 
     def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
@@ -76,11 +67,11 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
 
     contestants = {"whole step": whole, "layer alone": alone, "of which the fit": fit}
     seconds = interleaved(contestants, rounds)
-    taken = seen["solution"].steps.float()
-    steps = f"{float(taken.mean()):.0f} / {int(taken.max())}"
+    taken = seen["solution"].steps
+    steps = f"{float(taken.float().mean()):.0f} / {int(taken.max())}"
     context = tuple(named["context"].shape)
     print_table(
-        f"Layer in a training step of the demo's model (context {context}; steps of the fit {steps})",
+        f"Layer in a training step of the demo's model (context {context}; fit: {steps} steps)",
         ["forward + backward of", "ms: median (least)", "share"],
         [
             [name, milliseconds(times), f"{ratio(times, seconds['whole step']):.1%}"]
@@ -88,6 +79,17 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
         ],
     )
     return {"context": context, "steps": steps, "seconds": seconds}
+
+
+def _batch(rows: int, questions: int, answers: int) -> dict[str, Tensor]:
+    return {
+        "input_ids": torch.randint(1, 400, (rows, questions, 12)),
+        "attention_mask": torch.ones(rows, questions, 12, dtype=torch.long),
+        "pixel_values": normalise_images(load_easy_vqa("train").images[:rows]),
+        "fact_features": torch.nn.functional.normalize(torch.randn(rows, questions, 6, 384), dim=-1),
+        "fact_mask": torch.ones(rows, questions, 6, dtype=torch.bool),
+        "labels": torch.randint(answers, (rows, questions)),
+    }
 
 
 class _Vocabulary:

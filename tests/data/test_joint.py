@@ -140,7 +140,7 @@ def test_a_knowledge_question_is_about_its_picture():
                 fact for fact, match in zip(example.facts, example.matches, strict=True) if match
             )
             assert sum(example.matches) == 2
-            assert example.answer in matching
+            assert str(example.answer) in matching
             assert data.colours[picture] in matching
             assert data.shapes[picture] in matching
 

@@ -111,6 +111,8 @@ def test_weights_are_one_on_average_and_follow_the_definition():
     words, image = torch.randn(3, 7, 6), torch.randn(3, 9, 5)
     mask = (torch.arange(7) < torch.tensor([7, 4, 1])[:, None]).long()
     found = steering(words, mask, image)
+    assert steering.key is not None
+    assert steering.query is not None
     for row, length in enumerate((7, 4, 1)):
         text = words[row, :length].mean(0)
         affinity = steering.key(image[row]) @ steering.query(text) / 2

@@ -110,10 +110,12 @@ class VqaCollator:
         """
         if not rows:
             raise ValueError("`rows` must have at least one row; got none.")
-        if isinstance(rows[0], Sequence):
-            return self._grouped([tuple(group) for group in rows])
-        batch = {"pixel_values": normalise_images(torch.stack([self._image(row) for row in rows]))}
-        return batch | self._without_images(rows)
+        groups = [tuple(row) for row in rows if isinstance(row, Sequence)]
+        if groups:
+            return self._grouped(groups)
+        single = [row for row in rows if not isinstance(row, Sequence)]
+        batch = {"pixel_values": normalise_images(torch.stack([self._image(row) for row in single]))}
+        return batch | self._without_images(single)
 
     def _grouped(self, groups: list[tuple[VqaExample, ...]]) -> dict[str, Tensor]:
         """Collate groups of examples, each about one picture."""
