@@ -28,7 +28,8 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
     batch = _batch(run.joint.batch_size, run.plain + run.knowledge, len(answers))
     optimizer = torch.optim.AdamW(model.parameters(), lr=run.joint.learning_rate)
-    assert isinstance(layer := model.vkood.outlier_layer, OutlierLayer)
+    layer = model.vkood.outlier_layer
+    assert isinstance(layer, OutlierLayer)
     seen: dict[str, Any] = {}
 
     def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
@@ -70,15 +71,19 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
     taken = seen["solution"].steps
     steps = f"{float(taken.float().mean()):.0f} / {int(taken.max())}"
     context = tuple(named["context"].shape)
+    _print_shares(f"context {context}; fit: {steps} steps", seconds)
+    return {"context": context, "steps": steps, "seconds": seconds}
+
+
+def _print_shares(measured: str, seconds: dict[str, list[float]]) -> None:
     print_table(
-        f"Layer in a training step of the demo's model (context {context}; fit: {steps} steps)",
+        f"Layer in a training step of the demo's model ({measured})",
         ["forward + backward of", "ms: median (least)", "share"],
         [
             [name, milliseconds(times), f"{ratio(times, seconds['whole step']):.1%}"]
             for name, times in seconds.items()
         ],
     )
-    return {"context": context, "steps": steps, "seconds": seconds}
 
 
 def _batch(rows: int, questions: int, answers: int) -> dict[str, Tensor]:

@@ -16,27 +16,48 @@ from .training import Plan, Schedule
 # in training beside those of the test: facts are read and chosen from long before when few come along.
 _TRAINED = Mix(knowledge=3, plain=1, shapes=(1, 3), mosaic_facts=(1, 6))
 MOSAIC = Plan(
-    steps=2000, mosaic=True, mix=_TRAINED, irrelevant=(0, 48, 150), contradicting=(24,), num_test=600
+    steps=1200,
+    mosaic=True,
+    mix=_TRAINED,
+    irrelevant=(0, 48, 150),
+    contradicting=(24,),
+    num_test=600,
+    open=0.8,
 )
-SCREEN = replace(MOSAIC, steps=600, num_test=200)
-SCREEN_RATE = 3e-3
+SCREEN = replace(MOSAIC, steps=700, num_test=200)
+SCREEN_RATE = 1e-3
+_TEMPERATURE = 4.0
+
+
+def _held(model: VkoodForVisualQuestionAnswering) -> None:
+    """Keep the joint space's biases at 0 and the threshold as it is.
+
+    Else all gates open, whatever the fact, before facts are read, and open gates pass hardly any gradient.
+    """
+    layer = model.vkood.outlier_layer
+    assert layer is not None
+    assert layer.joint.context_projection is not None
+    for bias in (layer.joint.candidate_projection.bias, layer.joint.context_projection.bias):
+        bias.data.zero_()
+        bias.requires_grad_(False)
+    layer.gate.threshold.requires_grad_(False)
 
 
 def _mixture(num_components: int = 1, variance: float = 1.0, *, fusion: bool = True, **gate: Any) -> Arm:
     # Weights add up to the 64 tokens however few they pick, and the variance of a single token is 0: a prior
     # that counts as much keeps the density as wide as it says.
-    options = {"steering": "weights", "variance_strength": 64.0} | gate
+    options = {"steering": "weights", "variance_strength": 64.0, "temperature": _TEMPERATURE} | gate
     options |= {"num_components": num_components, "variance": variance}
-    return Arm(gate=options, steer_fusion=fusion)
+    return Arm(gate=options, change=_held, steer_fusion=fusion)
 
 
-def _kernel(variance: float = 1.0, *, fusion: bool = True, **gate: Any) -> Arm:
-    return Arm(
-        gate={"kind": "kernel", "steering": "weights", "variance": variance} | gate, steer_fusion=fusion
-    )
+def _kernel(variance: float = 1.0, *, fusion: bool = True) -> Arm:
+    options = {"kind": "kernel", "steering": "weights", "variance": variance, "temperature": _TEMPERATURE}
+    return Arm(gate=options, change=_held, steer_fusion=fusion)
 
 
 def _implicit(model: VkoodForVisualQuestionAnswering) -> None:
+    _held(model)
     set_gradient(model, IMPLICIT)
 
 
@@ -56,6 +77,7 @@ MOSAIC_ARMS: dict[str, Arm] = {
     "kernel, in the fusion too, variance 2": _kernel(2.0),
     "mixture K=1, weights": _mixture(fusion=False),
     "mixture K=1, weights in the fusion too": _mixture(),
+    "mixture K=1, in the fusion too, free threshold": replace(_mixture(), change=None),
     "mixture K=1, in the fusion too, weak prior": _mixture(variance_strength=1.0),
     "mixture K=1, in the fusion too, variance 0.5": _mixture(variance=0.5),
     "mixture K=1, in the fusion too, variance 2": _mixture(variance=2.0),
