@@ -30,10 +30,7 @@ _TEMPERATURE = 4.0
 
 
 def _held(model: VkoodForVisualQuestionAnswering) -> None:
-    """Keep the joint space's biases at 0 and the threshold as it is.
-
-    Else all gates open, whatever the fact, before facts are read, and open gates pass hardly any gradient.
-    """
+    """Keep the joint space's biases at 0 and the threshold as it is, so that gates cannot all open at once."""
     layer = model.vkood.outlier_layer
     assert layer is not None
     assert layer.joint.context_projection is not None
@@ -73,6 +70,7 @@ MOSAIC_ARMS: dict[str, Arm] = {
     "mixture K=4, not steered": _mixture(4, fusion=False, steering="none", variance_strength=1.0),
     "kernel, weights": _kernel(fusion=False),
     "kernel, weights in the fusion too": _kernel(),
+    "kernel, in the fusion too, free threshold": replace(_kernel(), change=None),
     "kernel, in the fusion too, variance 0.5": _kernel(0.5),
     "kernel, in the fusion too, variance 2": _kernel(2.0),
     "mixture K=1, weights": _mixture(fusion=False),
