@@ -118,7 +118,7 @@ def with_torchdeq(
     problem: Problem, name: str, solver: str, made: Callable[[Tensor], Callable[[Tensor], Tensor]]
 ) -> Callable[[], None]:
     """Forward and backward with torchdeq: its solver, one-step gradient, and relative tolerance."""
-    import torchdeq
+    import torchdeq  # pyright: ignore[reportMissingImports] - of the extra `bench`
 
     deq = torchdeq.get_deq(f_solver=solver, f_max_iter=BUDGET, f_tol=TOLERANCE, f_stop_mode="rel", grad=1)
     deq.train()

@@ -26,7 +26,8 @@ from vkood.solve import Anderson, Picard, Squarem, Status
 
 each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 some_family = st.sampled_from(FAMILIES)
-TIGHT = Anderson(tolerance=1e-11, max_steps=2000)
+# Not Anderson, whose way to the fixed point depends on the last bit, and with it the optimum that it finds.
+TIGHT = Squarem(tolerance=1e-11, max_steps=2000)
 often = settings(deadline=None, max_examples=60, derandomize=True)
 
 
