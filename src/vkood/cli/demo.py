@@ -25,8 +25,8 @@ def demo(
 
     One model sees no facts, one sees all of them unfiltered, one filters them with the outlier layer. All
     answer easy-VQA's questions, and questions whose answer stands in a fact alone, while more and more
-    irrelevant or contradicting facts come along. It runs offline on a laptop's CPU, without a GPU: some six
-    minutes on two cores, or a few with --quick.
+    irrelevant or contradicting facts come along. It runs offline on a laptop's CPU, without a GPU: some
+    eleven minutes of CPU time, shared by two processes; less with --quick.
 
     It writes results.json (all numbers), report.html (figures and examples, to open in a browser) and model/
     (the model with the filter, for `vkood evaluate`), and replaces those of an earlier run.
