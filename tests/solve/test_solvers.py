@@ -283,15 +283,17 @@ def test_operands_or_captured_makes_no_difference(make):
 def test_finished_rows_are_left_out(make):
     sizes = []
 
-    def counted(state, rate):
+    def counted(state, rate, large):
         sizes.append(len(state))
+        assert len(large) == len(state)
         return rate * state + 1
 
     rate = torch.tensor([[0.0]] * 9 + [[0.97]], dtype=torch.float64)
+    large = torch.zeros(10, 2**13, dtype=torch.float64)  # small ones would not be worth the copying
     fixed_point(
         counted,
         torch.zeros(10, 1, dtype=torch.float64),
-        operands=[rate],
+        operands=[rate, large],
         solver=make(tolerance=1e-9, max_steps=1500),
     )
     assert sizes[0] == 10

@@ -179,12 +179,17 @@ def _channels_last(model: _Model) -> _Model:
     return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
 
 
+def new_tower(run: EasyVqaRun) -> ResNetForImageClassification:
+    """An untrained image tower with a head for colour and shape."""
+    set_seed(run.tower.seed)
+    return _channels_last(ResNetForImageClassification(run.tower_config(len(COLOURS) * len(SHAPES))))
+
+
 def pretrain_tower(run: EasyVqaRun, workshop: Workshop, tell: Tell) -> list[tuple[int, float]]:
     """Teach the image tower to name colour and shape, and save it. Returns the learning curve."""
-    set_seed(run.tower.seed)
-    classifier = ResNetForImageClassification(run.tower_config(len(COLOURS) * len(SHAPES)))
+    classifier = new_tower(run)
     reports = fit(
-        _channels_last(classifier),
+        classifier,
         _Pictures(),
         _collate_pictures,
         run.tower,

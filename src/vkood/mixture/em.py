@@ -12,11 +12,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vkood.mixture.covariance import Covariance, Diagonal, Statistics
-from vkood.mixture.graphless import graphless_step
+from vkood.mixture.host_step import HostStep, fits_host
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import log_density
-from vkood.mixture.start import farthest_tokens, starting_mixture
+from vkood.mixture.start import farthest_tokens, starting_mixture, weighted_centre
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem, fixed_point
+from vkood.solve.eager import eager
 
 # Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest
 # row, and unlike Anderson acceleration it copes with the long way from the start, where responsibilities
@@ -137,7 +138,7 @@ def fit_mixture(
     weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
     counts = None if uniform else (weights > 0)[..., None]
     with torch.autocast(tokens.device.type, enabled=False):
-        centre = _centre(tokens if counts is None else torch.where(counts, tokens, 0.0), weights)
+        centre = weighted_centre(tokens if counts is None else torch.where(counts, tokens, 0.0), weights)
         # Around its own centre a set loses no digits to its offset, and converges alike wherever it lies.
         tokens = tokens - centre
         if counts is not None:
@@ -166,8 +167,11 @@ def _solve(
 ) -> Solution[tuple[Tensor, ...]]:
     """The fixed point of EM from the given means."""
     first = starting_mixture(tokens, weights, means, covariance, prior)
+    features = covariance.features(tokens)
     prior_mean = prior.means(tokens.shape[-1], tokens).expand(len(tokens), -1, -1)
-    prior_strength = prior.mean_strengths(tokens).expand(len(tokens), -1)
+    operands = (features, weights, prior_mean, prior.mean_strengths(tokens).expand(len(tokens), -1))
+    if fits_host(features, means.shape[1], covariance):
+        return _host_fixed_point(first, operands, prior, solver, gradient)
 
     def step(value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
         features, token_weights, mean, strength = operands
@@ -177,22 +181,21 @@ def _solve(
         following = maximization(expectation(features, token_weights, mixture, covariance), covariance, here)
         return following.log_weight, following.mean, following.log_scale
 
-    features = covariance.features(tokens)
-    return fixed_point(
-        step,
-        (first.log_weight, first.mean, first.log_scale),
-        operands=(features, weights, prior_mean, prior_strength),
-        graphless=graphless_step(features, means.shape[1], covariance, prior),
-        solver=solver,
-        gradient=gradient,
+    start = (first.log_weight, first.mean, first.log_scale)
+    return fixed_point(step, start, operands=operands, solver=solver, gradient=gradient)
+
+
+@eager
+def _host_fixed_point(
+    first: Mixture, operands: tuple[Tensor, ...], prior: Prior, solver: Solver, gradient: Gradient
+) -> Solution[tuple[Tensor, ...]]:
+    """The fixed point by way of NumPy."""
+    host = HostStep(num_components=first.mean.shape[1], prior=prior)
+    start = (host.packed(first),)
+    solved = fixed_point(
+        host.differentiable, start, operands=operands, on_host=host, solver=solver, gradient=gradient
     )
-
-
-def _centre(tokens: Tensor, weights: Tensor) -> Tensor:
-    """The weighted mean of each set, (B, 1, D), as a constant; zero for sets without weight."""
-    with torch.no_grad():
-        total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
-        return torch.bmm((weights / total[:, None])[:, None], tokens)
+    return replace(solved, value=host.unpacked(*solved.value))
 
 
 def _check(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NoReturn, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -140,10 +140,8 @@ class JointSpace(nn.Module):
 
     def candidates(self, candidates: Tensor, mask: Tensor | None) -> Float[Tensor, "batch candidates joint"]:
         """Candidates in the joint space; masked ones at the origin, whatever they held."""
-        _check_features(
-            "candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask"
-        )
-        return self._onto_sphere(self.candidate_projection, candidates, mask)
+        _check_shapes("candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask")
+        return self._onto_sphere("candidates", self.candidate_projection, candidates, mask)
 
     def context(self, context: Tensor, mask: Tensor | None) -> Float[Tensor, "batch tokens joint"]:
         """Context tokens in the joint space; those of weight 0 at the origin, whatever they held."""
@@ -152,44 +150,67 @@ class JointSpace(nn.Module):
                 "`context` was given to a layer made with `context_dim=None`; "
                 "make it with the width of your context."
             )
-        _check_features("context", context, self.context_projection.in_features, mask, "context_mask")
-        return self._onto_sphere(self.context_projection, context, mask)
+        _check_shapes("context", context, self.context_projection.in_features, mask, "context_mask")
+        return self._onto_sphere("context", self.context_projection, context, mask)
 
-    def _onto_sphere(self, projection: nn.Linear, features: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is not None:
-            features = torch.where((mask > 0)[..., None], features, 0.0)
+    def _onto_sphere(
+        self, name: str, projection: nn.Linear, features: Tensor, mask: Tensor | None
+    ) -> Float[Tensor, "batch items joint"]:
+        compiling = torch.compiler.is_compiling()  # looking at values would break the graph
+        if mask is None:
+            joint = self._directions(projection, features)
+        elif compiling:
+            kept = (mask > 0)[..., None]
+            return torch.where(kept, self._directions(projection, torch.where(kept, features, 0.0)), 0.0)
+        else:  # what is masked costs nothing, and may hold anything
+            kept = (mask.flatten() > 0).nonzero()[:, 0]
+            directions = self._directions(projection, features.flatten(0, 1).index_select(0, kept))
+            joint = directions.new_zeros(mask.numel(), self.joint_dim).index_copy(0, kept, directions)
+            joint = joint.view(*mask.shape, self.joint_dim)
+        # A sum is finite only if all its terms are; looking at each takes forty times as long.
+        if not (compiling or math.isfinite(float(joint.detach().sum()))):
+            _raise_not_finite(name, features, mask)
+        return joint
+
+    def _directions(self, projection: nn.Linear, features: Tensor) -> Tensor:
         projected = projection(features.to(projection.weight.dtype)).float()
-        joint = functional.normalize(projected, dim=-1) * math.sqrt(self.joint_dim)
-        return joint if mask is None else torch.where((mask > 0)[..., None], joint, 0.0)
+        return functional.normalize(projected, dim=-1) * math.sqrt(self.joint_dim)
 
 
-def _check_features(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
+def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
     if features.dim() != 3 or features.shape[-1] != width:
         raise ValueError(
             f"`{name}` must be (batch, items, {width}); got {tuple(features.shape)}."
             + (f" Add an axis: `{name}[None]` for one set." if features.dim() == 2 else "")
         )
-    if mask is not None and mask.shape != features.shape[:2]:
+    if mask is None:
+        return
+    if mask.shape != features.shape[:2]:
         raise ValueError(
             f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}."
         )
-    if mask is not None and name == "candidates" and mask.dtype != torch.bool:
+    if name == "candidates" and mask.dtype != torch.bool:
         raise ValueError(
             f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`."
         )
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or mask.dtype == torch.bool:
         return  # looking at values would break the graph
-    if mask is not None and mask.dtype != torch.bool and not bool((mask >= 0).all()):
+    if not bool((mask >= 0).all()):
         raise ValueError(f"`{mask_name}` must hold weights of at least 0; some are negative or NaN.")
-    if math.isfinite(float(features.detach().sum(dtype=torch.float32))):
-        return  # a sum is finite only if all its terms are; looking at each takes forty times as long
+
+
+def _raise_not_finite(name: str, features: Tensor, mask: Tensor | None) -> NoReturn:
     finite = torch.isfinite(features).all(-1)
     if mask is not None:
         finite = finite | ~(mask > 0)
-    if not bool(finite.all()):
-        row, item = (~finite).nonzero()[0].tolist()
+    if bool(finite.all()):
         raise ValueError(
-            f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, "
-            f"item {item}. "
-            f"Mask that item out with `{mask_name}`, or look at what computed it."
+            f"`{name}` is finite, but its projection into the joint space is not: its numbers are too large, up to "
+            f"{float(features.abs().max()):.3g}, or the projection's weights are not finite."
         )
+    row, item = (~finite).nonzero()[0].tolist()
+    raise ValueError(
+        f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, "
+        f"item {item}. Mask that item out with `{'candidate' if name == 'candidates' else name}_mask`, "
+        "or look at what computed it."
+    )

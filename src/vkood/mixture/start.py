@@ -14,6 +14,15 @@ from vkood.mixture.params import Mixture, Prior
 
 
 @torch.no_grad()
+def weighted_centre(
+    tokens: Float[Tensor, "sets tokens dim"], weights: Float[Tensor, "sets tokens"]
+) -> Float[Tensor, "sets 1 dim"]:
+    """The weighted mean of each set, as a constant; zero for sets without weight."""
+    total = weights.sum(1).clamp_min(torch.finfo(weights.dtype).tiny)
+    return ((weights / total[:, None])[..., None] * tokens).sum(1, keepdim=True)
+
+
+@torch.no_grad()
 def farthest_tokens(
     tokens: Float[Tensor, "sets tokens dim"], weights: Float[Tensor, "sets tokens"], num_components: int
 ) -> Float[Tensor, "sets components dim"]:
@@ -24,10 +33,9 @@ def farthest_tokens(
     apart from those so far, as in sets with fewer tokens than components, the centre is taken. Sets without
     weight give zeros.
     """
-    total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
     if tokens.shape[1] == 0:
         return tokens.new_zeros(len(tokens), num_components, tokens.shape[2])
-    centre = torch.bmm((weights / total)[:, None], tokens)  # (B, 1, D)
+    centre = weighted_centre(tokens, weights)
     distance = weights * (tokens - centre).square().sum(-1)  # (B, M)
     nearest = torch.full_like(distance, torch.inf)
     means: list[Tensor] = []
@@ -50,9 +58,7 @@ def starting_mixture(
 ) -> Mixture:
     """Equal weights, the given means, and round components as wide as the whole set is on average."""
     total = weights.sum(1)
-    centre = (
-        torch.bmm(weights[:, None], tokens) / total.clamp_min(torch.finfo(weights.dtype).tiny)[:, None, None]
-    )
+    centre = weighted_centre(tokens, weights)
     scatter = (weights * (tokens - centre).square().mean(-1)).sum(1)
     strength = prior.variance_strength
     variance = (scatter + strength * prior.variance) / (total + strength)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
-from vkood.solve.iteration import FlatMap
+from vkood.solve.iteration import HostMap
 from vkood.solve.solution import Solution, Value
 from vkood.solve.solvers import Anderson, Solver
 
@@ -24,7 +24,7 @@ def fixed_point(
     start: Value,
     *,
     operands: Sequence[Tensor] = (),
-    graphless: FlatMap | None = None,
+    on_host: HostMap | None = None,
     solver: Solver | None = None,
     gradient: Gradient | None = None,
 ) -> Solution[Value]:
@@ -41,8 +41,9 @@ def fixed_point(
             capturing them in `map`, lets the solve leave out rows that have converged, and keeps rows that
             are not finite out of the gradients. If any are given, then everything that the map takes per row
             must be.
-        graphless: The same map, where it can be had faster without a graph, which most of a solve needs not.
-            It takes and returns states (rows, n): the tensors of a value, flattened and side by side.
+        on_host: The same map on NumPy arrays, for tensors on the CPU whose states are so small that calls are
+            what a step costs: all of the solve that needs no graph then runs in NumPy. It takes and returns
+            states (rows, n): the tensors of a value, flattened and side by side.
         solver: How to iterate: `Picard`, `Anderson` (the default) or `Squarem`.
         gradient: How gradients pass: `LastIterate` (the default), `Neumann`, `Implicit` or `Unrolled`.
 
@@ -90,7 +91,7 @@ def fixed_point(
             _flatten(parts, dtype),
             tuple(_widened(operand) for operand in operands),
             solver or Anderson(),
-            graphless or flat_map,
+            on_host,
         )
     return Solution(
         value=unflatten(outcome.best),

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from vkood.solve.iteration import FlatMap, Outcome, iterate
+from vkood.solve.iteration import FlatMap, HostMap, Outcome, iterate, iterate_on_host
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Anderson, Solver
 
@@ -38,12 +38,20 @@ class Gradient(abc.ABC):
     """A rule for the gradient of a fixed point."""
 
     def run(
-        self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver, graphless: FlatMap
+        self,
+        map: FlatMap,
+        start: Tensor,
+        operands: tuple[Tensor, ...],
+        solver: Solver,
+        on_host: HostMap | None = None,
     ) -> Outcome:
         """Solve from `start` (B, n), and let gradients pass through the best iterates."""
         with torch.no_grad():
             detached = tuple(operand.detach() for operand in operands)
-            outcome = iterate(graphless, start.detach(), detached, solver)
+            if on_host is None:
+                outcome = iterate(map, start.detach(), detached, solver)
+            else:
+                outcome = iterate_on_host(on_host, start.detach(), detached, solver)
         if not torch.is_grad_enabled():
             return outcome
         return replace(outcome, best=self._attached(map, outcome, operands))
@@ -174,10 +182,15 @@ class Unrolled(Gradient):
 
     @override
     def run(
-        self, map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver, graphless: FlatMap
+        self,
+        map: FlatMap,
+        start: Tensor,
+        operands: tuple[Tensor, ...],
+        solver: Solver,
+        on_host: HostMap | None = None,
     ) -> Outcome:
         if not torch.is_grad_enabled():
-            return Gradient.run(self, map, start, operands, solver, graphless)
+            return Gradient.run(self, map, start, operands, solver, on_host)
         outcome = iterate(map, start, operands, solver)
         finite = outcome.status != Status.NOT_FINITE
         if operands and not bool(finite.all()):

@@ -8,22 +8,37 @@ Legend: B rows, n numbers of state in a row.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Generic
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from vkood.solve.arrays import (
+    Array,
+    HostArray,
+    joined,
+    matching,
+    on_host,
+    row_norms,
+    select,
+    where,
+    without_graph,
+)
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Memory, Solver
 
-_Array = NDArray[Any]
-
 FlatMap = Callable[..., Tensor]
 """(rows, n) state and the operands of the same rows -> (rows, n) state."""
+
+# Numbers in the operands of all rows under which a step costs its calls, whatever the number of rows.
+_SMALL = 2**16
+
+HostMap = Callable[..., HostArray]
+"""The same on NumPy arrays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,66 +53,65 @@ class Outcome:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Rows:
+class _Rows(Generic[Array]):
     """The rows that are still being evaluated, some of which may have stopped already.
 
     What is one number per row lives in NumPy on the host: one transfer per step, no launches for bookkeeping.
     """
 
-    index: _Array  # (R,) their numbers in the whole batch
-    iterate: Tensor  # (R, n)
-    operands: tuple[Tensor, ...]
+    index: HostArray  # (R,) their numbers in the whole batch
+    iterate: Array  # (R, n)
+    operands: tuple[Array, ...]
     memory: Memory
-    best: Tensor  # (R, n) anything for rows that have stopped
-    residual: _Array  # (R,) of the best iterate; infinite for rows that have stopped
-    running: _Array  # (R,)
+    best: Array  # (R, n) anything for rows that have stopped
+    residual: HostArray  # (R,) of the best iterate; infinite for rows that have stopped
+    running: HostArray  # (R,)
 
-    def take(self, kept: _Array) -> _Rows:
-        rows = _on_device(kept, self.iterate)
+    def take(self, kept: HostArray) -> _Rows[Array]:
         return _Rows(
             index=self.index[kept],
-            iterate=self.iterate.index_select(0, rows),
-            operands=tuple(operand.index_select(0, rows) for operand in self.operands),
-            memory=self.memory.take(rows),
-            best=self.best.index_select(0, rows),
+            iterate=select(self.iterate, kept),
+            operands=tuple(select(operand, kept) for operand in self.operands),
+            memory=self.memory.take(kept),
+            best=select(self.best, kept),
             residual=self.residual[kept],
             running=self.running[kept],
         )
 
-    def note(self, residual: _Array) -> None:
+    def note(self, residual: HostArray) -> None:
         """Remember the iterates that are the best of their rows so far."""
         better = residual < self.residual
         if better.all():  # the usual case, and it needs no copy
             self.best, self.residual = self.iterate, residual
         elif better.any():
-            self.best = torch.where(_on_device(better, self.best)[:, None], self.iterate, self.best)
+            self.best = where(matching(better, self.best)[:, None], self.iterate, self.best)
             self.residual = np.where(better, residual, self.residual)
 
-    def stopping(self, residual: _Array, tolerance: float) -> _Array:
+    def stopping(self, residual: HostArray, tolerance: float) -> HostArray:
         """Which of the running rows stop at an iterate with this residual."""
         failed = ~(residual < np.inf)
         if self.memory.recoverable is not None and failed.any():
-            failed &= ~self.memory.recoverable.cpu().numpy()
+            failed &= ~on_host(self.memory.recoverable)
         return self.running & ((residual <= tolerance) | failed)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found:
+class _Found(Generic[Array]):
     """What is known of the rows that have stopped, in the order in which they did."""
 
-    index: list[_Array] = field(default_factory=list[_Array])
-    best: list[Tensor] = field(default_factory=list[Tensor])
-    residual: list[_Array] = field(default_factory=list[_Array])
-    steps: list[_Array] = field(default_factory=list[_Array])
+    index: list[HostArray] = field(default_factory=list[HostArray])
+    best: list[Array] = field(default_factory=list[Array])
+    residual: list[HostArray] = field(default_factory=list[HostArray])
+    steps: list[HostArray] = field(default_factory=list[HostArray])
 
-    def add(self, rows: _Rows, chosen: _Array, step: int) -> None:
+    def add(self, rows: _Rows[Array], chosen: HostArray, step: int) -> None:
         whole = len(chosen) == len(rows.index)
         self.index.append(rows.index[chosen])
-        self.best.append(rows.best if whole else rows.best.index_select(0, _on_device(chosen, rows.best)))
+        self.best.append(rows.best if whole else select(rows.best, chosen))
         self.residual.append(rows.residual[chosen])
         self.steps.append(np.full(len(chosen), step))
 
-    def outcome(self, tolerance: float, trace: list[tuple[_Array, _Array]], in_time: int) -> Outcome:
+    def outcome(self, tolerance: float, trace: list[tuple[HostArray, HostArray]], in_time: int) -> Outcome:
         """All rows in their order; those after the first `in_time` of these lists ran out of steps."""
         index = np.concatenate(self.index)
         order = np.argsort(index)
@@ -109,23 +123,25 @@ class _Found:
         for step, (rows, values) in enumerate(trace):
             traced[rows, step] = values
         traced[np.arange(len(trace)) >= steps[order][:, None]] = np.nan
-        best = self.best[0] if len(self.best) == 1 else torch.cat(self.best)
+        best = select(joined(self.best), order)
+        best = best if isinstance(best, Tensor) else torch.from_numpy(best)
         return Outcome(
-            best=best.index_select(0, _on_device(order, best)),
-            residual=_on_device(residual[order], best),
-            status=_on_device(status[order], best),
-            steps=_on_device(steps[order], best),
-            trace=_on_device(traced, best),
+            best=best,
+            residual=matching(residual[order], best),
+            status=matching(status[order], best),
+            steps=matching(steps[order], best),
+            trace=matching(traced, best),
         )
 
 
-def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
+def iterate(map: Callable[..., Array], start: Array, operands: tuple[Array, ...], solver: Solver) -> Outcome:
     """Run `solver` on `map` from `start` (B, n) until every row has stopped.
 
-    Rows that have stopped are left out of later evaluations once they are a third of those still evaluated:
-    only then does copying the others pay. This needs everything that the map takes per row to be in
-    `operands`; without operands the map is always called on all rows.
+    Rows that have stopped are left out of later evaluations once they are a third of those still evaluated, and
+    all of them large: only then does copying the others pay. This needs everything that the map takes per row to
+    be in `operands`; without operands the map is always called on all rows.
     """
+    worth_copying = len(start) * sum(math.prod(operand.shape[1:]) for operand in operands) > _SMALL
     numbers = np.arange(len(start))
     rows = _Rows(
         index=numbers,
@@ -133,15 +149,15 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
         operands=operands,
         memory=solver.init(start),
         best=start,
-        residual=np.full(len(start), np.inf, _host(start[:, :0].sum(1)).dtype),
+        residual=np.full(len(start), np.inf, on_host(start[:, :0].sum(1)).dtype),
         running=np.ones(len(start), bool),
     )
-    found, left, step = _Found(), len(start), 0
-    trace: list[tuple[_Array, _Array]] = []
+    found, left, step = _Found[Array](), len(start), 0
+    trace: list[tuple[HostArray, HostArray]] = []
     for step in range(1, solver.max_steps + 1):
         image = map(rows.iterate, *rows.operands)
         measured = relative_residual(rows.iterate, image, solver.floor)
-        residual = _host(measured)
+        residual = on_host(measured)
         trace.append((rows.index, residual))
         rows.note(residual)
         stopping = rows.stopping(residual, solver.tolerance)
@@ -153,22 +169,29 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
         if left == 0:
             break
         rows.iterate, rows.memory = solver.advance(rows.iterate, image, measured, rows.memory)
-        if operands and 3 * left <= 2 * len(rows.index):
+        if worth_copying and 3 * left <= 2 * len(rows.index):
             rows = rows.take(rows.running.nonzero()[0])
     in_time = len(found.index)
     found.add(rows, rows.running.nonzero()[0], step)
     return found.outcome(solver.tolerance, trace, in_time)
 
 
-def relative_residual(iterate: Tensor, image: Tensor, floor: float) -> Tensor:
+def iterate_on_host(map: HostMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
+    """`iterate` with a map on NumPy arrays, of which all tensors given here, on the CPU, are views.
+
+    Where the solver works on tensors only, just the map is called on arrays.
+    """
+    with np.errstate(all="ignore"):  # what is not finite shows in the residual of its row
+        if solver.on_host:
+            return iterate(map, start.numpy(), tuple(operand.numpy() for operand in operands), solver)
+
+        def wrapped(state: Tensor, *given: Tensor) -> Tensor:
+            return torch.from_numpy(map(state.numpy(), *(operand.numpy() for operand in given)))
+
+        return iterate(wrapped, start, operands, solver)
+
+
+def relative_residual(iterate: Array, image: Array, floor: float) -> Array:
     """|F(z) - z| / (|F(z)| + floor) for every row, (B,)."""
-    difference = torch.linalg.vector_norm((image - iterate).detach(), dim=1)
-    return difference / (torch.linalg.vector_norm(image.detach(), dim=1) + floor)
-
-
-def _host(values: Tensor) -> _Array:
-    return values.detach().cpu().numpy()
-
-
-def _on_device(values: _Array, like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like.device)
+    image = without_graph(image)
+    return row_norms(image - without_graph(iterate)) / (row_norms(image) + floor)

@@ -1,8 +1,8 @@
 """How to iterate: Picard, Anderson and squared extrapolation (SQUAREM), every row by itself.
 
 A solver is a frozen record of options with two hooks, `init` and `advance`. It sees each iterate and its
-image as (rows, n) matrices and says where to evaluate next. All state of a row sits in that row of the
-`Memory`, so that `iteration.py` can drop rows that have finished without the others noticing.
+image as (rows, n) matrices, tensors or NumPy arrays, and says where to evaluate next. All state of a row sits
+in that row of the `Memory`, so that `iteration.py` can drop rows that have finished without the others noticing.
 
 Legend: B rows, n numbers of state in a row, m history.
 """
@@ -14,26 +14,41 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar
 
+import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 from torch import Tensor
 from typing_extensions import override
+
+from vkood.solve.arrays import (
+    Array,
+    HostArray,
+    at_least,
+    full_rows,
+    minimum,
+    row_norms,
+    select,
+    smallest_normal,
+    where,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What a solver remembers between two evaluations; every tensor has the rows as its first axis."""
+    """What a solver remembers between two evaluations; every array has the rows as its first axis."""
 
-    recoverable: Bool[Tensor, " rows"] | None = None
+    recoverable: Bool[Tensor | np.ndarray, " rows"] | None = None
     """Rows whose iterate was extrapolated: should the map fail there, they go back to a plain one."""
 
-    def take(self, rows: Int[Tensor, " kept"]) -> Memory:
+    def take(self, rows: HostArray) -> Memory:
         """Keep only the given rows."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: value[rows] for name, value in values.items() if isinstance(value, Tensor)}
-        )
+        arrays: dict[str, Any] = {
+            name: value for name, value in values.items() if isinstance(value, (Tensor, np.ndarray))
+        }
+        return replace(self, **{name: select(value, rows) for name, value in arrays.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +66,9 @@ class Solver(abc.ABC):
     max_steps: int = 100
     floor: float = 1e-6
 
+    on_host: ClassVar[bool] = False
+    """Whether the solver works on NumPy arrays as well as on tensors."""
+
     def __post_init__(self) -> None:
         """Check the options."""
         if not self.tolerance >= 0:
@@ -61,18 +79,12 @@ class Solver(abc.ABC):
             raise ValueError(f"`floor` must be positive; got {self.floor}.")
 
     @abc.abstractmethod
-    def init(self, start: Float[Tensor, "rows n"]) -> Memory:
-        """The memory before the first evaluation."""
+    def init(self, start: Any) -> Memory:
+        """The memory before the first evaluation, at the states `start` (rows, n)."""
 
     @abc.abstractmethod
-    def advance(
-        self,
-        iterate: Float[Tensor, "rows n"],
-        image: Float[Tensor, "rows n"],
-        residual: Float[Tensor, " rows"],
-        memory: Memory,
-    ) -> tuple[Float[Tensor, "rows n"], Memory]:
-        """Where to evaluate the map next, given an iterate, its image and its relative residual."""
+    def advance(self, iterate: Any, image: Any, residual: Any, memory: Memory) -> tuple[Any, Memory]:
+        """Where to evaluate the map next, given iterates, images (rows, n) and relative residuals (rows,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +97,8 @@ class Picard(Solver):
 
     damping: float = 0.0
 
+    on_host: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Check the options."""
         Solver.__post_init__(self)
@@ -92,24 +106,22 @@ class Picard(Solver):
             raise ValueError(f"`damping` must be in [0, 1); got {self.damping}.")
 
     @override
-    def init(self, start: Tensor) -> Memory:
+    def init(self, start: Array) -> Memory:
         return Memory()
 
     @override
-    def advance(
-        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
-    ) -> tuple[Tensor, Memory]:
-        return (torch.lerp(image, iterate, self.damping) if self.damping else image), memory
+    def advance(self, iterate: Array, image: Array, residual: Array, memory: Memory) -> tuple[Array, Memory]:
+        return (image + self.damping * (iterate - image) if self.damping else image), memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SquaremMemory(Memory):
     phase: int  # how many plain evaluations this cycle has seen; all rows march together
-    base: Tensor  # (B, n) the cycle's first iterate
-    fallback: Tensor  # (B, n) the plain iterate to return to if the extrapolation is worse
-    before: Tensor  # (B,) residual before the extrapolation
-    longest: Tensor  # (B,) how far the row may extrapolate
-    longer: Tensor  # (B,) how far it may once the last jump has paid off
+    base: Any  # (B, n) the cycle's first iterate
+    fallback: Any  # (B, n) the plain iterate to return to if the extrapolation is worse
+    before: Any  # (B,) residual before the extrapolation
+    longest: Any  # (B,) how far the row may extrapolate
+    longer: Any  # (B,) how far it may once the last jump has paid off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,8 @@ class Squarem(Solver):
     longest: float = 8.0
     growth: float = 10.0
 
+    on_host: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Check the options."""
         Solver.__post_init__(self)
@@ -137,21 +151,14 @@ class Squarem(Solver):
             raise ValueError(f"`growth` must be positive; got {self.growth}.")
 
     @override
-    def init(self, start: Tensor) -> _SquaremMemory:
-        row = start[:, :1].detach().sum(1)
+    def init(self, start: Array) -> _SquaremMemory:
+        longest = full_rows(start, self.longest)
         return _SquaremMemory(
-            phase=0,
-            base=start,
-            fallback=start,
-            before=torch.zeros_like(row),
-            longest=torch.full_like(row, self.longest),
-            longer=torch.full_like(row, self.longest),
+            phase=0, base=start, fallback=start, before=full_rows(start, 0.0), longest=longest, longer=longest
         )
 
     @override
-    def advance(
-        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
-    ) -> tuple[Tensor, Memory]:
+    def advance(self, iterate: Array, image: Array, residual: Array, memory: Memory) -> tuple[Array, Memory]:
         assert isinstance(memory, _SquaremMemory)
         if memory.phase == 0:
             return image, replace(memory, phase=1, base=iterate, recoverable=None)
@@ -160,29 +167,27 @@ class Squarem(Solver):
         accepted = residual <= self.growth * memory.before  # false for NaN
         if bool(accepted.all()):  # spares the usual case the copies
             return image, replace(memory, phase=0, recoverable=None, longest=memory.longer)
-        following = torch.where(accepted[:, None], image, memory.fallback)
-        longest = torch.where(accepted, memory.longer, (memory.longest / 4).clamp_min(1.0))
+        following = where(accepted[:, None], image, memory.fallback)
+        longest = where(accepted, memory.longer, at_least(memory.longest / 4, 1.0))
         return following, replace(memory, phase=0, recoverable=None, longest=longest)
 
     def _jump(
-        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: _SquaremMemory
-    ) -> tuple[Tensor, _SquaremMemory]:
+        self, iterate: Array, image: Array, residual: Array, memory: _SquaremMemory
+    ) -> tuple[Array, _SquaremMemory]:
         first = iterate - memory.base
         bend = image - iterate - first
         with torch.no_grad():
-            tiny = torch.finfo(first.dtype).tiny
-            bent = torch.linalg.vector_norm(bend, dim=1).clamp_min(tiny)
-            wanted = torch.linalg.vector_norm(first, dim=1) / bent
-            along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
+            wanted = row_norms(first) / at_least(row_norms(bend), smallest_normal(bend))
+            along = minimum(at_least(wanted, 1.0), memory.longest)[:, None]
         # should this overflow, then the residual there will have it refused
-        target = torch.addcmul(torch.addcmul(memory.base, first, 2 * along), bend, along.square())
+        target = memory.base + along * (2 * first + along * bend)
         return target, replace(
             memory,
             phase=2,
-            recoverable=torch.ones_like(residual, dtype=torch.bool),
+            recoverable=residual == residual,  # all but NaN, with which no row goes on
             fallback=image,
             before=residual,
-            longer=torch.where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
+            longer=where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
         )
 
 
@@ -252,7 +257,7 @@ class Anderson(Solver):
         self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
     ) -> tuple[Tensor, Memory]:
         assert isinstance(memory, _AndersonMemory)
-        assert memory.recoverable is not None
+        assert isinstance(memory.recoverable, Tensor)
         resting = memory.rest > 0
         stale = (memory.stale + 1).masked_fill(resting | (residual < memory.best), 0)
         failed = memory.recoverable & ~(residual <= self.growth * memory.best)  # true for NaN

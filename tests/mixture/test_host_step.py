@@ -1,0 +1,115 @@
+"""The NumPy step of small fits is the map that torch has, with the same gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from vkood.mixture import Diagonal, Full, Mixture, Prior, Spherical, em_step
+from vkood.mixture.host_step import HostStep, fits_host
+
+
+def drawn(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def torch_step(
+    state: torch.Tensor,
+    tokens: torch.Tensor,
+    weights: torch.Tensor,
+    mean: torch.Tensor,
+    strength: torch.Tensor,
+    components: int,
+) -> torch.Tensor:
+    step = HostStep(num_components=components, prior=Prior())
+    log_weight, means, log_scale = step.unpacked(state)
+    prior = Prior(concentration=0.7, variance=0.4, variance_strength=1.5, mean=mean, mean_strength=strength)
+    mixture = Mixture(log_weight=log_weight, mean=means, log_scale=log_scale)
+    return step.packed(em_step(tokens, weights, mixture, Diagonal(), prior))
+
+
+def host_step(
+    state: torch.Tensor,
+    tokens: torch.Tensor,
+    weights: torch.Tensor,
+    mean: torch.Tensor,
+    strength: torch.Tensor,
+    components: int,
+) -> torch.Tensor:
+    features = Diagonal().features(tokens)
+    prior = Prior(concentration=0.7, variance=0.4, variance_strength=1.5)
+    step = HostStep(num_components=components, prior=prior)
+    (made,) = step.differentiable((state,), features, weights, mean, strength)
+    operands = (features, weights, mean, strength)
+    plain = step(state.detach().numpy(), *(operand.detach().numpy() for operand in operands))
+    assert np.array_equal(plain, made.detach().numpy())
+    return made
+
+
+@pytest.mark.parametrize("per_component", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("sets", "tokens", "dim", "components"), [(3, 7, 4, 2), (1, 1, 1, 1), (2, 0, 3, 2), (0, 4, 3, 2)]
+)
+def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components, dtype, per_component):
+    own = components if per_component else 1
+    given = [
+        drawn(sets, components * (1 + 2 * dim), seed=0),
+        3 * drawn(sets, tokens, dim, seed=1),
+        drawn(sets, tokens, seed=2).clamp_min(0),
+        drawn(sets, own, dim, seed=3),
+        drawn(sets, own, seed=4).square() + 0.1,
+    ]
+    arriving = drawn(sets, components * (1 + 2 * dim), seed=5).to(dtype)
+    found = []
+    for step in (host_step, torch_step):
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in given]
+        made = step(*leaves, components)
+        found.append([made, *torch.autograd.grad(made, leaves, arriving)])
+    loose = 1e-4 if dtype == torch.float32 else 1e-10
+    for host, usual in zip(*found, strict=True):
+        torch.testing.assert_close(host, usual, rtol=loose, atol=loose)
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    given = [
+        drawn(2, 14, seed=0), drawn(2, 5, 3, seed=1), drawn(2, 5, seed=2).square(), drawn(2, 1, 3, seed=3),
+        drawn(2, 2, seed=4).square() + 0.1,
+    ]  # fmt: skip
+    leaves = [tensor.requires_grad_() for tensor in given]
+    assert torch.autograd.gradcheck(lambda *inputs: host_step(*inputs, 2), leaves)
+
+
+def test_the_state_is_left_as_it_was():
+    state = drawn(2, 14, seed=0)
+    before = state.clone()
+    host_step(
+        state, drawn(2, 5, 3, seed=1), torch.ones(2, 5).double(), drawn(2, 1, 3, seed=3), torch.ones(2, 1), 2
+    )
+    assert torch.equal(state, before)
+
+
+def test_rows_that_are_not_finite_stay_to_themselves():
+    data = drawn(2, 5, 3, seed=0)
+    data[0, 2, 1] = torch.nan
+    features = Diagonal().features(data)
+    step = HostStep(num_components=2, prior=Prior())
+    with np.errstate(all="ignore"):
+        following = step(
+            drawn(2, 14, seed=1).numpy(),
+            features.numpy(),
+            np.ones((2, 5)),
+            np.zeros((2, 1, 3)),
+            np.ones((2, 1)),
+        )
+    assert np.isnan(following[0]).any()
+    assert np.isfinite(following[1]).all()
+
+
+def test_other_families_and_large_sets_keep_the_usual_step():
+    small = Diagonal().features(torch.zeros(1, 4, 3))
+    assert fits_host(small, 2, Diagonal())
+    assert not fits_host(small, 2, Full())
+    assert not fits_host(small, 2, Spherical())
+    assert not fits_host(torch.zeros(()).expand(64, 1024, 257), 2, Diagonal())
