@@ -16,7 +16,7 @@ from .training import Plan, Run, Schedule
 RATES = (1e-3, 2e-3, 4e-3)
 SEEDS, FEW_SEEDS = (0, 1, 2, 3, 4), (0, 1, 2)
 FRACTIONS = (0.1, 0.25, 0.5)
-SINGLE = Plan(steps=800)
+SINGLE = Plan(steps=1200)
 
 
 class OutOfTime(Exception):
