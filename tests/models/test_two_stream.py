@@ -127,6 +127,14 @@ def test_saved_and_loaded_models_agree(model, tmp_path):
     assert loaded.config.image_config.hidden_sizes == [8, 16]
 
 
+@torch.no_grad()
+def test_the_first_word_alone_is_as_among_all(model):
+    batch = tiny_batch()
+    whole, first = model.vkood(**batch), model.vkood(**batch, first_word=True)
+    assert_close(first.text_states, whole.text_states[:, :1], atol=1e-6, rtol=1e-6)
+    assert_close(first.pooled, whole.pooled, atol=1e-6, rtol=1e-6)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_learns_a_batch_by_heart(kind):
     model = of_kind(kind).train()

@@ -78,10 +78,15 @@ class StreamLayer(nn.Module):
 
     @override
     def forward(
-        self, states: Tensor, bias: Tensor | None, other: Tensor, other_bias: Tensor | None
+        self,
+        states: Tensor,
+        bias: Tensor | None,
+        other: Tensor,
+        other_bias: Tensor | None,
+        first: int | None = None,
     ) -> Tensor:
-        """The stream's next state from its own and the other's previous one."""
-        states = self.self_attention(states, states, bias)
+        """The next state of the stream's `first` tokens (all, if None), from its own and the other's previous one."""
+        states = self.self_attention(states[:, :first], states, bias)
         return self.feed_forward(self.cross_attention(states, other, other_bias))
 
 
@@ -120,11 +125,18 @@ class CoAttention(nn.Module):
         image: Float[Tensor, "batch tokens width"],
         text_bias: Float[Tensor, "batch words"] | None = None,
         image_bias: Float[Tensor, "batch tokens"] | None = None,
-    ) -> tuple[Float[Tensor, "batch words width"], Float[Tensor, "batch tokens width"]]:
-        """Both streams after all layers; a bias is added to the attention logits of a stream's keys."""
+        *,
+        first_word: bool = False,
+    ) -> tuple[Float[Tensor, "batch #words width"], Float[Tensor, "batch tokens width"]]:
+        """Both streams after all layers; a bias is added to the attention logits of a stream's keys.
+
+        With `first_word` the text comes out as its first token alone, and the last layer computes no other.
+        """
+        last = len(self.text_layers) - 1
         for place, text_layer in enumerate(self.text_layers):
             before = text
-            text = text_layer(text, text_bias, image, image_bias)
+            first = 1 if first_word and place == last else None
+            text = text_layer(text, text_bias, image, image_bias, first)
             if place < len(self.image_layers):
                 image = self.image_layers[place](image, image_bias, before, text_bias)
         return text, image

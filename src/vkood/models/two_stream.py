@@ -31,7 +31,8 @@ class VkoodModelOutput(ModelOutput):
 
     Attributes:
         pooled: (batch, 2 * hidden_size) text and image, pooled; with product pooling 3 * hidden_size.
-        text_states: (batch, words + facts, hidden_size).
+        text_states: (batch, words + facts, hidden_size); of the first word alone, (batch, 1, hidden_size), if no
+            more was asked for.
         image_states: (batch, image tokens, hidden_size).
         fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
@@ -42,7 +43,7 @@ class VkoodModelOutput(ModelOutput):
     """
 
     pooled: Float[Tensor, "batch *texts pooled"] | None = None
-    text_states: Float[Tensor, "batch *texts words_and_facts width"] | None = None
+    text_states: Float[Tensor, "batch *texts words width"] | None = None
     image_states: Float[Tensor, "batch *texts tokens width"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
@@ -125,6 +126,8 @@ class VkoodModel(VkoodPreTrainedModel):
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
+        *,
+        first_word: bool = False,
     ) -> VkoodModelOutput:
         """Fuse images, texts and facts.
 
@@ -140,6 +143,8 @@ class VkoodModel(VkoodPreTrainedModel):
             fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None.
             image_features: (batch, tokens, image_width) what `image_tower` made of the images, in place of
                 `pixel_values`: a tower that stays as it is need see each image only once.
+            first_word: Let `text_states` be those of the first word alone, which is all that `pooled` needs of
+                them: the last fusion layer then computes no others.
 
         Returns:
             The states of both streams, pooled and whole, and the gates.
@@ -175,7 +180,9 @@ class VkoodModel(VkoodPreTrainedModel):
         if len(texts) > 1 and self.steering is None:
             image_states = image_states.repeat_interleave(texts[1], dim=0)
         in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
-        text, fused = self.fusion(text, image_states, text_bias=bias, image_bias=in_fusion)
+        text, fused = self.fusion(
+            text, image_states, text_bias=bias, image_bias=in_fusion, first_word=first_word
+        )
         seen = fused if self.config.pooling == "concat" else image_states
         return VkoodModelOutput(
             pooled=self.pooling(text[:, 0], self._whole_image(seen, in_fusion)).unflatten(0, texts),
@@ -278,7 +285,9 @@ class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
         Returns:
             Logits, loss, and what the gate said of each fact.
         """
-        fused = self.vkood(input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features)
+        fused = self.vkood(
+            input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features, first_word=True
+        )
         logits = self.answer_head(fused.pooled)
         return VkoodAnswerOutput(
             loss=None if labels is None else answer_loss(logits, labels),
