@@ -133,12 +133,17 @@ def fit_mixture(
     covariance, prior = covariance or Diagonal(), prior or Prior()
     _check(tokens, weights, num_components, prior, start)
     tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
-    uniform = weights is None
-    weights = tokens.new_ones(tokens.shape[:2]) if weights is None else weights.to(tokens.dtype)
-    weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
-    counts = None if uniform else (weights > 0)[..., None]
+    if weights is None:
+        weights, counts = tokens.new_ones(tokens.shape[:2]), None
+    else:
+        weights = weights.to(tokens.dtype)
+        weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
+        counts = (weights > 0)[..., None]
     with torch.autocast(tokens.device.type, enabled=False):
-        centre = weighted_centre(tokens if counts is None else torch.where(counts, tokens, 0.0), weights)
+        if counts is None:
+            centre = tokens.detach().sum(1, keepdim=True) / max(1, tokens.shape[1])
+        else:
+            centre = weighted_centre(torch.where(counts, tokens, 0.0), weights)
         # Around its own centre a set loses no digits to its offset, and converges alike wherever it lies.
         tokens = tokens - centre
         if counts is not None:
@@ -167,11 +172,10 @@ def _solve(
 ) -> Solution[tuple[Tensor, ...]]:
     """The fixed point of EM from the given means."""
     first = starting_mixture(tokens, weights, means, covariance, prior)
-    features = covariance.features(tokens)
     prior_mean = prior.means(tokens.shape[-1], tokens).expand(len(tokens), -1, -1)
-    operands = (features, weights, prior_mean, prior.mean_strengths(tokens).expand(len(tokens), -1))
-    if fits_host(features, means.shape[1], covariance):
-        return _host_fixed_point(first, operands, prior, solver, gradient)
+    others = (weights, prior_mean, prior.mean_strengths(tokens).expand(len(tokens), -1))
+    if fits_host(tokens, means.shape[1], covariance):
+        return _host_fixed_point(first, (tokens, *others), prior, solver, gradient)
 
     def step(value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
         features, token_weights, mean, strength = operands
@@ -182,6 +186,7 @@ def _solve(
         return following.log_weight, following.mean, following.log_scale
 
     start = (first.log_weight, first.mean, first.log_scale)
+    operands = (covariance.features(tokens), *others)
     return fixed_point(step, start, operands=operands, solver=solver, gradient=gradient)
 
 

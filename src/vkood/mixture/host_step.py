@@ -24,24 +24,24 @@ from vkood.mixture.covariance import Covariance, Diagonal
 from vkood.mixture.params import Mixture, Prior
 from vkood.solve.arrays import HostArray
 
-# Products of features and components per step beyond which several threads gain more than cheap calls.
-_LARGEST = 2**23
+# Products of tokens and components per step beyond which several threads gain more than cheap calls.
+_LARGEST = 2**22
 
 _Parts = tuple[HostArray, HostArray, HostArray]
 
 
-def fits_host(features: Tensor, num_components: int, covariance: Covariance) -> bool:
-    """Whether there is a `HostStep` for these features, and faster than torch's step."""
-    small = features.numel() * num_components <= _LARGEST
-    return small and features.device.type == "cpu" and isinstance(covariance, Diagonal)
+def fits_host(tokens: Tensor, num_components: int, covariance: Covariance) -> bool:
+    """Whether there is a `HostStep` for these tokens, and faster than torch's step."""
+    small = tokens.numel() * num_components <= _LARGEST
+    return small and tokens.device.type == "cpu" and isinstance(covariance, Diagonal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostStep:
     """The step, on states (B, n) that are the parameters of a mixture side by side.
 
-    Its operands are the features (B, M, P), the token weights (B, M), and the prior's mean (B, 1 or K, D) and
-    strength (B, 1 or K). Called with NumPy arrays it is the plain step.
+    Its operands are the tokens (B, M, D), their weights (B, M), and the prior's mean (B, 1 or K, D) and strength
+    (B, 1 or K). Called with NumPy arrays, and the tokens' features in their place, it is the plain step.
 
     Attributes:
         num_components: K.
@@ -51,9 +51,14 @@ class HostStep:
     num_components: int
     prior: Prior
 
-    def __call__(self, state: HostArray, *operands: HostArray) -> HostArray:
+    def prepared(self, *operands: HostArray) -> tuple[HostArray, ...]:
+        """The operands, with the features of the tokens in their place."""
+        tokens, *others = operands
+        return _features(tokens), *others
+
+    def __call__(self, state: HostArray, *prepared: HostArray) -> HostArray:
         """The state after a step."""
-        return self.forward(state, *operands)[0]
+        return self.forward(state, *prepared)[0]
 
     def differentiable(self, value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
         """The same on a tensor, alone in a tuple, with gradients to the state and to all operands."""
@@ -169,6 +174,14 @@ class HostStep:
         return state[:, : self.num_components], mean.reshape(shape), log_scale.reshape(shape)
 
 
+def _features(tokens: HostArray) -> HostArray:
+    features = np.empty((*tokens.shape[:2], 2 * tokens.shape[2] + 1), tokens.dtype)
+    squares, linear, constant = _moments(features)
+    np.square(tokens, out=squares)
+    linear[...], constant[...] = tokens, 1
+    return features
+
+
 def _moments(sums: HostArray) -> _Parts:
     """Views of what belongs to x*x, x (B, K, D) and 1 (B, K, 1)."""
     dim = sums.shape[-1] // 2
@@ -199,11 +212,13 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, step: HostStep, *given: Tensor) -> Tensor:
+        state, *operands = (tensor.numpy() for tensor in given)
         with np.errstate(all="ignore"):  # what is not finite stays to its set
-            found = step.forward(*(tensor.numpy() for tensor in given))
-        following, shares, sums = (torch.from_numpy(array) for array in found)
+            prepared = step.prepared(*operands)
+            found = step.forward(state, *prepared)
+        following, *saved = (torch.from_numpy(array) for array in (*found, prepared[0]))
         ctx.step = step
-        ctx.save_for_backward(*given, following, shares, sums)
+        ctx.save_for_backward(*given, following, *saved)
         return following
 
     @staticmethod
@@ -213,7 +228,7 @@ class _Differentiable(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         step: HostStep = ctx.step
         saved: list[HostArray] = [tensor.numpy() for tensor in ctx.saved_tensors]
-        state, features, weights, prior_mean, strength, following, shares, sums = saved
+        state, tokens, weights, prior_mean, strength, following, shares, sums, features = saved
         needed: tuple[bool, ...] = ctx.needs_input_grad
         found: list[HostArray | None] = [None] * 5
         with np.errstate(all="ignore"):
@@ -229,5 +244,10 @@ class _Differentiable(torch.autograd.Function):
             if needed[2]:
                 both = np.concatenate([weighted, along], 1).transpose(0, 2, 1)  # (B, M, 2K)
                 coefficients = _coefficients(*step._parts(state))  # pyright: ignore[reportPrivateUsage] (its own class)
-                found[1] = np.matmul(both, np.concatenate([to_sums, coefficients], 1))
+                to_squares, to_tokens, _ = _moments(np.concatenate([to_sums, coefficients], 1))
+                to_squares = np.matmul(both, to_squares)
+                to_squares *= tokens
+                to_squares *= 2
+                to_squares += np.matmul(both, to_tokens)
+                found[1] = to_squares
         return None, *(None if array is None else torch.from_numpy(array) for array in found)

@@ -15,7 +15,7 @@ from torch import Tensor, distributed, nn
 from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.em import expectation, maximization
 from vkood.mixture.params import Mixture, Prior
-from vkood.mixture.start import farthest_tokens, starting_mixture
+from vkood.mixture.start import farthest_tokens, starting_mixture, weighted_centre
 from vkood.solve.eager import eager
 
 
@@ -107,7 +107,9 @@ class PopulationMixture(nn.Module):
         # from the tokens of all ranks, lest they name the components differently
         tokens, weights = _gathered(tokens), _gathered(weights)
         means = farthest_tokens(tokens, weights, self.count.shape[1])
-        return starting_mixture(tokens, weights, means, self.covariance, self.prior)
+        centre = weighted_centre(tokens, weights)
+        near = starting_mixture(tokens - centre, weights, means - centre, self.covariance, self.prior)
+        return near.moved(centre)
 
 
 def _distributed() -> bool:

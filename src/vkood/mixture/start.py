@@ -56,10 +56,9 @@ def starting_mixture(
     covariance: Covariance,
     prior: Prior,
 ) -> Mixture:
-    """Equal weights, the given means, and round components as wide as the whole set is on average."""
+    """Equal weights, the given means, and round components as wide as the whole set is around the origin."""
     total = weights.sum(1)
-    centre = weighted_centre(tokens, weights)
-    scatter = (weights * (tokens - centre).square().mean(-1)).sum(1)
+    scatter = (weights * tokens.square().sum(-1)).sum(1) / max(1, tokens.shape[-1])
     strength = prior.variance_strength
     variance = (scatter + strength * prior.variance) / (total + strength)
     return Mixture(

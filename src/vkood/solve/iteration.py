@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic
+from typing import Generic, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -37,8 +37,18 @@ FlatMap = Callable[..., Tensor]
 # Numbers in the operands of all rows under which a step costs its calls, whatever the number of rows.
 _SMALL = 2**16
 
-HostMap = Callable[..., HostArray]
-"""The same on NumPy arrays."""
+
+@runtime_checkable
+class HostMap(Protocol):
+    """The same on NumPy arrays."""
+
+    def prepared(self, *operands: HostArray) -> tuple[HostArray, ...]:
+        """What the map is to be given in place of the operands, made once for a whole solve."""
+        ...
+
+    def __call__(self, state: HostArray, *prepared: HostArray) -> HostArray:
+        """The image of the states."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,13 +192,14 @@ def iterate_on_host(map: HostMap, start: Tensor, operands: tuple[Tensor, ...], s
     Where the solver works on tensors only, just the map is called on arrays.
     """
     with np.errstate(all="ignore"):  # what is not finite shows in the residual of its row
+        prepared = map.prepared(*(operand.numpy() for operand in operands))
         if solver.on_host:
-            return iterate(map, start.numpy(), tuple(operand.numpy() for operand in operands), solver)
+            return iterate(map, start.numpy(), prepared, solver)
 
         def wrapped(state: Tensor, *given: Tensor) -> Tensor:
             return torch.from_numpy(map(state.numpy(), *(operand.numpy() for operand in given)))
 
-        return iterate(wrapped, start, operands, solver)
+        return iterate(wrapped, start, tuple(torch.from_numpy(array) for array in prepared), solver)
 
 
 def relative_residual(iterate: Array, image: Array, floor: float) -> Array:
