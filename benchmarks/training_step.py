@@ -15,7 +15,7 @@ from vkood.data import FactTable, JointVqa, all_sentences
 from vkood.demo import jobs
 from vkood.mixture import OutlierLayer, fit_mixture
 from vkood.models import SentenceEncoder
-from vkood.recipes import easy_vqa
+from vkood.recipes import EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 from vkood.train import StepReport, TrainingOptions, fit
 
@@ -35,7 +35,8 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
             knowledge=run.knowledge,
             plain_facts_share=run.plain_facts_share,
         )
-        _prepare(workshop, rows)
+        prepare(workshop, run)
+        jobs.new_tower(run).resnet.save_pretrained(workshop.tower)  # what it has learnt takes no time
         collate = workshop.collator("filtered")
         model = jobs.new_model(run, workshop, "filtered")
     layer = model.vkood.outlier_layer
@@ -69,15 +70,12 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
     return {"measured": measured, "seconds": seconds}
 
 
-def _prepare(workshop: jobs.Workshop, rows: JointVqa) -> None:
-    """What the demo prepares: a tokenizer, fact vectors, a tower (here one without training)."""
+def prepare(workshop: jobs.Workshop, run: EasyVqaRun, more_facts: tuple[str, ...] = ()) -> None:
+    """What the demo prepares: a tokenizer, and the vectors of all facts of training (and more)."""
     encoder = get_model_path()
-    run = easy_vqa()
     jobs.train_tokenizer(AutoTokenizer.from_pretrained(encoder), run).save_pretrained(workshop.tokenizer)
-    FactTable.build(list(all_sentences(rows)), SentenceEncoder(encoder)).save(
-        workshop.facts, encoder=FACT_ENCODER
-    )
-    jobs.new_tower(run).resnet.save_pretrained(workshop.tower)
+    sentences = dict.fromkeys((*all_sentences(JointVqa("train", run.seed)), *more_facts))
+    FactTable.build(list(sentences), SentenceEncoder(encoder)).save(workshop.facts, encoder=FACT_ENCODER)
 
 
 def _alone(layer: OutlierLayer, seen: dict[str, Any]) -> dict[str, Any]:
