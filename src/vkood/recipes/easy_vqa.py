@@ -42,8 +42,8 @@ class EasyVqaRun:
     tower: TrainingOptions
     joint: TrainingOptions
     gate: GateConfig = field(default_factory=lambda: _GATE)
-    plain: int = 7
-    knowledge: int = 3
+    plain: int = 6
+    knowledge: int = 4
     plain_facts_share: float = 0.25
     num_pictures: int | None = None
     irrelevant: tuple[int, ...] = (0, 3, 12, 48, 150)
@@ -113,6 +113,6 @@ def easy_vqa(*, seed: int = 0, quick: bool = False) -> EasyVqaRun:
             steps=300 if quick else 600, batch_size=32, learning_rate=3e-3, warmup=0.08, seed=seed
         ),
         joint=TrainingOptions(
-            steps=300 if quick else 3000, batch_size=16, learning_rate=2e-3, warmup=0.07, seed=seed
+            steps=300 if quick else 3600, batch_size=16, learning_rate=2e-3, warmup=0.07, seed=seed
         ),
     )
