@@ -62,10 +62,10 @@ def smallest_normal(states: Tensor | HostArray) -> float:
 
 
 def select(values: Array, rows: HostArray) -> Array:
-    """The given rows, by their numbers or by a mask."""
+    """The given rows, by their numbers."""
     if isinstance(values, Tensor):
         return values[torch.from_numpy(rows).to(values.device)]
-    return values[rows]
+    return values.take(rows, axis=0)  # copies whole rows, which indexing does not
 
 
 def joined(parts: Sequence[Array]) -> Array:

@@ -123,6 +123,17 @@ class _SquaremMemory(Memory):
     longest: Any  # (B,) how far the row may extrapolate
     longer: Any  # (B,) how far it may once the last jump has paid off
 
+    def following(self, phase: int, base: Any = None, longest: Any = None) -> _SquaremMemory:
+        """The memory of another phase, with no row extrapolated. (`dataclasses.replace` would cost a step's share.)"""
+        return _SquaremMemory(
+            phase=phase,
+            base=self.base if base is None else base,
+            fallback=self.fallback,
+            before=self.before,
+            longest=self.longest if longest is None else longest,
+            longer=self.longer,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Squarem(Solver):
@@ -161,15 +172,15 @@ class Squarem(Solver):
     def advance(self, iterate: Array, image: Array, residual: Array, memory: Memory) -> tuple[Array, Memory]:
         assert isinstance(memory, _SquaremMemory)
         if memory.phase == 0:
-            return image, replace(memory, phase=1, base=iterate, recoverable=None)
+            return image, memory.following(phase=1, base=iterate)
         if memory.phase == 1:
             return self._jump(iterate, image, residual, memory)
         accepted = residual <= self.growth * memory.before  # false for NaN
         if bool(accepted.all()):  # spares the usual case the copies
-            return image, replace(memory, phase=0, recoverable=None, longest=memory.longer)
+            return image, memory.following(phase=0, longest=memory.longer)
         following = where(accepted[:, None], image, memory.fallback)
         longest = where(accepted, memory.longer, at_least(memory.longest / 4, 1.0))
-        return following, replace(memory, phase=0, recoverable=None, longest=longest)
+        return following, memory.following(phase=0, longest=longest)
 
     def _jump(
         self, iterate: Array, image: Array, residual: Array, memory: _SquaremMemory
@@ -181,12 +192,13 @@ class Squarem(Solver):
             along = minimum(at_least(wanted, 1.0), memory.longest)[:, None]
         # should this overflow, then the residual there will have it refused
         target = memory.base + along * (2 * first + along * bend)
-        return target, replace(
-            memory,
+        return target, _SquaremMemory(
             phase=2,
             recoverable=residual == residual,  # all but NaN, with which no row goes on
+            base=memory.base,
             fallback=image,
             before=residual,
+            longest=memory.longest,
             longer=where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
         )
 
