@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -194,7 +194,7 @@ class Squarem(Solver):
         target = memory.base + along * (2 * first + along * bend)
         return target, _SquaremMemory(
             phase=2,
-            recoverable=residual == residual,  # all but NaN, with which no row goes on
+            recoverable=cast(Any, residual == residual),  # all but NaN, with which no row goes on
             base=memory.base,
             fallback=image,
             before=residual,
