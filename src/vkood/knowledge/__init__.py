@@ -1,0 +1,55 @@
+"""Explicit knowledge, offline: facts, where they are kept, and how a text finds them.
+
+Each name is imported when it is first used, so that a store can be read without what building or parsing needs.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vkood.knowledge.build import BuildReport, build_store
+    from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
+    from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
+    from vkood.knowledge.store import FactStore, Neighbour, StoreStats
+
+__all__ = [
+    "RELATIONS",
+    "BuildReport",
+    "Fact",
+    "FactStore",
+    "Neighbour",
+    "SourceInfo",
+    "StoreError",
+    "StoreHeader",
+    "StoreStats",
+    "build_store",
+    "normalise_concept",
+]
+
+_MODULE_OF = {
+    "RELATIONS": "facts",
+    "BuildReport": "build",
+    "Fact": "facts",
+    "FactStore": "store",
+    "Neighbour": "store",
+    "SourceInfo": "schema",
+    "StoreError": "schema",
+    "StoreHeader": "schema",
+    "StoreStats": "store",
+    "build_store": "build",
+    "normalise_concept": "facts",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, and keep it."""
+    if name in _MODULE_OF:
+        value: object = getattr(importlib.import_module(f"vkood.knowledge.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'vkood.knowledge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return sorted({*globals(), *__all__})
