@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vkood.knowledge.build import BuildReport, build_store
+    from vkood.knowledge.fact_encoder import FactEncoder, SentenceTower
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
     from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
     from vkood.knowledge.store import FactStore, Neighbour, StoreStats
@@ -16,8 +17,10 @@ __all__ = [
     "RELATIONS",
     "BuildReport",
     "Fact",
+    "FactEncoder",
     "FactStore",
     "Neighbour",
+    "SentenceTower",
     "SourceInfo",
     "StoreError",
     "StoreHeader",
@@ -30,8 +33,10 @@ _MODULE_OF = {
     "RELATIONS": "facts",
     "BuildReport": "build",
     "Fact": "facts",
+    "FactEncoder": "fact_encoder",
     "FactStore": "store",
     "Neighbour": "store",
+    "SentenceTower": "fact_encoder",
     "SourceInfo": "schema",
     "StoreError": "schema",
     "StoreHeader": "schema",
