@@ -46,7 +46,7 @@ RELATIONS = (
 )
 """The 34 relations of ConceptNet 5.7. A store's file names a relation by its place here: append, never reorder."""
 
-HIGHEST_WEIGHT = 1e9
+HIGHEST_WEIGHT = 1e6
 
 _IS_RELATION = frozenset(RELATIONS)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")

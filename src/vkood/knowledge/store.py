@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -311,7 +310,7 @@ class FactStore:
         """
         from vkood.knowledge.checking import verify_store
 
-        verify_store(self)
+        verify_store(self._path, self._header)
 
     def _around(self, name: str, limit: int) -> Iterator[Fact]:
         yield from self._made(self._rows(_LOOKUP, [name], limit))
@@ -362,19 +361,6 @@ class FactStore:
 
     def _damaged(self, reason: object) -> StoreError:
         return StoreError(f"The fact store {str(self._path)!r} is damaged: {reason}. Copy or build it anew.")
-
-
-def content_hash_of(facts: Iterable[Fact]) -> str:
-    """Return the hash of facts in the order of a store."""
-    digest = hashlib.sha256()
-    for fact in facts:
-        digest.update(hashed_line(fact.subject, fact.relation, fact.object, round(fact.weight * 1000), fact.source))
-    return digest.hexdigest()
-
-
-def hashed_line(subject: str, relation: str, object_: str, thousandths: int, source: str) -> bytes:
-    """Return what a fact adds to the hash of its store."""
-    return f"{subject}\t{relation}\t{object_}\t{thousandths}\t{source}\n".encode()
 
 
 def _normalised(argument: str, names: Iterable[str]) -> dict[str, str]:
