@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -153,7 +153,7 @@ class FactSource:
             )
 
 
-def normalise_all(names: list[str]) -> list[str]:
+def normalise_all(names: Sequence[str]) -> list[str]:
     """Return what `normalise_concept` makes of each name, most often without looking at each.
 
     Args:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -101,13 +102,18 @@ class Spool:
         ends = np.cumsum(per_subject)
         total = int(ends[-1]) if len(ends) else 0
         firsts = np.unique(np.searchsorted(ends, np.arange(0, total, _NUM_FACTS), side="right"))
-        cuts = [np.searchsorted(run["subject"], firsts) for run in runs]
-        for part, first in enumerate(firsts):
+        cuts = []
+        for run in runs:
+            subjects = np.fromfile(run, NUMBERED)["subject"]
+            cuts.append([*np.searchsorted(subjects, firsts).tolist(), len(subjects)])
+        for part, first in enumerate(firsts.tolist()):
             pieces = [
-                run[cut[part] : cut[part + 1] if part + 1 < len(firsts) else len(run)]
+                np.fromfile(
+                    run, NUMBERED, cut[part + 1] - cut[part], offset=cut[part] * NUMBERED.itemsize
+                )
                 for run, cut in zip(runs, cuts, strict=True)
             ]
-            yield self._joined(np.concatenate(pieces), int(first))
+            yield self._joined(np.concatenate(pieces), first)
 
     def close(self) -> None:
         """Close the file of facts."""
@@ -128,7 +134,7 @@ class Spool:
         self._text_files.append(path)
         self._texts = set()
 
-    def _numbered_runs(self) -> tuple[list[Facts], Any]:
+    def _numbered_runs(self) -> tuple[list[Path], Any]:
         """The facts with numbers for hashes, in files that are sorted by subject, and how many each subject has."""
         hashes = np.concatenate(self._hashes) if self._hashes else np.empty(0, np.int64)
         self._hashes = []
@@ -138,20 +144,20 @@ class Spool:
         assert len(hashes) < 2**_CONCEPT_BITS
         assert not (hashes[1:] == hashes[:-1]).any(), "two concepts have the same hash: build again"
         per_subject = np.zeros(len(hashes), np.int64)
-        runs: list[Facts] = []
+        runs: list[Path] = []
         with (self._folder / "facts").open("rb") as file:
             while len(read := np.fromfile(file, _HASHED, _NUM_FACTS)):
-                subjects = order[np.searchsorted(hashes, read["subject"])]
+                subjects = order[_places(hashes, read["subject"])]
                 by_subject = np.argsort(subjects)
                 facts = np.empty(len(read), NUMBERED)
                 facts["subject"] = subjects[by_subject]
-                facts["object"] = order[np.searchsorted(hashes, read["object"])][by_subject]
+                facts["object"] = order[_places(hashes, read["object"])][by_subject]
                 for name in ("thousandths", "source", "relation"):
                     facts[name] = read[name][by_subject]
                 per_subject += np.bincount(subjects, minlength=len(per_subject))
                 path = self._folder / f"run-{len(runs)}"
                 facts.tofile(path)
-                runs.append(np.memmap(path, NUMBERED, "r"))
+                runs.append(path)
         return runs, per_subject
 
     def _joined(self, facts: Facts, first: int) -> Facts:
@@ -181,6 +187,14 @@ def _hashes(texts: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.fromiter(map(hash, texts), np.int64, len(texts))
 
 
+def _places(hashes: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Where each wanted hash is among all of them; searched in order, near ones are found in the caches."""
+    order = np.argsort(wanted)
+    places = np.empty(len(wanted), np.int64)
+    places[order] = np.searchsorted(hashes, wanted[order])
+    return places
+
+
 def _merged(paths: list[Path]) -> Iterator[list[str]]:
     """The different lines of sorted files, in order, block by block."""
     files: list[TextIO] = [path.open(encoding="utf-8", newline="\n") for path in paths]
@@ -190,8 +204,9 @@ def _merged(paths: list[Path]) -> Iterator[list[str]]:
             # What is not beyond any file's last line has been read completely.
             last = min(block[-1] for _, block in held)
             cuts = [bisect_right(block, last) for _, block in held]
-            ready = set[str]().union(*(block[:cut] for (_, block), cut in zip(held, cuts, strict=True)))
-            yield [line[:-1] for line in sorted(ready)]
+            ready = chain.from_iterable(block[:cut] for (_, block), cut in zip(held, cuts, strict=True))
+            # What lies one after the other in order is sorted with little to compare.
+            yield [line[:-1] for line in dict.fromkeys(sorted(ready))]
             held = [
                 (file, rest)
                 for (file, block), cut in zip(held, cuts, strict=True)
