@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
     from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
     from vkood.knowledge.store import FactStore, Neighbour, StoreStats
+    from vkood.knowledge.vector_cache import VectorCache
 
 __all__ = [
     "RELATIONS",
@@ -25,6 +26,7 @@ __all__ = [
     "StoreError",
     "StoreHeader",
     "StoreStats",
+    "VectorCache",
     "build_store",
     "normalise_concept",
 ]
@@ -41,6 +43,7 @@ _MODULE_OF = {
     "StoreError": "schema",
     "StoreHeader": "schema",
     "StoreStats": "store",
+    "VectorCache": "vector_cache",
     "build_store": "build",
     "normalise_concept": "facts",
 }

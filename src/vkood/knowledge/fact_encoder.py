@@ -212,7 +212,7 @@ class FactEncoder:
         return vectors
 
 
-def _one_by_one(facts: Iterable[Fact | str]) -> Iterable[Fact | str]:
+def _one_by_one(facts: Iterable[Any]) -> Iterable[Any]:
     if isinstance(facts, str):
         raise ValueError(
             "`facts` must be a sequence of facts or sentences; got one string. Put it in a list."
@@ -220,8 +220,8 @@ def _one_by_one(facts: Iterable[Fact | str]) -> Iterable[Fact | str]:
     return facts
 
 
-def _sentences(facts: Sequence[Fact | str]) -> list[str]:
-    """The sentence of each fact."""
+def _sentences(facts: Iterable[Any]) -> list[str]:
+    """The sentence of each fact, whatever was given as one."""
     sentences = [verbalise(fact) if isinstance(fact, Fact) else fact for fact in _one_by_one(facts)]
     for sentence in sentences:
         if not isinstance(sentence, str):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -207,7 +208,7 @@ class VectorCache:
             raise self._damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index") from None
 
     def _gathered(
-        self, vectors: np.ndarray, sentences: list[str], entries: list[tuple[int, int]]
+        self, vectors: np.ndarray, sentences: list[str], entries: list[tuple[Any, Any]]
     ) -> Float32[np.ndarray, "sentences width"]:
         """Copy the rows of the sentences, and check them."""
         rows = [row for row, _ in entries]
