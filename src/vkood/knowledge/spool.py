@@ -108,9 +108,7 @@ class Spool:
             cuts.append([*np.searchsorted(subjects, firsts).tolist(), len(subjects)])
         for part, first in enumerate(firsts.tolist()):
             pieces = [
-                np.fromfile(
-                    run, NUMBERED, cut[part + 1] - cut[part], offset=cut[part] * NUMBERED.itemsize
-                )
+                np.fromfile(run, NUMBERED, cut[part + 1] - cut[part], offset=cut[part] * NUMBERED.itemsize)
                 for run, cut in zip(runs, cuts, strict=True)
             ]
             yield self._joined(np.concatenate(pieces), first)
@@ -187,7 +185,9 @@ def _hashes(texts: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.fromiter(map(hash, texts), np.int64, len(texts))
 
 
-def _places(hashes: np.ndarray[Any, Any], wanted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _places(
+    hashes: np.ndarray[Any, np.dtype[Any]], wanted: np.ndarray[Any, np.dtype[Any]]
+) -> np.ndarray[Any, np.dtype[Any]]:
     """Where each wanted hash is among all of them; searched in order, near ones are found in the caches."""
     order = np.argsort(wanted)
     places = np.empty(len(wanted), np.int64)
