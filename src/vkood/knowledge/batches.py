@@ -131,7 +131,7 @@ class FactSource:
     """
 
     facts: Iterable[Fact]
-    info: SourceInfo = SourceInfo("facts")
+    info: SourceInfo = field(default_factory=lambda: SourceInfo("facts"))
 
     @property
     def size(self) -> int | None:

@@ -104,7 +104,11 @@ def build_store(
     told = on_progress or (lambda progress: None)
     date = _date(date)
     _remove_leftovers(path)
-    with _kept(path, append=append) as kept, complete_file(path) as unfinished, _scratch(unfinished) as folder:
+    with (
+        _kept(path, append=append) as kept,
+        complete_file(path) as unfinished,
+        _scratch(unfinished) as folder,
+    ):
         spool = Spool(folder)
         try:
             infos = list(kept.header.sources) if kept else []

@@ -50,7 +50,9 @@ def _problem(connection: sqlite3.Connection, header: StoreHeader) -> str | None:
             return "its concepts are not numbered from 0"
         content.add_concepts(row[1] for row in rows)
         num_concepts += len(rows)
-    query = "SELECT subject, position, relation, object, thousandths, source FROM fact ORDER BY subject, position"
+    query = (
+        "SELECT subject, position, relation, object, thousandths, source FROM fact ORDER BY subject, position"
+    )
     for rows in _chunks(connection, query):
         content.add_facts(np.array(rows, np.uint32))
         num_facts += len(rows)

@@ -1,6 +1,7 @@
 """ConceptNet's dump of assertions, as it can be downloaded: one a line, five columns separated by tabs.
 
-    /a/[/r/IsA/,/c/en/cat/n/,/c/en/animal/]  /r/IsA  /c/en/cat/n  /c/en/animal  {"dataset": ..., "weight": 2.0, ...}
+The columns are the assertion's address, the relation (/r/IsA), the start (/c/en/cat/n), the end (/c/en/animal), and
+a JSON object with the dataset, the weight and more.
 """
 
 from __future__ import annotations
@@ -66,9 +67,12 @@ class ConceptNetSource:
     relations: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
+        """Refuse options that cannot be."""
         require_relations("`relations`", self.relations)
         if not re.fullmatch(r"[a-z]{2,3}(-[a-z0-9]+)*", self.language):
-            raise ValueError(f"`language` must be the code of a language, such as 'en'; got {self.language!r}.")
+            raise ValueError(
+                f"`language` must be the code of a language, such as 'en'; got {self.language!r}."
+            )
         if not 0 <= self.min_weight < float("inf"):
             raise ValueError(f"`min_weight` must be a number from 0; got {self.min_weight}.")
 
@@ -173,7 +177,7 @@ def _line_chunks(file: BinaryIO, tally: Tally) -> Iterator[bytes]:
     """Whole lines, some thousands at a time."""
     compressed = file.read(2) == _GZIP_MAGIC
     file.seek(0)
-    stream = gzip.open(file) if compressed else file
+    stream = gzip.GzipFile(fileobj=file) if compressed else file
     rest = b""
     try:
         while read := stream.read(_CHUNK):

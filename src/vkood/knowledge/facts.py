@@ -79,6 +79,7 @@ class Fact:
     source: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse what is no fact."""
         if self.relation not in _IS_RELATION:
             raise ValueError(unknown_relation("`relation`", self.relation))
         _require_normalised("subject", self.subject)
@@ -130,12 +131,13 @@ def require_relations(argument: str, relations: object) -> frozenset[str] | None
     return names
 
 
-def unknown_relation(argument: str, name: object) -> str:
-    """Return the sentence that refuses a relation, with the nearest name."""
+def unknown_relation(argument: str, name: object, *, listed: bool = True) -> str:
+    """Return the sentence that refuses a relation, with the nearest name, or else with all if they are to be listed."""
     bare = str(name).rsplit("/", 1)[-1].replace("_", "").replace(" ", "").lower()
     by_lower = {relation.lower(): relation for relation in RELATIONS}
     near = difflib.get_close_matches(bare, by_lower, n=1, cutoff=0.5)
-    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else f" They are {', '.join(RELATIONS)}."
+    others = f" They are {', '.join(RELATIONS)}." if listed else ""
+    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else others
     return f"{argument} must be one of ConceptNet's {len(RELATIONS)} relations; got {name!r}.{hint}"
 
 

@@ -54,6 +54,7 @@ class TableSource:
     licence: str = ""
 
     def __post_init__(self) -> None:
+        """Refuse a file that is no table."""
         if not self.path.is_file():
             raise ValueError(f"There is no file {str(self.path)!r}.")
         kind, compressed = _kind(self.path)
@@ -107,7 +108,7 @@ class TableSource:
             yield from _parquet_rows(self.path)
             return
         with self.path.open("rb") as raw:
-            stream: Any = gzip.open(raw) if compressed else raw
+            stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
             lines = _counted(stream, raw, tally)
             if kind in (".csv", ".tsv"):
                 yield from _csv_rows(lines, self.path.name, tabs=kind == ".tsv")
@@ -208,7 +209,7 @@ def _fact(cells: Mapping[str, Any] | str, name: str) -> tuple[str, int, str, int
     relation = _text(cells, "relation")
     code = _CODE_OF.get(relation.removeprefix("/r/").replace("_", "").replace(" ", "").lower())
     if code is None:
-        raise ValueError(unknown_relation("its relation", relation).rstrip("."))
+        raise ValueError(unknown_relation("its relation", relation, listed=False).rstrip("."))
     subject, object_ = (normalise_concept(_text(cells, column)) for column in ("subject", "object"))
     if not subject or not object_:
         raise ValueError("its subject and object must have at least one word")

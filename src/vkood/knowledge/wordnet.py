@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vkood.knowledge.batches import RELATION_CODES, Batch, Tally, UnreadableSourceError
-from vkood.knowledge.facts import normalise_concept, to_thousandths
+from vkood.knowledge.batches import RELATION_CODES, Batch, Tally
+from vkood.knowledge.facts import normalise_concept, require_relations, to_thousandths
 from vkood.knowledge.schema import SourceInfo
 
 PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")
@@ -66,15 +66,23 @@ class WordNetSource:
     Args:
         folder: The folder `dict`.
         parts_of_speech: Which words: of `PARTS_OF_SPEECH`.
+        relations: Only these relations; by default all.
+        max_sense: Only facts of a word in its first so many senses; by default in all.
 
     Raises:
-        ValueError: If a file is missing in the folder, or a part of speech is unknown.
+        ValueError: If a file is missing in the folder, or an option cannot be.
     """
 
     folder: Path
     parts_of_speech: tuple[str, ...] = ("noun",)
+    relations: frozenset[str] | None = None
+    max_sense: int | None = None
 
     def __post_init__(self) -> None:
+        """Refuse a folder that is not WordNet's."""
+        require_relations("`relations`", self.relations)
+        if self.max_sense is not None and self.max_sense < 1:
+            raise ValueError(f"`max_sense` must be at least 1; got {self.max_sense}.")
         unknown = [part for part in self.parts_of_speech if part not in PARTS_OF_SPEECH]
         if unknown or not self.parts_of_speech:
             raise ValueError(
@@ -96,11 +104,15 @@ class WordNetSource:
         with (self.folder / f"data.{self.parts_of_speech[0]}").open("rb") as file:
             found = _VERSION.search(file.read(4096))
         name = f"WordNet {found[1].decode()}" if found else "WordNet"
-        options = "" if self.parts_of_speech == ("noun",) else f" --words {','.join(self.parts_of_speech)}"
+        options = [] if self.parts_of_speech == ("noun",) else [f"--words {','.join(self.parts_of_speech)}"]
+        if self.relations is not None:
+            options.append(f"--relations {','.join(sorted(self.relations))}")
+        if self.max_sense is not None:
+            options.append(f"--max-sense {self.max_sense}")
         return SourceInfo(
             name=name,
             licence=f"{name} license (Princeton University)",
-            rebuild=f"wordnet {shlex.quote(self.folder.resolve().name)}{options}",
+            rebuild=" ".join(["wordnet", shlex.quote(self.folder.resolve().name), *options]),
         )
 
     @property
@@ -117,8 +129,11 @@ class WordNetSource:
         for part in self.parts_of_speech:
             senses = self._senses(part, tally)
             rows = [row for number in synsets[part] for row in _facts(part, number, synsets, senses)]
+            kept = [row for row in rows if self._keeps(row)]
+            tally.num_left_out += len(rows) - len(kept)
+            rows = kept
             if not rows:
-                raise UnreadableSourceError(f"data.{part} has no synsets: this is no file of WordNet's.")
+                continue
             subjects, relations, objects, weights = zip(*rows, strict=True)
             tally.num_facts += len(rows)
             yield Batch(
@@ -128,6 +143,11 @@ class WordNetSource:
                 [to_thousandths(weight) for weight in weights],
                 [source] * len(rows),
             )
+
+    def _keeps(self, row: tuple[str, str, str, float]) -> bool:
+        _, relation, _, weight = row
+        lightest = 0 if self.max_sense is None else 1 / self.max_sense
+        return weight >= lightest and (self.relations is None or relation in self.relations)
 
     def _parts(self) -> tuple[str, ...]:
         """The parts of speech to be read: attributes of nouns are adjectives."""
@@ -195,9 +215,7 @@ def _parsed_synset(line: str) -> _Synset:
     pointers = []
     for place in range(start + 1, start + 1 + 4 * num_pointers, 4):
         symbol, number, part, ends = fields[place : place + 4]
-        pointers.append(
-            _Pointer(symbol, (_FILE_OF[part], number), (int(ends[:2], 16), int(ends[2:], 16)))
-        )
+        pointers.append(_Pointer(symbol, (_FILE_OF[part], number), (int(ends[:2], 16), int(ends[2:], 16))))
     return _Synset(words, pointers)
 
 
