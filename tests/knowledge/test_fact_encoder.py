@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from vkood.knowledge.verbalise import verbalise
 
 from hashed_tower import WIDTH, HashedTower, hashed
 from vkood.knowledge import Fact, FactEncoder, fact_encoder
+from vkood.knowledge.verbalise import verbalise
 
 SENTENCES = [f"a thing has {number} {'very ' * (number % 5)}small parts." for number in range(40)]
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=30)
@@ -238,6 +238,12 @@ class TestDamage:
         shutil.rmtree(filled.cache.folder)  # as it says
         assert "damaged" in said
         np.testing.assert_array_equal(filled.encode(SENTENCES), hashed(SENTENCES))
+
+    def test_all_is_read_to_verify(self, filled):
+        filled.cache.verify()
+        self.change(filled, "UPDATE vectors SET checksum = checksum + 1 WHERE row = 17")
+        with pytest.raises(ValueError, match="is not as it was written"):
+            filled.cache.verify()
 
     def test_rows_are_missing(self, filled):
         path = filled.cache.folder / "vectors.f32"

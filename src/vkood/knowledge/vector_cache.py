@@ -71,8 +71,10 @@ class VectorCache:
             OSError: If it cannot be read.
         """
         with self._opened() as index:
-            if self._num_rows(index) == 0:
+            rows = self._num_rows(index)
+            if rows == 0:
                 return set()
+            self._mapped(rows)  # what is known has to be there
             return {sentence for sentence, _, _ in self._entries(index, sentences)}
 
     def read(self, sentences: Sequence[str]) -> tuple[Float32[np.ndarray, "sentences width"], list[int]]:
@@ -134,9 +136,22 @@ class VectorCache:
     def sentences(self) -> Iterator[str]:
         """All sentences that have a vector, in no particular order."""
         with self._opened() as index:
-            if self._num_rows(index):
+            if self._num_rows(index) > 0:
                 for (sentence,) in index.execute("SELECT sentence FROM vectors"):
                     yield sentence
+
+    def verify(self) -> None:
+        """Read all vectors, and make sure that each is as it was written.
+
+        Raises:
+            ValueError: If the cache is damaged, or belongs to another encoder or another version.
+            OSError: If it cannot be read.
+        """
+        waiting = self.sentences()
+        while chosen := list(islice(waiting, _AT_ONCE)):
+            _, absent = self.read(chosen)
+            if absent:
+                raise self._damaged(f"its index does not find {chosen[absent[0]][:80]!r}, which it lists")
 
     def __len__(self) -> int:
         """How many sentences have a vector."""

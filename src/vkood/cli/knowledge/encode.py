@@ -38,10 +38,17 @@ Encoder = Annotated[
 BatchSize = Annotated[
     int, typer.Option(help="How many sentences are encoded at a time.", metavar="N", show_default=True)
 ]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read all vectors at the end, and make sure that none was altered.")
+]
 
 
 def encode(
-    output: Output, store: Store = None, encoder: Encoder = ENCODER, batch_size: BatchSize = 128
+    output: Output,
+    store: Store = None,
+    encoder: Encoder = ENCODER,
+    batch_size: BatchSize = 128,
+    verify: Verify = False,
 ) -> None:
     """Put the facts of a store into words, and encode each sentence once, ever.
 
@@ -64,13 +71,16 @@ def encode(
         try:
             fact_encoder = FactEncoder(tower, output, batch_size=batch_size)
             new = _encode(facts, fact_encoder)
+            if verify:
+                fact_encoder.cache.verify()
             size = sum(file.stat().st_size for file in fact_encoder.cache.folder.iterdir() if file.is_file())
             kept = len(fact_encoder.cache)
         except (OSError, ValueError) as error:
             refuse(str(error))
         except KeyboardInterrupt:
-            typer.echo("vkood: stopped; the same command goes on from here.", err=True)
-            raise typer.Exit(130) from None
+            refuse(
+                "interrupted; what was encoded is kept. Run the same command again: it goes on from there."
+            )
     seconds = time.perf_counter() - started
     typer.echo(
         f"{len(facts):,} facts; {new:,} new sentences encoded in {seconds:.0f} s; {kept:,} sentences in "
@@ -96,6 +106,8 @@ def _tower(name: str, batch_size: int) -> SentenceEncoder:
 
 def _folder(name: str) -> Path:
     """The encoder's folder, wherever it is to be had."""
+    if not name:
+        refuse("--encoder must be a folder or a name; got an empty one.")
     folder = Path(name)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
