@@ -126,6 +126,8 @@ class Spool:
         return number
 
     def _write_texts(self) -> None:
+        if not self._texts:
+            return
         path = self._folder / f"texts-{len(self._text_files)}"
         with path.open("w", encoding="utf-8", newline="\n") as file:
             file.write("\n".join(sorted(self._texts)) + "\n")

@@ -253,6 +253,8 @@ class FactStore:
             ValueError: If `limit` is below 1.
         """
         first = normalise_concept(prefix)
+        if not first and prefix.strip():
+            return []  # of letters that no concept has
         if first and normalise_concept(f"{prefix}x") == f"{first} x":
             first += " "
         given = {"first": first, "last": first + _LAST_LETTER, "limit": _require_limit(limit)}
