@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.verbalise import verbalise
 
 FILE = Path(__file__).with_name("ambiguous_words.tsv")
 MEANINGS = 2
@@ -68,9 +67,7 @@ def read_words(path: Path = FILE) -> list[tuple[Meaning, Meaning]]:
         words.setdefault(word, []).append(meaning)
     for word, meanings in words.items():
         if len(meanings) != MEANINGS:
-            raise ValueError(
-                f"{path.name}: {word!r} must have {MEANINGS} meanings; got {len(meanings)}."
-            )
+            raise ValueError(f"{path.name}: {word!r} must have {MEANINGS} meanings; got {len(meanings)}.")
     return [(first, second) for first, second in words.values()]
 
 
@@ -133,38 +130,53 @@ class Contexts:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
     """All words as vectors.
 
     Args:
-        folder: A folder with a `transformers` text encoder whose sentence vectors are means of token vectors.
+        tokens: (W, S, Q, T, D) token vectors of the sentences.
+        mask: (W, S, Q, T) where there is a token.
+        facts: (W, S, F, D) sentence vectors of the facts.
     """
 
-    def __init__(self, folder: str | Path, words: list[tuple[Meaning, Meaning]]) -> None:
-        from transformers import AutoModel, AutoTokenizer
+    tokens: Tensor
+    mask: Tensor
+    facts: Tensor
 
-        self.words = words
+    @classmethod
+    def encoded(cls, folder: str | Path, words: list[tuple[Meaning, Meaning]]) -> Material:
+        """Encode sentences and facts.
+
+        Args:
+            folder: A `transformers` text encoder whose sentence vectors are means of token vectors.
+            words: The words.
+        """
+        from transformers import AutoModel, AutoTokenizer
+        from vkood.knowledge.verbalise import verbalise
+
         tokenizer = AutoTokenizer.from_pretrained(folder)
         encoder = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
 
-        def encoded(texts: list[str]) -> tuple[Tensor, Tensor]:
+        def encode(texts: list[str]) -> tuple[Tensor, Tensor]:
             batch = tokenizer(texts, padding=True, return_tensors="pt")
             return encoder(**batch).last_hidden_state, batch["attention_mask"].bool()
 
         meanings = [meaning for pair in words for meaning in pair]
         shape = (len(words), MEANINGS)
-        tokens, mask = encoded([sentence for meaning in meanings for sentence in meaning.sentences])
-        self.tokens = tokens.view(*shape, NUM_SENTENCES, *tokens.shape[1:])  # (W, S, Q, T, D)
-        self.mask = mask.view(*shape, NUM_SENTENCES, mask.shape[1])
-        hidden, present = encoded([verbalise(fact) for meaning in meanings for fact in meaning.facts])
+        tokens, mask = encode([sentence for meaning in meanings for sentence in meaning.sentences])
+        hidden, present = encode([verbalise(fact) for meaning in meanings for fact in meaning.facts])
         vectors = (hidden * present[..., None]).sum(1) / present.sum(1, keepdim=True)
         vectors = torch.nn.functional.normalize(vectors, dim=-1)
-        self.facts = vectors.view(*shape, NUM_FACTS, -1)  # (W, S, F, D)
+        return cls(
+            tokens=tokens.view(*shape, NUM_SENTENCES, *tokens.shape[1:]),
+            mask=mask.view(*shape, NUM_SENTENCES, mask.shape[1]),
+            facts=vectors.view(*shape, NUM_FACTS, -1),
+        )
 
-    @property
-    def width(self) -> int:
-        """D."""
-        return self.facts.shape[-1]
+    def __len__(self) -> int:
+        """W."""
+        return len(self.facts)
 
     def contexts(self, words: Tensor, sentences: list[int]) -> Contexts:
         """These sentences of either meaning of these words."""

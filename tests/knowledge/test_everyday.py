@@ -7,6 +7,7 @@ import pytest
 
 from vkood.knowledge.everyday import SOURCE, WEIGHT, everyday_facts, read_tables
 from vkood.knowledge.facts import Fact
+from vkood.knowledge.verbalise import verbalise
 
 COCO = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
 parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag,
@@ -117,6 +118,15 @@ def test_the_wording_of_objects_is_that_of_their_relation(facts: list[Fact]) -> 
                 "sting",
                 "ring",
             }, fact
+
+
+def test_every_fact_can_be_said(facts: list[Fact]) -> None:
+    for fact in facts:
+        sentence = verbalise(fact)
+        assert sentence.endswith(".") and len(sentence.split()) >= 3, fact
+        assert "  " not in sentence, fact
+        if fact.relation != "UsedFor":  # which may turn "cut" into "cutting"
+            assert fact.object.split()[-1][:3] in sentence.lower(), fact
 
 
 def test_the_first_facts_of_a_concept_are_one_of_each_kind(facts: list[Fact]) -> None:
