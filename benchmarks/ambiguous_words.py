@@ -153,6 +153,7 @@ class Material:
             words: The words.
         """
         from transformers import AutoModel, AutoTokenizer
+
         from vkood.knowledge.verbalise import verbalise
 
         tokenizer = AutoTokenizer.from_pretrained(folder)
