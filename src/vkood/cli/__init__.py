@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vkood
-from vkood.cli import demo, evaluate
+from vkood.cli import demo, evaluate, knowledge
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)
+app.add_typer(knowledge.app, name="knowledge")
 
 
 def _print_version(wanted: bool) -> bool:

@@ -70,6 +70,15 @@ class Workshop:
         return self.folder / FACTS_FILE
 
     @property
+    def vectors(self) -> Path:
+        """What the fact encoder keeps.
+
+        It lies here and not where other runs would find it: a sentence's vector differs in its last bits with
+        the batch it was encoded in, and a run with the same seed is to give the same numbers.
+        """
+        return self.folder / "vectors"
+
+    @property
     def tokenizer(self) -> Path:
         """The questions' tokenizer."""
         return self.folder / "tokenizer"

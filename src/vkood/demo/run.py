@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -31,6 +32,7 @@ from vkood.data import FactTable, JointVqa, all_sentences, irrelevant_facts, joi
 from vkood.demo import jobs
 from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
 from vkood.files import write_text
+from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.recipes import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
@@ -120,8 +122,9 @@ class _Crew:
             dict.fromkeys((*all_sentences(JointVqa("train", self._run.seed)), *irrelevant_facts("test")))
         )
         self._progress.add("facts", "encode the facts", len(sentences))
-        encode = SentenceEncoder(folder, on_sentences=lambda done: self._progress.update("facts", done))
-        FactTable.build(sentences, encode).save(self._workshop.facts, encoder=FACT_ENCODER)
+        encoder = FactEncoder(SentenceEncoder(folder), self._workshop.vectors)
+        vectors = encoder.encode(sentences, on_sentences=lambda done: self._progress.update("facts", done))
+        FactTable(sentences, torch.from_numpy(vectors)).save(self._workshop.facts, encoder=FACT_ENCODER)
 
 
 class _Progress:

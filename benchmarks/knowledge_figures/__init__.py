@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/knowledge.py`: one module for each figure."""

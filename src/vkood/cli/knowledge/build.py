@@ -1,0 +1,197 @@
+"""`vkood knowledge build`: a store of facts out of a dump, a dictionary or a table."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vkood.cli.inputs import refuse, require_output_file
+
+if TYPE_CHECKING:
+    from vkood.knowledge.batches import Source
+    from vkood.knowledge.build import BuildProgress, BuildReport
+
+app = typer.Typer(help="Build a store of facts.", no_args_is_help=True, rich_markup_mode="markdown")
+
+Output = Annotated[
+    Path, typer.Option(help="The store's file; its folder has to exist.", metavar="FILE", show_default=False)
+]
+Append = Annotated[
+    bool, typer.Option("--append", help="Keep the facts of the store that is there, and add to them.")
+]
+Relations = Annotated[
+    str | None,
+    typer.Option(help="Only these relations, separated by commas, such as IsA,UsedFor.", metavar="NAMES"),
+]
+
+
+@app.command()
+def conceptnet(
+    dump: Annotated[
+        Path, typer.Argument(help="ConceptNet's assertions, as text or .gz.", metavar="ASSERTIONS")
+    ],
+    output: Output,
+    language: Annotated[str, typer.Option(help="Code of the language.", metavar="CODE")] = "en",
+    min_weight: Annotated[
+        float, typer.Option(help="Leave lighter assertions out; most weigh 1.", metavar="NUMBER")
+    ] = 0.0,
+    relations: Relations = None,
+    append: Append = False,
+) -> None:
+    """Build a store from ConceptNet's dump of assertions.
+
+    Links to other sites, and assertions between different languages, are left out. The 34 million lines of
+    ConceptNet 5.7 take some minutes on one core, and little memory.
+    """
+    from vkood.knowledge.conceptnet import ConceptNetSource
+
+    _require_file("ASSERTIONS", dump)
+    _build(output, append, lambda: ConceptNetSource(dump, language, min_weight, _names(relations)))
+
+
+@app.command()
+def wordnet(
+    folder: Annotated[
+        Path, typer.Argument(help="WordNet's folder dict, with data.noun in it.", metavar="DICT_FOLDER")
+    ],
+    output: Output,
+    words: Annotated[
+        str, typer.Option(help="Parts of speech, separated by commas: noun, verb, adj, adv.", metavar="PARTS")
+    ] = "noun",
+    max_sense: Annotated[
+        int | None, typer.Option(help="Only the first N senses of a word.", metavar="N")
+    ] = None,
+    relations: Relations = None,
+    append: Append = False,
+) -> None:
+    """Build a store from WordNet's files."""
+    from vkood.knowledge.wordnet import WordNetSource
+
+    parts = tuple(part.strip() for part in words.split(","))
+    _build(output, append, lambda: WordNetSource(folder, parts, _names(relations), max_sense))
+
+
+@app.command()
+def table(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV, TSV, JSON lines or Parquet, with the columns subject, relation, object; weight and source "
+            "if there are.",
+            metavar="TABLE",
+        ),
+    ],
+    output: Output,
+    name: Annotated[
+        str, typer.Option(help="What the source is called; by default the file's name.", metavar="NAME")
+    ] = "",
+    licence: Annotated[str, typer.Option(help="Terms under which it may be used.", metavar="TEXT")] = "",
+    append: Append = False,
+) -> None:
+    """Build a store from a table of your own."""
+    from vkood.knowledge.tables import TableSource
+
+    _build(output, append, lambda: TableSource(file, name, licence))
+
+
+def _require_file(argument: str, path: Path) -> None:
+    if not path.exists():
+        refuse(f"there is no file {str(path)!r}.")
+    if not path.is_file():
+        refuse(f"{argument} must be a file, but {str(path)!r} is a folder.")
+
+
+def _names(relations: str | None) -> frozenset[str] | None:
+    return None if relations is None else frozenset(name.strip() for name in relations.split(","))
+
+
+def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> None:
+    """Build with progress, and say in one sentence what went wrong."""
+    from vkood.knowledge.build import build_store
+
+    require_output_file("--output", output)
+    kept = "the store that was there is unchanged" if output.exists() else "nothing was written"
+    try:
+        source = make_source()
+        with _killed_like_interrupted(), _progress() as on_progress:
+            report = build_store(output, [source], append=append, on_progress=on_progress)
+    except KeyboardInterrupt:
+        refuse(f"interrupted; {kept}. Run the same command again: it starts from the beginning.")
+    except OSError as error:
+        refuse(f"the store {str(output)!r} could not be built: {error.strerror or error}; {kept}.")
+    except ValueError as error:
+        refuse(str(error))
+    _print(report)
+
+
+@contextlib.contextmanager
+def _killed_like_interrupted() -> Iterator[None]:
+    """Let a build that is ended by a signal clean up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[BuildProgress], None]]:
+    """Bars for reading and for writing, with rate and time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks = {}
+
+        def show(progress: BuildProgress) -> None:
+            shown = f"Reading {progress.name}" if progress.stage == "reading" else "Writing the store"
+            if shown not in tasks:
+                tasks[shown] = bars.add_task(shown, total=progress.total, rate="")
+            count = progress.num_lines if progress.stage == "reading" else progress.done
+            elapsed = bars.tasks[tasks[shown]].elapsed
+            what = "lines" if progress.stage == "reading" else "facts"
+            rate = f"{count / elapsed:,.0f} {what}/s" if elapsed else ""
+            bars.update(tasks[shown], completed=progress.done, total=progress.total, rate=rate)
+
+        yield show
+
+
+def _print(report: BuildReport) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    header = report.header
+    table = Table(title=escape(str(report.path)), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right", overflow="fold")
+    for tally in report.tallies:
+        table.add_row("Lines read", f"{tally.num_lines:,}")
+        table.add_row("  facts", f"{tally.num_facts:,}")
+        table.add_row("  left out", f"{tally.num_left_out:,}")
+        table.add_row("  unreadable", f"{tally.num_unreadable:,}")
+    table.add_section()
+    table.add_row("Facts in the store, each once", f"{header.num_facts:,}")
+    table.add_row("  of subjects", f"{header.num_subjects:,}")
+    table.add_row("Bytes", f"{report.size:,}")
+    Console().print(table)
+    for tally in report.tallies:
+        for line in tally.first_unreadable:
+            Console(stderr=True).print(f"Unreadable: {line}", markup=False, highlight=False, soft_wrap=True)

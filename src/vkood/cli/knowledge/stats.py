@@ -1,0 +1,90 @@
+"""`vkood knowledge stats`: what is in a store, and whether it is as it was written."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vkood.cli.inputs import refuse
+
+if TYPE_CHECKING:
+    from vkood.knowledge import StoreStats
+
+
+def stats(
+    store: Annotated[
+        Path | None,
+        typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read the whole store, and make sure that nothing was altered.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is in a store: how many facts of which relations, from which sources, under which licence."""
+    from vkood.knowledge import FactStore
+
+    try:
+        with FactStore.open(store) as opened:
+            found = opened.stats()
+            if verify:
+                opened.verify()
+    except (FileNotFoundError, ValueError) as error:
+        refuse(str(error))
+    if as_json:
+        typer.echo(json.dumps(_record(found, verified=verify), indent=2, ensure_ascii=False))
+    else:
+        _print(found, verified=verify)
+
+
+def _record(found: StoreStats, *, verified: bool) -> dict[str, object]:
+    header = found.header
+    return {
+        "path": found.path,
+        "size": found.size,
+        "schema_version": found.schema_version,
+        "date": header.date,
+        "num_facts": header.num_facts,
+        "num_concepts": header.num_concepts,
+        "num_subjects": header.num_subjects,
+        "longest_entry": header.longest_entry,
+        "relations": dict(header.relations),
+        "sources": [dataclasses.asdict(source) for source in header.sources],
+        "content_hash": header.content_hash,
+        "verified": verified,
+    }
+
+
+def _print(found: StoreStats, *, verified: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    header = found.header
+    table = Table(title=escape(found.path), title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right", overflow="fold")
+    table.add_row("Facts", f"{header.num_facts:,}")
+    table.add_row("Concepts", f"{header.num_concepts:,}")
+    table.add_row("  of them subjects of facts", f"{header.num_subjects:,}")
+    table.add_row("Most words in a subject", f"{header.longest_entry}")
+    table.add_row("Bytes", f"{found.size:,}")
+    if header.num_facts:
+        table.add_row("  a fact", f"{found.size / header.num_facts:.0f}")
+    table.add_row("Built on", header.date)
+    table.add_row("Schema version", f"{found.schema_version}")
+    table.add_row("Hash of all facts", header.content_hash)
+    if verified:
+        table.add_row("Verified", "as it was written")
+    table.add_section()
+    for source in header.sources:
+        table.add_row(f"From {escape(source.name)}", f"{source.num_facts:,}")
+        table.add_row("  licence", escape(source.licence or "not told"))
+    table.add_section()
+    for relation, count in sorted(header.relations.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(relation, f"{count:,}")
+    Console().print(table)

@@ -1,0 +1,85 @@
+"""Explicit knowledge, offline: facts, where they are kept, and how a text finds them.
+
+Each name is imported when it is first used, so that a store can be read without what building or parsing needs.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vkood.knowledge.batches import Batch, Source, Tally, UnreadableLine, UnreadableSourceError
+    from vkood.knowledge.build import BuildProgress, BuildReport, build_store
+    from vkood.knowledge.conceptnet import ConceptNetSource
+    from vkood.knowledge.fact_encoder import FactEncoder, SentenceTower
+    from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
+    from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
+    from vkood.knowledge.store import FactStore, Neighbour, StoreStats
+    from vkood.knowledge.tables import TableSource
+    from vkood.knowledge.vector_cache import VectorCache
+    from vkood.knowledge.wordnet import WordNetSource
+
+__all__ = [
+    "RELATIONS",
+    "Batch",
+    "BuildProgress",
+    "BuildReport",
+    "ConceptNetSource",
+    "Fact",
+    "FactEncoder",
+    "FactStore",
+    "Neighbour",
+    "SentenceTower",
+    "Source",
+    "SourceInfo",
+    "StoreError",
+    "StoreHeader",
+    "StoreStats",
+    "TableSource",
+    "Tally",
+    "UnreadableLine",
+    "UnreadableSourceError",
+    "VectorCache",
+    "WordNetSource",
+    "build_store",
+    "normalise_concept",
+]
+
+_MODULE_OF = {
+    "RELATIONS": "facts",
+    "Batch": "batches",
+    "BuildProgress": "build",
+    "BuildReport": "build",
+    "ConceptNetSource": "conceptnet",
+    "Fact": "facts",
+    "FactEncoder": "fact_encoder",
+    "FactStore": "store",
+    "Neighbour": "store",
+    "SentenceTower": "fact_encoder",
+    "Source": "batches",
+    "SourceInfo": "schema",
+    "StoreError": "schema",
+    "StoreHeader": "schema",
+    "StoreStats": "store",
+    "TableSource": "tables",
+    "Tally": "batches",
+    "UnreadableLine": "batches",
+    "UnreadableSourceError": "batches",
+    "VectorCache": "vector_cache",
+    "WordNetSource": "wordnet",
+    "build_store": "build",
+    "normalise_concept": "facts",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first asked for, and keep it."""
+    if name in _MODULE_OF:
+        value: object = getattr(importlib.import_module(f"vkood.knowledge.{_MODULE_OF[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'vkood.knowledge' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,163 @@
+"""Facts: what is known of a concept, in the vocabulary of ConceptNet."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+
+RELATIONS = (
+    "Antonym",
+    "AtLocation",
+    "CapableOf",
+    "Causes",
+    "CausesDesire",
+    "CreatedBy",
+    "DefinedAs",
+    "DerivedFrom",
+    "Desires",
+    "DistinctFrom",
+    "EtymologicallyDerivedFrom",
+    "EtymologicallyRelatedTo",
+    "ExternalURL",
+    "FormOf",
+    "HasA",
+    "HasContext",
+    "HasFirstSubevent",
+    "HasLastSubevent",
+    "HasPrerequisite",
+    "HasProperty",
+    "HasSubevent",
+    "IsA",
+    "LocatedNear",
+    "MadeOf",
+    "MannerOf",
+    "MotivatedByGoal",
+    "ObstructedBy",
+    "PartOf",
+    "ReceivesAction",
+    "RelatedTo",
+    "SimilarTo",
+    "SymbolOf",
+    "Synonym",
+    "UsedFor",
+)
+"""The 34 relations of ConceptNet 5.7. A store's file names a relation by its place here: append, never reorder."""
+
+HIGHEST_WEIGHT = 1e6
+
+_IS_RELATION = frozenset(RELATIONS)
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One thing that is known: a subject, how it relates, and to what.
+
+    Args:
+        subject: Lower-case words separated by single spaces ("fire hydrant"), as `normalise_concept` makes
+            them.
+        relation: One of `RELATIONS`.
+        object: Words, as in `subject`.
+        weight: How much the source trusts the fact, from 0.
+        source: Where it comes from.
+
+    Raises:
+        ValueError: If the relation is unknown, a concept is not normalised, or the weight is no number from 0.
+
+    Example:
+        >>> Fact("umbrella", "UsedFor", "keeping dry")
+        Fact(subject='umbrella', relation='UsedFor', object='keeping dry', weight=1.0, source='')
+    """
+
+    subject: str
+    relation: str
+    object: str
+    weight: float = 1.0
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no fact."""
+        if self.relation not in _IS_RELATION:
+            raise ValueError(unknown_relation("`relation`", self.relation))
+        _require_normalised("subject", self.subject)
+        _require_normalised("object", self.object)
+        if not 0 <= self.weight <= HIGHEST_WEIGHT:  # also refuses NaN
+            raise ValueError(f"`weight` must be a number from 0 to {HIGHEST_WEIGHT:g}; got {self.weight!r}.")
+
+
+def normalise_concept(text: str) -> str:
+    """Return the text as concepts are written: lower-case words separated by single spaces.
+
+    Underscores and control characters count as spaces, and letters are brought into their usual form
+    (Unicode's NFKC). The result may be empty.
+
+    Args:
+        text: Any text.
+
+    Example:
+        >>> normalise_concept("Fire_hydrant ")
+        'fire hydrant'
+    """
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+    if not text.isprintable():
+        text = _UNPRINTABLE.sub(" ", text)
+    return " ".join(text.lower().replace("_", " ").split())
+
+
+def require_relations(argument: str, relations: object) -> frozenset[str] | None:
+    """Check names of relations that a caller gave; None, for all of them, is fine.
+
+    Args:
+        argument: What the caller knows them by, for the error.
+        relations: Any number of names, at least one.
+
+    Raises:
+        ValueError: If there is none, a name is unknown, or `relations` is a single text.
+    """
+    if relations is None:
+        return None
+    if isinstance(relations, str) or not hasattr(relations, "__iter__"):
+        raise ValueError(f"{argument} must be names of relations, such as ['IsA']; got {relations!r}.")
+    names = frozenset(relations)  # pyright: ignore[reportArgumentType] - what was checked
+    if not names:
+        raise ValueError(f"{argument} must name at least one relation; leave it out for all of them.")
+    for name in sorted(names, key=str):
+        if name not in _IS_RELATION:
+            raise ValueError(unknown_relation(argument, name))
+    return names
+
+
+def unknown_relation(argument: str, name: object, *, listed: bool = True) -> str:
+    """Return the sentence that refuses a relation, with the nearest name, or else with all if they are to be listed."""
+    bare = str(name).rsplit("/", 1)[-1].replace("_", "").replace(" ", "").lower()
+    by_lower = {relation.lower(): relation for relation in RELATIONS}
+    near = difflib.get_close_matches(bare, by_lower, n=1, cutoff=0.5)
+    others = f" They are {', '.join(RELATIONS)}." if listed else ""
+    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else others
+    return f"{argument} must be one of ConceptNet's {len(RELATIONS)} relations; got {name!r}.{hint}"
+
+
+def to_thousandths(weight: float) -> int:
+    """Return a weight as stores keep it: in thousandths, and at least one where it is not zero.
+
+    Raises:
+        ValueError: If it is no number from 0 to `HIGHEST_WEIGHT`.
+    """
+    if not (math.isfinite(weight) and 0 <= weight <= HIGHEST_WEIGHT):
+        raise ValueError(f"`weight` must be a number from 0 to {HIGHEST_WEIGHT:g}; got {weight!r}.")
+    return max(round(weight * 1000), 1) if weight else 0
+
+
+def _require_normalised(argument: str, text: str) -> None:
+    normalised = normalise_concept(text)
+    if not normalised:
+        raise ValueError(f"`{argument}` must have at least one word; got {text!r}.")
+    if normalised != text:
+        raise ValueError(
+            f"`{argument}` must be lower-case words separated by single spaces, as `normalise_concept` makes "
+            f"them: {normalised!r}; got {text!r}."
+        )

@@ -1,0 +1,207 @@
+"""Longest match: which runs of words may be entries of a store, and which of those that are to take.
+
+Pure functions; `linking` asks the store in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from vkood.knowledge import word_lists as lists
+from vkood.knowledge.denial import denied_words
+from vkood.knowledge.lemmas import singulars
+from vkood.knowledge.words import Words
+
+Wanted = Literal["things", "all"]
+
+LONGEST_NAME = 6
+"""Longer entries are sayings, not names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A run of words, and the entries that it may be, the likeliest first."""
+
+    first: int
+    last: int
+    forms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A run of words that is an entry."""
+
+    first: int
+    last: int
+    entry: str
+    negated: bool
+
+
+def candidates(words: Words, longest: int) -> list[list[Candidate]]:
+    """Return for each word the runs that begin there, the longest first.
+
+    Args:
+        words: The words of a text.
+        longest: Most words in an entry.
+    """
+    longest = min(longest, LONGEST_NAME)
+    runs: list[list[Candidate]] = []
+    for first, word in enumerate(words.lower):
+        here = [Candidate(first, first, singulars(word))] if word not in _NEVER else []
+        if word not in lists.FUNCTION_WORDS:
+            here.extend(_longer_runs(words, first, longest))
+        here.reverse()
+        runs.append(here)
+    return runs
+
+
+_NEVER = lists.FUNCTION_WORDS | lists.ADVERBS
+
+
+def _longer_runs(words: Words, first: int, longest: int) -> Iterator[Candidate]:
+    lower, gaps = words.lower, words.gaps
+    text = lower[first]
+    for last in range(first + 1, min(first + longest, len(lower))):
+        gap = gaps[last - 1]
+        if gap == ",":
+            return
+        word = lower[last]
+        if word not in lists.FUNCTION_WORDS or (gap == "-" and word not in lists.DETERMINERS):
+            yield Candidate(first, last, _forms(text, gap, word, first, last, lower))
+        elif word not in lists.INSIDE_NAMES:
+            return
+        text = f"{text}{gap}{word}"
+
+
+def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[str]) -> tuple[str, ...]:
+    """All ways in which a run may be written as an entry."""
+    before = [text]
+    if last - first >= 2 and lower[first + 1] in ("of", "in"):
+        # The plural of "bird of prey" is inside.
+        rest = text[len(lower[first]) :]
+        before = [f"{one}{rest}" for one in singulars(lower[first])]
+    forms: list[str] = []
+    endings = singulars(word)
+    for start in before:
+        forms.extend(f"{start}{gap}{ending}" for ending in endings)
+        if "-" in gap or "-" in start:
+            spaced = f"{start} ".replace("-", " ")
+            forms.extend(f"{spaced}{ending}" for ending in endings)
+        if last == first + 1 and gap in ("-", " "):
+            forms.extend(f"{start}{ending}" for ending in endings)
+    return tuple(forms)
+
+
+def choose(
+    words: Words, runs: list[list[Candidate]], known: Callable[[str], bool], wanted: Wanted
+) -> list[Match]:
+    """Take from left to right the longest runs that are entries and name something.
+
+    Args:
+        words: The words, with their kinds.
+        runs: What `candidates` gave.
+        known: Whether the store has an entry.
+        wanted: "things", or "all" for verbs and adjectives too.
+    """
+    denied: list[bool] | None = None
+    matches: list[Match] = []
+    place = 0
+    while place < len(words):
+        match = _match_at(words, runs[place], known, wanted)
+        if match is None:
+            place += 1
+            continue
+        first, last, entry = match
+        place = last + 1
+        if _is_stop(words, first, last, entry) and not first == 0 == len(words) - 1 - last:
+            continue
+        if denied is None:
+            denied = denied_words(words)
+        matches.append(Match(first, last, entry, denied[last]))
+    return matches
+
+
+def _match_at(
+    words: Words, runs: list[Candidate], known: Callable[[str], bool], wanted: Wanted
+) -> tuple[int, int, str] | None:
+    for run in runs:
+        if not _names(words, run.first, run.last, wanted):
+            continue
+        for form in _ordered(words, run):
+            if known(form):
+                return run.first, run.last, form
+    return None
+
+
+def _ordered(words: Words, run: Candidate) -> tuple[str, ...]:
+    """The forms of a run, where its surroundings decide between the plural and a meaning of its own."""
+    if run.first == run.last and words.lower[run.first] == "glasses" and not _are_vessels(words, run.first):
+        return ("glasses", *run.forms)
+    return run.forms
+
+
+def _are_vessels(words: Words, place: int) -> bool:
+    """Whether "glasses" are to drink from."""
+    after = words.lower[place + 1] if place + 1 < len(words) else ""
+    return after in ("of", "filled", "full") or (place > 0 and words.kinds[place - 1] in ("number", "noun"))
+
+
+def _names(words: Words, first: int, last: int, wanted: Wanted) -> bool:
+    """Whether a run of words is used as a name."""
+    kinds, lower = words.kinds, words.lower
+    if first != last:
+        return _run_names(words, first, last)
+    if wanted == "all":
+        return kinds[last] not in ("determiner", "auxiliary", "preposition", "conjunction", "number")
+    if kinds[last] == "noun":
+        return True
+    if lower[last] in lists.COLOURS:
+        return kinds[last] == "adjective"
+    return kinds[last] == "verb" and lower[last] in lists.PASTIMES
+
+
+def _run_names(words: Words, first: int, last: int) -> bool:
+    kinds, lower = words.kinds, words.lower
+    if kinds[last] not in ("noun", "number", "adjective") and words.gaps[last - 1] != "-":
+        return False
+    if kinds[last] == "adjective" and (lower[last] in lists.COLOURS or kinds[first] != "noun"):
+        return False
+    if any(kinds[place] in ("verb", "auxiliary") for place in range(first, last)):
+        return False
+    if "and" in lower[first : last + 1] and " ".join(lower[first : last + 1]) not in lists.NAMES_WITH_AND:
+        return False
+    return not (lower[first] in lists.AMOUNTS and lower[first + 1] == "of") and not (
+        singulars(lower[first])[0] in lists.AMOUNTS and lower[first + 1] == "of"
+    )
+
+
+# --- Stop concepts --------------------------------------------------------------------------------------------------
+
+
+def _is_stop(words: Words, first: int, last: int, entry: str) -> bool:
+    """Whether an entry is no thing here, but says how much, where in the picture, or what is asked."""
+    if first != last:
+        return False
+    after = words.lower[last + 1] if last + 1 < len(words) else ""
+    if entry in lists.EMPTY_NOUNS:
+        return True
+    if after == "of" and entry in lists.AMOUNTS:
+        return True
+    if entry in lists.PICTURES:
+        return not (lists.HANGING & set(words.lower[last + 1 : last + 4]))
+    if entry in lists.PLACES:
+        return not _is_owned(words, first)
+    return entry == "make" and words.lower[0] in ("what", "which")
+
+
+_OWNING = lists.words_of("his her its their my your")
+
+
+def _is_owned(words: Words, place: int) -> bool:
+    """Whether what could be a place is a thing: "its back", "a red top"."""
+    if place == 0 or (place + 1 < len(words) and words.lower[place + 1] == "of"):
+        return False
+    before = words.lower[place - 1]
+    return before in _OWNING or before in lists.COLOURS or words.gaps[place - 1] == "'s "

@@ -1,0 +1,70 @@
+"""What tells an encoder from any other: a hash of all that its vectors depend on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from transformers.utils.hub import cached_file
+
+# In the order in which `from_pretrained` looks for them; it reads the first that is there.
+_WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+_OTHERS = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    # Where these lie, `from_pretrained` puts an adapter on the weights.
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+)
+
+
+def encoder_fingerprint(folder: str | Path, *, vocabularies: Iterable[str], pooling: str) -> str:
+    """Hash the files that an encoder is loaded from, and those alone: many folders hold others besides.
+
+    It does not depend on where the files lie, so a copy has the same one.
+
+    Args:
+        folder: A folder (or hub name) with a `transformers` model and its tokenizer.
+        vocabularies: The names of the files that this kind of tokenizer keeps its vocabulary in.
+        pooling: How a sentence's tokens become one vector.
+
+    Raises:
+        OSError: If there is no such folder, or no weights are in it.
+    """
+    config = cached_file(folder, "config.json")  # a hub name's files lie together too
+    assert config is not None
+    found = Path(config).parent
+    names = {name for name in (*_OTHERS, *vocabularies) if (found / name).is_file()}
+    names.update(_weights(found))
+    whole = hashlib.sha256(pooling.encode())
+    for name in sorted(names):
+        whole.update(f"\n{name} {_hash_of(found / name)}".encode())
+    return whole.hexdigest()
+
+
+def _weights(folder: Path) -> Iterator[str]:
+    first = next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if first is None:
+        raise FileNotFoundError(f"There are no weights in {str(folder)!r}: none of {', '.join(_WEIGHTS)}.")
+    yield first
+    if first.endswith(".index.json"):
+        stem, _, kind = first.removesuffix(".index.json").partition(".")
+        yield from (part.name for part in folder.glob(f"{stem}-*.{kind}"))
+
+
+def _hash_of(file: Path) -> str:
+    content = hashlib.sha256()
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            content.update(block)
+    return content.hexdigest()

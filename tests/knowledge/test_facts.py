@@ -1,0 +1,96 @@
+"""Facts and their words."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vkood.knowledge import RELATIONS, Fact, normalise_concept
+from vkood.knowledge.batches import normalise_all
+from vkood.knowledge.facts import to_thousandths
+
+
+def test_the_relations_of_conceptnet():
+    assert len(RELATIONS) == 34
+    assert sorted(set(RELATIONS)) == list(RELATIONS)
+    assert {"IsA", "UsedFor", "AtLocation", "ReceivesAction", "ExternalURL"} <= set(RELATIONS)
+
+
+def test_fact():
+    fact = Fact("fire hydrant", "UsedFor", "fighting fire", 2.0, "ours")
+    assert pickle.loads(pickle.dumps(fact)) == fact
+    assert Fact("a", "IsA", "b") == Fact("a", "IsA", "b", 1.0, "")
+    with pytest.raises(AttributeError):
+        fact.weight = 3.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (
+            ("a", "UsdFor", "b"),
+            r"`relation` must be one of.*34 relations; got 'UsdFor'. Did you mean 'UsedFor'\?",
+        ),
+        (("a", "isa", "b"), "Did you mean 'IsA'"),
+        (("a", "/r/used_for", "b"), "Did you mean 'UsedFor'"),
+        (("a", "zzzzzz", "b"), "They are Antonym, AtLocation"),
+        (("Fire_hydrant", "IsA", "b"), "`subject` must be lower-case.*'fire hydrant'; got 'Fire_hydrant'"),
+        (("a", "IsA", "b "), "`object` must be lower-case"),
+        (("", "IsA", "b"), "`subject` must have at least one word"),
+        (("a", "IsA", "\x00"), "`object` must have at least one word"),
+        (("a", "IsA", "b", -1.0), "`weight` must be a number from 0"),
+        (("a", "IsA", "b", float("nan")), "`weight` must be a number from 0"),
+        (("a", "IsA", "b", float("inf")), "`weight` must be a number from 0"),
+    ],
+)
+def test_no_facts(arguments, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        Fact(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "normalised"),
+    [
+        ("Fire_hydrant ", "fire hydrant"),
+        ("  a\t\tb\n", "a b"),
+        ("\uff23\uff21\uff34", "cat"),  # wide letters
+        ("cafe\u0301", "caf\u00e9"),
+        ("nul\x00l", "nul l"),
+        ("\ud800", ""),
+        ("\u732b", "\u732b"),
+        ("t-shirt", "t-shirt"),
+        ("", ""),
+        ("_", ""),
+    ],
+)
+def test_normalised(text, normalised):
+    assert normalise_concept(text) == normalised
+
+
+@given(st.text())
+def test_what_is_normalised_stays(text):
+    once = normalise_concept(text)
+    assert normalise_concept(once) == once
+    assert once == once.strip()
+    assert "  " not in once
+    if once:
+        assert Fact(once, "IsA", once).subject == once
+
+
+@given(st.lists(st.text(max_size=6) | st.sampled_from(["a b", "A_b", " a", "a  b", "a\n"])))
+def test_many_are_normalised_as_one_is(names):
+    assert normalise_all(names) == [normalise_concept(name) for name in names]
+
+
+@given(st.floats(0, 1e6))
+def test_weights_in_thousandths(weight):
+    thousandths = to_thousandths(weight)
+    assert (thousandths == 0) == (weight == 0)
+    assert abs(thousandths / 1000 - weight) <= 0.001
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf"), 1e7])
+def test_no_weights(weight):
+    with pytest.raises(ValueError, match="`weight`"):
+        to_thousandths(weight)

@@ -1,0 +1,274 @@
+"""A store finds the facts that were put into it, in any process and thread."""
+
+import multiprocessing
+import os
+import pickle
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vkood.knowledge import Fact, FactStore, build_store
+
+FACTS = (
+    Fact("lemon", "IsA", "fruit", 2.0),
+    Fact("lemon", "HasProperty", "sour", 3.0),
+    Fact("lemon", "HasProperty", "yellow", 1.0),
+    Fact("lemon", "AtLocation", "tree", 0.5),
+    Fact("fruit", "AtLocation", "tree", 1.0),
+    Fact("fire hydrant", "UsedFor", "putting out fire", 1.0),
+    Fact("fireman", "AtLocation", "fire station", 1.0),
+    Fact("tree", "HasA", "leaf", 1.0),
+)
+
+concepts = st.sampled_from(["a", "b", "c d", "é", "猫", "a b c", "zz", "😀", "a'b"])
+facts = st.builds(
+    Fact,
+    concepts,
+    st.sampled_from(["IsA", "UsedFor", "HasA"]),
+    concepts,
+    st.sampled_from([0.0, 0.333, 0.5, 1.0, 2.5]),
+    st.sampled_from(["x", "y", "z"]),
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("store") / "facts.db"
+    build_store(path, [FACTS])
+    return path
+
+
+@pytest.fixture
+def store(path):
+    with FactStore.open(path) as store:
+        yield store
+
+
+def objects(found):
+    return {name: [fact.object for fact in facts] for name, facts in found.items()}
+
+
+class TestLookup:
+    def test_many_at_once(self, store):
+        assert objects(store.lookup(["Lemon", "FIRE_hydrant", "unheard of", ""])) == {
+            "Lemon": ["sour", "fruit", "yellow", "tree"],
+            "FIRE_hydrant": ["putting out fire"],
+            "unheard of": [],
+            "": [],
+        }
+        assert store.lookup([]) == {}
+
+    def test_one_query(self, store):
+        queries = []
+        store._connection().set_trace_callback(queries.append)
+        store.lookup(["lemon", "fruit", "tree", "fire hydrant"])
+        store._connection().set_trace_callback(None)
+        assert len(queries) == 1
+
+    def test_limit(self, store):
+        assert objects(store.lookup(["lemon"], limit=2)) == {"lemon": ["sour", "fruit"]}
+        assert len(store.lookup(["lemon"], limit=None)["lemon"]) == 4
+        with pytest.raises(ValueError, match="`limit` must be at least 1; got 0"):
+            store.lookup(["lemon"], limit=0)
+
+    def test_relations(self, store):
+        assert objects(store.lookup(["lemon"], relations=["HasProperty", "AtLocation"], limit=2)) == {
+            "lemon": ["sour", "yellow"]
+        }
+        with pytest.raises(ValueError, match="`relations` must be one of.*Did you mean 'IsA'"):
+            store.lookup(["lemon"], relations=["IsAn"])
+        with pytest.raises(ValueError, match="at least one relation"):
+            store.lookup(["lemon"], relations=[])
+        with pytest.raises(ValueError, match=r"such as \['IsA'\]"):
+            store.lookup(["lemon"], relations="IsA")
+
+    def test_a_single_text_is_no_list_of_names(self, store):
+        for ask in (store.lookup, store.known):
+            with pytest.raises(ValueError, match=r"write \['lemon'\]"):
+                ask("lemon")
+
+    @pytest.mark.parametrize(
+        "name", ["\x00", "le\x00mon", "\ud800", "😀", "レモン", "' OR 1=1 --", '"', "%", "a" * 10**6]
+    )
+    def test_strange_names(self, store, name):
+        assert store.lookup([name]) == {name: []}
+        assert store.known([name]) == frozenset()
+        assert store.search(name) == []
+        assert store.neighbours(name) == []
+
+    def test_ten_thousand_names(self, store):
+        found = store.lookup([f"nothing {number}" for number in range(10_000)] + ["lemon"])
+        assert len(found) == 10_001
+        assert len(found["lemon"]) == 4
+
+
+class TestOtherQuestions:
+    def test_known(self, store):
+        assert store.known(["Lemon", "leaf", "fire_hydrant", "x"]) == {"lemon", "fire hydrant"}
+
+    def test_search(self, store):
+        assert store.search("fire") == ["fire hydrant", "fireman"]
+        assert store.search("FIRE ") == ["fire hydrant"]
+        assert store.search("fire_") == ["fire hydrant"]
+        assert store.search("fire", limit=1) == ["fire hydrant"]
+        assert store.search("") == ["fire hydrant", "fireman", "fruit", "lemon", "tree"]
+        with pytest.raises(ValueError, match="`limit`"):
+            store.search("fire", limit=0)
+
+    def test_neighbours(self, store):
+        near = store.neighbours("fruit", hops=1)
+        assert [(one.concept, len(one.facts)) for one in near] == [("lemon", 1), ("tree", 1)]
+        far = {one.concept: one.facts for one in store.neighbours("leaf", hops=3)}
+        assert [fact.subject for fact in far["fruit"]] == ["tree", "fruit"]
+        assert far.keys() == {"tree", "fruit", "lemon", "sour", "yellow"}
+        assert {len(facts) for facts in far.values()} == {1, 2, 3}
+        assert len(store.neighbours("lemon", limit=2)) == 2
+        assert store.neighbours("unheard of") == []
+        with pytest.raises(ValueError, match="`hops` must be at least 1"):
+            store.neighbours("lemon", hops=0)
+
+    def test_stats(self, store, path):
+        stats = store.stats()
+        assert (stats.path, stats.size, stats.schema_version) == (str(path), path.stat().st_size, 1)
+        header = stats.header
+        assert (header.num_facts, header.num_subjects, header.num_concepts) == (8, 5, 10)
+        assert header.longest_entry == store.longest_entry == 2
+        assert header.relations == {"AtLocation": 3, "HasA": 1, "HasProperty": 2, "IsA": 1, "UsedFor": 1}
+        assert len(store) == 8
+        assert repr(store) == f"FactStore({str(path)!r}, 8 facts)"
+
+    def test_all_facts_subject_by_subject(self, store):
+        found = list(store.facts())
+        assert [fact.subject for fact in found] == sorted(fact.subject for fact in FACTS)
+        assert {(fact.subject, fact.relation, fact.object, fact.weight) for fact in found} == {
+            (fact.subject, fact.relation, fact.object, fact.weight) for fact in FACTS
+        }
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(facts, min_size=1, max_size=40))
+def test_what_goes_in_is_found(tmp_path_factory, put):
+    """Against a dictionary: joined, ordered, and found from both ends."""
+    path = tmp_path_factory.mktemp("store") / "facts.db"
+    build_store(path, [put])
+    expected: dict[tuple[str, str, str], tuple[float, set[str]]] = {}
+    for fact in put:
+        key = (fact.subject, fact.relation, fact.object)
+        weight, names = expected.get(key, (0.0, set()))
+        expected[key] = (max(weight, fact.weight), {*names, fact.source})
+    joined = [Fact(*key, weight, " + ".join(sorted(names))) for key, (weight, names) in expected.items()]
+    joined.sort(key=lambda fact: (fact.subject, -fact.weight, fact.relation, fact.object))
+    with FactStore.open(path) as store:
+        assert list(store.facts()) == joined
+        subjects = {fact.subject for fact in joined}
+        for limit in (1, 2, None):
+            assert store.lookup(sorted(subjects), limit=limit) == {
+                subject: [fact for fact in joined if fact.subject == subject][:limit] for subject in subjects
+            }
+        assert store.known(["a", "b", "c d", "é", "猫", "zz"]) == subjects & {
+            "a",
+            "b",
+            "c d",
+            "é",
+            "猫",
+            "zz",
+        }
+        for name in subjects:
+            ends = {fact.object for fact in joined if fact.subject == name}
+            ends |= {fact.subject for fact in joined if fact.object == name}
+            assert {one.concept for one in store.neighbours(name, hops=1)} == ends - {name}
+        store.verify()
+
+
+class TestManyReaders:
+    def test_threads(self, store):
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(store.known(["lemon"]))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [{"lemon"}] * 4
+
+    def test_pickled(self, store):
+        again = pickle.loads(pickle.dumps(store))
+        assert again.lookup(["lemon"]) == store.lookup(["lemon"])
+        again.close()
+
+    def test_pickled_but_built_anew(self, tmp_path):
+        build_store(tmp_path / "a.db", [FACTS])
+        store = FactStore.open(tmp_path / "a.db")
+        pickled = pickle.dumps(store)
+        build_store(tmp_path / "a.db", [FACTS[:3]])
+        assert len(store.lookup(["lemon"])["lemon"]) == 4  # the file that was opened is still there for it
+        with pytest.raises(ValueError, match="has changed since"):
+            pickle.loads(pickled)
+
+    @pytest.mark.parametrize("method", ["fork", "spawn"])
+    @pytest.mark.filterwarnings(
+        "ignore:This process:DeprecationWarning"
+    )  # what forking with threads is about
+    def test_processes(self, store, method):
+        context = multiprocessing.get_context(method)
+        assert store.known(["lemon"])
+        with context.Pool(2) as pool:
+            assert pool.map(store.known, [["lemon"], ["fruit", "x"]]) == [{"lemon"}, {"fruit"}]
+
+    def test_while_others_read(self, path):
+        with FactStore.open(path) as one, FactStore.open(path) as other:
+            first = next(one.facts())
+            assert next(other.facts()) == first
+
+    def test_a_folder_that_is_read_only(self, path, tmp_path):
+        (tmp_path / "facts.db").write_bytes(path.read_bytes())
+        (tmp_path / "facts.db").chmod(0o444)
+        tmp_path.chmod(0o555)
+        try:
+            with FactStore.open(tmp_path / "facts.db") as store:
+                assert store.known(["lemon"])
+            assert os.listdir(tmp_path) == ["facts.db"]
+        finally:
+            tmp_path.chmod(0o755)
+
+    def test_names_that_are_no_plain_text(self, path, tmp_path):
+        strange = tmp_path / "a b?mode=rw&x#%41 é.db"
+        strange.write_bytes(path.read_bytes())
+        with FactStore.open(strange) as store:
+            assert store.known(["lemon"])
+
+    def test_nothing_can_be_written(self, store):
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            store._connection().execute("DELETE FROM fact")
+
+
+def test_closed(path):
+    store = FactStore.open(path)
+    store.close()
+    store.close()
+    with pytest.raises(ValueError, match="is closed"):
+        store.lookup(["lemon"])
+
+
+def test_opening_is_quick(path):
+    def seconds():
+        started = time.perf_counter()
+        FactStore.open(path).close()
+        return time.perf_counter() - started
+
+    assert min(seconds() for _ in range(10)) < 0.03
+
+
+def test_a_store_is_read_without_anything_heavy(path):
+    program = (
+        "import sys; from vkood.knowledge import FactStore\n"
+        f"FactStore.open({str(path)!r}).lookup(['lemon'])\n"
+        "print(*sys.modules)"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert {"torch", "spacy", "numpy", "pyarrow", "duckdb", "transformers"}.isdisjoint(loaded.stdout.split())
