@@ -14,14 +14,8 @@ def drawn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def torch_step(
-    state: torch.Tensor,
-    tokens: torch.Tensor,
-    weights: torch.Tensor,
-    mean: torch.Tensor,
-    strength: torch.Tensor,
-    components: int,
-) -> torch.Tensor:
+def torch_step(given: list[torch.Tensor], components: int) -> torch.Tensor:
+    state, tokens, weights, mean, strength = given
     step = HostStep(num_components=components, prior=Prior())
     log_weight, means, log_scale = step.unpacked(state)
     prior = Prior(concentration=0.7, variance=0.4, variance_strength=1.5, mean=mean, mean_strength=strength)
@@ -29,14 +23,8 @@ def torch_step(
     return step.packed(em_step(tokens, weights, mixture, Diagonal(), prior))
 
 
-def host_step(
-    state: torch.Tensor,
-    tokens: torch.Tensor,
-    weights: torch.Tensor,
-    mean: torch.Tensor,
-    strength: torch.Tensor,
-    components: int,
-) -> torch.Tensor:
+def host_step(given: list[torch.Tensor], components: int) -> torch.Tensor:
+    state, tokens, weights, mean, strength = given
     prior = Prior(concentration=0.7, variance=0.4, variance_strength=1.5)
     step = HostStep(num_components=components, prior=prior)
     (made,) = step.differentiable((state,), tokens, weights, mean, strength)
@@ -64,7 +52,7 @@ def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components
     found = []
     for step in (host_step, torch_step):
         leaves = [tensor.to(dtype).requires_grad_() for tensor in given]
-        made = step(*leaves, components)
+        made = step(leaves, components)
         found.append([made, *torch.autograd.grad(made, leaves, arriving)])
     loose = 1e-4 if dtype == torch.float32 else 1e-10
     for host, usual in zip(*found, strict=True):
@@ -77,15 +65,14 @@ def test_the_gradient_is_that_of_finite_differences():
         drawn(2, 2, seed=4).square() + 0.1,
     ]  # fmt: skip
     leaves = [tensor.requires_grad_() for tensor in given]
-    assert torch.autograd.gradcheck(lambda *inputs: host_step(*inputs, 2), leaves)
+    assert torch.autograd.gradcheck(lambda *inputs: host_step(list(inputs), 2), leaves)
 
 
 def test_the_state_is_left_as_it_was():
     state = drawn(2, 14, seed=0)
     before = state.clone()
-    host_step(
-        state, drawn(2, 5, 3, seed=1), torch.ones(2, 5).double(), drawn(2, 1, 3, seed=3), torch.ones(2, 1), 2
-    )
+    others = [drawn(2, 5, 3, seed=1), torch.ones(2, 5).double(), drawn(2, 1, 3, seed=3), torch.ones(2, 1)]
+    host_step([state, *others], 2)
     assert torch.equal(state, before)
 
 
