@@ -66,14 +66,19 @@ def test_filters(tmp_path):
 
 
 def test_senses_become_one_fact(tmp_path):
-    text = assertion("/c/en/cat/n", weight=1.0, dataset="/d/a") + assertion("/c/en/cat", weight=2.0, dataset="/d/b")
-    assert build(tmp_path, text)[0] == [Fact("cat", "IsA", "animal", 2.0, "ConceptNet /d/a + ConceptNet /d/b")]
+    text = assertion("/c/en/cat/n", weight=1.0, dataset="/d/a") + assertion(
+        "/c/en/cat", weight=2.0, dataset="/d/b"
+    )
+    assert build(tmp_path, text)[0] == [
+        Fact("cat", "IsA", "animal", 2.0, "ConceptNet /d/a + ConceptNet /d/b")
+    ]
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        assertion().replace('{"dataset": "/d/wordnet/3.1", ', '{"weight": 1.0, "dataset": "/d/wordnet/3.1", ')
+        assertion()
+        .replace('{"dataset": "/d/wordnet/3.1", ', '{"weight": 1.0, "dataset": "/d/wordnet/3.1", ')
         .replace(', "weight": 1.0}', "}"),
         assertion().replace(": ", ":").replace(", ", ","),
         assertion().replace("\n", "\r\n"),
@@ -202,4 +207,7 @@ def test_options_that_cannot_be(tmp_path, options, complaint):
 
 def test_how_to_rebuild(tmp_path):
     source = ConceptNetSource(tmp_path / "my dump.csv", "fr", 1.5, frozenset({"UsedFor", "IsA"}))
-    assert source.info.rebuild == "conceptnet 'my dump.csv' --language fr --min-weight 1.5 --relations IsA,UsedFor"
+    assert (
+        source.info.rebuild
+        == "conceptnet 'my dump.csv' --language fr --min-weight 1.5 --relations IsA,UsedFor"
+    )
