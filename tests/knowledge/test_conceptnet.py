@@ -113,7 +113,7 @@ def test_gzip(tmp_path):
     plain = build(tmp_path, text)
     packed = build(tmp_path, gzip.compress(text.encode()))  # whatever its name is
     assert packed[0] == plain[0]
-    with pytest.raises(UnreadableSourceError, match="is damaged after line .*get it anew"):
+    with pytest.raises(UnreadableSourceError, match=r"is damaged after line .*get it anew"):
         build(tmp_path, gzip.compress(text.encode())[:-30])
 
 
@@ -171,7 +171,7 @@ def test_another_kind_of_file_is_refused_early(tmp_path, monkeypatch):
 def test_no_lines_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(conceptnet, "_LONGEST_LINE", 1 << 20)
     monkeypatch.setattr(conceptnet, "_CHUNK", 1 << 18)
-    with pytest.raises(UnreadableSourceError, match="has more than .* bytes: this is no dump"):
+    with pytest.raises(UnreadableSourceError, match=r"has more than .* bytes: this is no dump"):
         build(tmp_path, bytes(1 << 22))
     with pytest.raises(UnreadableSourceError, match="no facts are left of 0 lines"):
         build(tmp_path, "")

@@ -45,7 +45,7 @@ def test_sound(path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match="There is no fact store at '.*none.db'"):
+    with pytest.raises(FileNotFoundError, match=r"There is no fact store at '.*none.db'"):
         FactStore.open(tmp_path / "none.db")
     with pytest.raises(StoreError, match="is a folder"):
         FactStore.open(tmp_path)
@@ -77,7 +77,7 @@ def test_other_versions(path):
 @pytest.mark.parametrize("cut", [1, 4096, 20_000])
 def test_truncated(path, sound, cut):
     path.write_bytes(sound[:-cut])
-    with pytest.raises(StoreError, match="is damaged: it must have .* bytes, but has"):
+    with pytest.raises(StoreError, match=r"is damaged: it must have .* bytes, but has"):
         FactStore.open(path)
 
 
@@ -125,7 +125,7 @@ def test_altered_headers(path, statement):
 )
 def test_altered_facts(path, statement):
     change(path, statement)
-    with pytest.raises(StoreError, match="is damaged: .*Copy or build it anew"):
+    with pytest.raises(StoreError, match=r"is damaged: .*Copy or build it anew"):
         verify(path)
 
 

@@ -114,7 +114,7 @@ def test_unreadable_rows(tmp_path, bad):
     assert line.reason.rstrip(".").startswith(BAD_ROWS[bad].rstrip("."))
     path.write_bytes("\n".join(text.splitlines()[:100]).encode(errors="surrogateescape"))
     with pytest.raises(
-        UnreadableSourceError, match="table: 1 of 99 lines cannot be read, more than 1%.*line 59"
+        UnreadableSourceError, match=r"table: 1 of 99 lines cannot be read, more than 1%.*line 59"
     ):
         build(path)
 
@@ -167,5 +167,5 @@ def test_other_files(tmp_path):
         TableSource(tmp_path / "none.csv")
     for name in ("table.xlsx", "table", "table.parquet.gz", "table.gz"):
         (tmp_path / name).touch()
-        with pytest.raises(ValueError, match="must be a file that ends in .csv, .tsv"):
+        with pytest.raises(ValueError, match=r"must be a file that ends in .csv, .tsv"):
             TableSource(tmp_path / name)

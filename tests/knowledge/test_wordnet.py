@@ -4,7 +4,7 @@ import pytest
 
 from vkood.knowledge import Fact, FactStore, UnreadableSourceError, WordNetSource, build_store
 
-LICENCE = "  1 This software and database is being provided to you, the LICENSEE, by  \n  2 WordNet 3.0 Copyright 2006\n"
+LICENCE = "  1 This software and database is being provided to you  \n  2 WordNet 3.0 Copyright 2006\n"
 NOUNS = [
     '00000010 03 n 01 animal 0 001 ~ 00000020 n 0000 | a living thing that moves; "a | in a gloss"',
     "00000020 05 n 02 dog 0 Domestic_dog 0 004 @ 00000010 n 0000 %p 00000030 n 0000 #m 00000010 n 0000 "
@@ -61,7 +61,7 @@ def build(folder, **options):
 
 
 def facts(*rows):
-    return {Fact(*row, "WordNet 3.0") for row in rows}
+    return {Fact(*row, source="WordNet 3.0") for row in rows}
 
 
 def test_nouns(folder):
@@ -149,7 +149,7 @@ def test_unreadable_lines(folder):
 
 def test_another_kind_of_file(folder):
     (folder / "data.noun").write_text("nothing of the kind\n" * 5000)
-    with pytest.raises(UnreadableSourceError, match="data.noun, line 1: it is no synset"):
+    with pytest.raises(UnreadableSourceError, match=r"data.noun, line 1: it is no synset"):
         build(folder)
 
 
