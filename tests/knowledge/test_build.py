@@ -221,7 +221,7 @@ def test_memory_does_not_grow_with_the_facts(tmp_path):
         "            numbers = range(start, start + 20_000)\n"
         "            tally.num_lines += 20_000; tally.num_facts += 20_000\n"
         "            yield Batch([f'subject {n * 7919 % 50_021}' for n in numbers], [n % 34 for n in numbers],\n"
-        "                        [f'object {n * 104_729 % 50_021}' for n in numbers], [1000] * 20_000, ['s'] * 20_000)\n"
+        "                        [f'object {n * 104_729 % 50_021}' for n in numbers], [9] * 20_000, ['s'] * 20_000)\n"
         "build_store(sys.argv[2], [Many()])\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )

