@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import singular
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 BATCH = 512
 """Texts that are looked at together: the store is asked once for all of them."""
 
-MAX_CACHED = 500_000
-"""Names and facts that a linker remembers, at most."""
+MAX_NAMES = 500_000
+"""Names of which a linker remembers whether the store has them, at most."""
+
+MAX_TEXTS = 50_000
+"""Texts and entries of which a linker remembers the concepts and the facts, at most."""
+
+LONGEST_REMEMBERED = 1_000
+"""Characters of a text that is remembered, at most."""
 
 
+@runtime_checkable
 class Store(Protocol):
     """What a linker needs of a `FactStore`."""
 
@@ -82,8 +89,9 @@ class LinkedFact:
 class Linker:
     """Finds the concepts of a store in texts, and their facts.
 
-    It remembers which names the store has and the facts that it looked up, and can be pickled, for the workers of
-    a data loader: the store is opened again there, the parser loads again, and what was remembered stays behind.
+    It remembers the texts that it read and the facts that it looked up, so that a second epoch costs next to
+    nothing. It can be pickled, for the workers of a data loader: the store is opened again there, the parser loads
+    again, and what was remembered stays behind.
 
     Args:
         store: Where concepts are looked up; by default the store that comes with vkood.
@@ -115,6 +123,7 @@ class Linker:
 
     def _forget(self) -> None:
         self._known: dict[str, bool] = {}
+        self._concepts: dict[str, tuple[Concept, ...]] = {}
         self._facts: dict[tuple[str, int | None], tuple[Fact, ...]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,7 +159,17 @@ class Linker:
         Raises:
             ValueError: If `texts` is a single text, one of them is no text, or one is too long.
         """
-        return [concepts for concepts, _ in self._linked(texts)]
+        texts = _require_texts(texts)
+        found = {text: self._concepts[text] for text in texts if text in self._concepts}
+        new = [text for text in dict.fromkeys(texts) if text not in found]
+        for text, (concepts, _) in zip(new, self._linked(new), strict=True):
+            found[text] = tuple(concepts)
+        if len(self._concepts) + len(new) > MAX_TEXTS:
+            self._concepts = {}
+        self._concepts.update(
+            (text, found[text]) for text in new[:MAX_TEXTS] if len(text) <= LONGEST_REMEMBERED
+        )
+        return [list(found[text]) for text in texts]
 
     def facts_for(self, text: str, limit: int | None = 5, *, negated: bool = False) -> list[LinkedFact]:
         """Return the facts of the concepts of a text, each once, with what led to it.
@@ -193,7 +212,7 @@ class Linker:
         from vkood.knowledge.scene_graph import coarse_graph
         from vkood.knowledge.scene_parsing import graph_of
 
-        [(concepts, words)] = self._linked([text])
+        [(concepts, words)] = self._linked(_require_texts([text]))
         if self._parser is None:
             return coarse_graph(
                 words, [(concept.span, concept.entry, concept.negated) for concept in concepts]
@@ -203,8 +222,6 @@ class Linker:
         return graph_of(self._parser.with_lemmas(doc), names)
 
     def _linked(self, texts: Iterable[str]) -> Iterator[tuple[list[Concept], Words]]:
-        if isinstance(texts, str):
-            raise ValueError(f"`texts` must be a list of texts; got one text: write [{texts[:40]!r}].")
         rest = iter(texts)
         while batch := list(islice(rest, BATCH)):
             split = [split_words(text) for text in batch]
@@ -234,7 +251,7 @@ class Linker:
         new = names.difference(self._known)
         if not new:
             return
-        if len(self._known) + len(new) > MAX_CACHED:
+        if len(self._known) + len(new) > MAX_NAMES:
             self._known = {}
             new = names
         known = self._store.known(new)
@@ -244,10 +261,20 @@ class Linker:
         new = [entry for entry in entries if (entry, limit) not in self._facts]
         if not new and limit is not None and limit >= 1:
             return
-        if len(self._facts) + len(new) > MAX_CACHED // 10:
+        if len(self._facts) + len(new) > MAX_TEXTS:
             self._facts, new = {}, list(entries)
         for entry, facts in self._store.lookup(new, limit=limit).items():
             self._facts[entry, limit] = tuple(facts)
+
+
+def _require_texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise ValueError(f"`texts` must be a list of texts; got one text: write [{texts[:40]!r}].")
+    texts = list(texts)
+    for text in texts:
+        if not isinstance(text, str):
+            raise ValueError(f"`text` must be a text; got {type(text).__name__}.")
+    return texts
 
 
 def _concept(words: Words, first: int, last: int, entry: str, negated: bool) -> Concept:

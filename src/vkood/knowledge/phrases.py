@@ -14,6 +14,7 @@ from vkood.knowledge.lemmas import article, gerund, is_plural, plural, singulars
 from vkood.knowledge.verb_lists import ADJECTIVES
 from vkood.knowledge.word_lists import (
     ADVERBS,
+    COLOURS,
     DETERMINERS,
     ING_NOUNS,
     NUMBERS,
@@ -51,9 +52,16 @@ def is_mass(phrase: str) -> bool:
         (True, False, True)
     """
     word = head(phrase)
-    return word in lists.MASSES or (word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in _COUNTED)
+    if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
+        return False
+    return (
+        word in lists.MASSES
+        or phrase in _COLOURS_ONLY
+        or (word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in _COUNTED)
+    )
 
 
+_COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose")
 _COUNTED = words_of("witness harness prism wilderness lioness baroness governess")
 
 
@@ -158,7 +166,7 @@ _NAMED_FOR = words_of(
     "rowing diving dancing training waiting changing playing chewing steering spinning knitting ironing "
     "climbing camping cleaning driving riding landing boarding operating dressing burning flying "
     "floating hanging falling shining singing laughing crying smiling talking moving working growing "
-    "rising setting running"
+    "rising setting running watering magnifying punching"
 )
 _THINGS_FOR = words_of(
     "pool machine room table board pan bag lot meter rod boat gear horse car shoe boots boot trail "
@@ -167,7 +175,7 @@ _THINGS_FOR = words_of(
     "stars bag stove tent pole net hat jacket pants vest strip pass theater theatre gown leaf "
     "water-bowl trap bird fish saucer squirrel basket centre center mall cart street lounge hall dress "
     "needle iron wall plant field ground area lane track club studio instructor teacher player man "
-    "woman person"
+    "woman person can glass top"
 )
 
 
@@ -304,6 +312,10 @@ def doing(phrase: str) -> str:
         ('keeping dry', 'keeping dry', 'a picnic', 'walking a dog', 'drinking')
     """
     phrase = _without_to(phrase)
+    first, _, rest = phrase.partition(" ")
+    # "covering the head", though a covering is a thing
+    if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
+        return written(phrase)
     if begins_with_verb(phrase) or (
         " " not in phrase and is_base_verb(phrase) and phrase not in lists.MASSES
     ):
