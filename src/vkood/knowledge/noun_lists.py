@@ -153,6 +153,7 @@ BASE_VERBS = words_of(
 """Base forms of verbs with which a phrase may begin; those that are more often nouns are below."""
 
 MOSTLY_NOUNS = words_of(
+    "comb peel plow stop "
     "act age bark bath blow break call camp cast change chat control cook cool copy cough count cover "
     "crack crash cross crow cure cut dance display draw dream drink drip drive drop dry escape exchange "
     "express fall feed fight fit fix float flow fly fold freeze glue glow grip groom guide harvest help "

@@ -1,0 +1,41 @@
+"""How fast, how large and how good the knowledge is: import, lookup, linking, encoding.
+
+python benchmarks/knowledge.py --json benchmarks/results/knowledge.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from pathlib import Path
+
+import torch
+from measuring import setting, write_json
+
+PARTS = ("importing", "looking_up", "linking", "encoding")
+
+
+def main() -> None:
+    """Run the parts that were asked for, print their tables, write the numbers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="small and few: a first impression")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
+    parser.add_argument("--json", type=Path, help="file for the raw numbers")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(", ".join(f"{name} {value}" for name, value in setting().items()))
+    results: dict[str, object] = {}
+    if arguments.json and arguments.json.exists():  # parts that are not measured now stay
+        results = json.loads(arguments.json.read_text())
+    for name in arguments.only:
+        # A part brings in packages that the others do without.
+        part = importlib.import_module(f"knowledge_figures.{name}")
+        results[name] = {"setting": setting(), **part.run(arguments.quick)}
+        write_json(arguments.json, results)
+
+
+if __name__ == "__main__":
+    main()
