@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import singular
@@ -31,6 +31,7 @@ LONGEST_REMEMBERED = 1_000
 """Characters of a text that is remembered, at most."""
 
 
+@runtime_checkable
 class Store(Protocol):
     """What a linker needs of a `FactStore`."""
 
