@@ -21,7 +21,7 @@ from vkood.knowledge.batches import (
     UnreadableSourceError,
 )
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.schema import SourceInfo, StoreHeader
+from vkood.knowledge.schema import SourceInfo, StoreHeader, require_replaceable
 from vkood.knowledge.spool import Spool
 from vkood.knowledge.store import FactStore
 from vkood.knowledge.writing import write_store
@@ -90,7 +90,7 @@ def build_store(
 
     Raises:
         UnreadableSourceError: If more than 1 % of a source cannot be read, or no facts are left.
-        StoreError: If facts are to be added to a file that is no store.
+        StoreError: If facts are to be added to a file that is no store, or would take the place of one.
         OSError: If the file cannot be written.
 
     Example:
@@ -103,6 +103,7 @@ def build_store(
     path = Path(path)
     told = on_progress or (lambda progress: None)
     date = _date(date)
+    require_replaceable(path)
     _remove_leftovers(path)
     with (
         _kept(path, append=append) as kept,

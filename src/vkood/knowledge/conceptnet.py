@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import operator
 import re
 import shlex
 import zlib
@@ -156,12 +157,19 @@ class _Filter:
         if not kept:
             return Batch([], [], [], [], [])
         relations, starts, ends, datasets, weight = zip(*kept, strict=True)
+        subjects, objects = normalise_all(starts), normalise_all(ends)
+        if "" in subjects or "" in objects or any(map(operator.eq, subjects, objects)):
+            # Only now does it show that there is no word in a term, or that the two are one.
+            named = zip(kept, subjects, objects, strict=True)
+            return self(
+                [row for row, subject, object_ in named if subject and object_ and subject != object_]
+            )
         for dataset in set(datasets).difference(self._names):
             self._names[dataset] = f"ConceptNet {dataset}".strip()
         return Batch(
-            normalise_all(starts),
+            subjects,
             list(map(codes.__getitem__, relations)),
-            normalise_all(ends),
+            objects,
             list(map(weights.__getitem__, weight)),  # pyright: ignore[reportArgumentType] - None was left out
             list(map(self._names.__getitem__, datasets)),
         )

@@ -119,9 +119,10 @@ class Linker:
 
             store = FactStore.open()
         self._store = store
-        self._forget()
+        self.forget()
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Forget texts, names and facts: all that was read and looked up."""
         self._known: dict[str, bool] = {}
         self._concepts: dict[str, tuple[Concept, ...]] = {}
         self._facts: dict[tuple[str, int | None], tuple[Fact, ...]] = {}
@@ -133,7 +134,7 @@ class Linker:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Begin anew with nothing remembered."""
         self.__dict__.update(state)
-        self._forget()
+        self.forget()
 
     @property
     def store(self) -> Store:
@@ -144,6 +145,10 @@ class Linker:
     def parser(self) -> str:
         """The name of the parser's model, or "none"."""
         return "none" if self._parser is None else self._parser.model
+
+    def forget_texts(self) -> None:
+        """Forget the texts that were read; names and facts stay."""
+        self._concepts = {}
 
     def link(self, text: str) -> list[Concept]:
         """Return the concepts of a text, in its order.

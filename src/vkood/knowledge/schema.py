@@ -145,11 +145,7 @@ def require_store(path: Path) -> None:
         raise FileNotFoundError(f"There is no fact store at {name}.") from None
     except OSError as error:
         raise StoreError(f"The fact store {name} cannot be read: {error.strerror or error}.") from error
-    if (
-        len(start) < 100
-        or not start.startswith(_SQLITE_MAGIC)
-        or int.from_bytes(start[68:72], "big") != APPLICATION_ID
-    ):
+    if len(start) < 100 or not start.startswith(_SQLITE_MAGIC) or not _marked(start):
         raise StoreError(f"{name} is no fact store; `vkood knowledge build` makes one.")
     version = int.from_bytes(start[60:64], "big")
     if version != SCHEMA_VERSION:
@@ -164,6 +160,27 @@ def require_store(path: Path) -> None:
             f"The fact store {name} is damaged: it must have {expected:,} bytes, but has {size:,}. "
             "Copy or build it anew."
         )
+
+
+def require_replaceable(path: Path) -> None:
+    """Refuse to put a store in the place of a file that is none, such as the table that it is built from.
+
+    Raises:
+        StoreError: If there is such a file, and it is not empty.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(72)
+    except OSError:
+        return  # there is none, or what is wrong shows when the store is written
+    if start and not (start.startswith(_SQLITE_MAGIC) and _marked(start)):
+        raise StoreError(
+            f"{str(path)!r} is no fact store, and is left as it is; choose another name for the store."
+        )
+
+
+def _marked(start: bytes) -> bool:
+    return int.from_bytes(start[68:72], "big") == APPLICATION_ID
 
 
 def connect(path: Path) -> sqlite3.Connection:

@@ -225,7 +225,11 @@ class FactStore:
         found: dict[str, list[Fact]] = {name: [] for name in names.values()}
         rows = self._rows(_LOOKUP, found, limit if wanted is None else _NO_LIMIT)
         for fact in self._made(rows):
-            facts = found[fact.subject]
+            facts = found.get(fact.subject)
+            if facts is None:
+                raise self._damaged(
+                    ValueError(f"it gives facts of {fact.subject!r}, which were not asked for")
+                )
             if (wanted is None or fact.relation in wanted) and len(facts) < limit:
                 facts.append(fact)
         return {given: list(found[name]) for given, name in names.items()}
@@ -332,8 +336,14 @@ class FactStore:
 
     def _query(self, query: str, given: dict[str, Any]) -> Iterator[Any]:
         try:
-            yield from self._connection().execute(query, given)
+            # Row by row, since `yield from` would close the cursor, perhaps after its store.
+            for row in self._connection().execute(query, given):  # noqa: UP028 - for this reason
+                yield row
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if self._closed:
+                raise ValueError(
+                    f"The fact store {str(self._path)!r} was closed while it was read; read first."
+                ) from error
             raise self._damaged(error) from error
 
     def _connection(self) -> sqlite3.Connection:
@@ -376,4 +386,4 @@ def _require_limit(limit: int | None) -> int:
         return _NO_LIMIT
     if limit < 1:
         raise ValueError(f"`limit` must be at least 1; got {limit}.")
-    return limit
+    return min(limit, _NO_LIMIT)

@@ -144,16 +144,32 @@ def _csv_rows(lines: Iterator[str], file: str, *, tabs: bool) -> Iterator[_Row]:
         except StopIteration:
             break
         except csv.Error as error:
-            yield _Row(line, str(error))
+            yield from _swallowed(line, reader.line_num, str(error))
             continue
         if header is None:
             header = _require_columns([cell.strip().lower() for cell in cells], file)
+        elif reader.line_num > line and not _has_three(dict(zip(header, cells, strict=False))):
+            yield from _swallowed(
+                line, reader.line_num, "a quotation mark opens in it that closes lines later"
+            )
         elif len(cells) > len(header):
             yield _Row(line, f"it must have {len(header)} cells, but has {len(cells)}")
         elif cells:
             yield _Row(line, dict(zip(header, cells, strict=False)))
     if header is None:
         raise UnreadableSourceError("it is empty; its first line must name the columns.")
+
+
+def _has_three(cells: Mapping[str, str]) -> bool:
+    """Whether a row has what names a fact, each on one line."""
+    return all(column in cells and "\n" not in cells[column] for column in COLUMNS)
+
+
+def _swallowed(first: int, last: int, reason: str) -> Iterator[_Row]:
+    """Count every line that went into a row that is none: a mark that is missing must not hide half a table."""
+    yield _Row(first, reason)
+    for line in range(first + 1, last + 1):
+        yield _Row(line, f"line {first:,} took it in: {reason}")
 
 
 def _json_rows(lines: Iterator[str]) -> Iterator[_Row]:
