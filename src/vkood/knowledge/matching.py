@@ -165,18 +165,22 @@ def _names(words: Words, first: int, last: int, wanted: Wanted) -> bool:
 
 
 def _run_names(words: Words, first: int, last: int) -> bool:
+    """Whether a run of several words is used as a name."""
     kinds, lower = words.kinds, words.lower
-    if kinds[last] not in ("noun", "number", "adjective") and words.gaps[last - 1] != "-":
+    # A tagger takes rare nouns for adverbs ("a fire hydrant"); true ones are in a list.
+    is_noun = kinds[last] in ("noun", "number") or (
+        kinds[last] == "other" and lower[last] not in lists.ADVERBS
+    )
+    if kinds[last] == "adjective":
+        is_noun = lower[last] not in lists.COLOURS and kinds[first] == "noun"
+    if not is_noun and words.gaps[last - 1] != "-":
         return False
-    if kinds[last] == "adjective" and (lower[last] in lists.COLOURS or kinds[first] != "noun"):
-        return False
-    if any(kinds[place] in ("verb", "auxiliary") for place in range(first, last)):
+    # The letter of "t-shirt" is no verb.
+    if any(kinds[place] in ("verb", "auxiliary") and len(lower[place]) > 1 for place in range(first, last)):
         return False
     if "and" in lower[first : last + 1] and " ".join(lower[first : last + 1]) not in lists.NAMES_WITH_AND:
         return False
-    return not (lower[first] in lists.AMOUNTS and lower[first + 1] == "of") and not (
-        singulars(lower[first])[0] in lists.AMOUNTS and lower[first + 1] == "of"
-    )
+    return not (lower[first + 1] == "of" and singulars(lower[first])[0] in lists.AMOUNTS)
 
 
 # --- Stop concepts --------------------------------------------------------------------------------------------------

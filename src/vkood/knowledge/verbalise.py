@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.lemmas import third_person
+from vkood.knowledge.lemmas import article, third_person
 from vkood.knowledge.phrases import (
     base_phrase,
     begins_with_verb,
     doing,
     gerund_phrase,
     is_many,
+    is_mass,
     material,
     noun_phrase,
     participle_phrase,
@@ -34,6 +35,8 @@ def verbalise(fact: Fact) -> str:
         'a wheel is part of a bicycle.'
         >>> verbalise(Fact("scissors", "IsA", "tool"))
         'scissors are tools.'
+        >>> verbalise(Fact("guffaw", "IsA", "laugh"))
+        'a guffaw is a laugh.'
     """
     return _sentence(fact.subject, fact.relation, fact.object)
 
@@ -59,11 +62,18 @@ def _quoted(concept: str) -> str:
 
 
 def _is_a(subject: str, object_: str) -> str:
-    kind = noun_phrase(object_)
+    kind = _kind(object_)
     if is_many(subject) and kind.startswith(("a ", "an ")) and not object_.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
         return f"{noun_phrase(subject)} are {material(object_)}"
     return f"{noun_phrase(subject)} {_be(subject)} {kind}"
+
+
+def _kind(concept: str) -> str:
+    """What something is one of: a thing, even where the word is a verb elsewhere ("a guffaw is a laugh")."""
+    if " " in concept or is_mass(concept) or not begins_with_verb(concept):
+        return noun_phrase(concept)
+    return f"{article(concept)} {written(concept)}"
 
 
 def _has_property(subject: str, object_: str) -> str:

@@ -193,7 +193,7 @@ def _guess_open(word: str, before: Kind | None, following: str) -> Kind:
     if word.isdigit():
         return "number"
     if word in ADJECTIVES:
-        return "noun" if before == "determiner" and not before_thing else "adjective"
+        return "noun" if before in _BEFORE_THINGS and not before_thing else "adjective"
     if word in lists.COLOURS:
         return "adjective"
     if word.endswith("ing") and word not in lists.ING_NOUNS and len(word) > 4:
