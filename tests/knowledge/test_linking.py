@@ -13,9 +13,9 @@ from vkood.knowledge.linking import LONGEST_REMEMBERED, MAX_TEXTS
 from vkood.knowledge.words import MAX_CHARACTERS
 
 WORDS = """
-man dog cat person bus wolf knife potato glass glasses baseball bat umbrella hat helmet shoe picture wall image sign stop
-red blue black white horse surfing swimming sailboat t-shirt top back color group piece cake watch game light sheep goose
-jacket bluejacket wheel
+man dog cat person bus wolf knife potato glass glasses baseball bat umbrella hat helmet shoe picture wall image sign
+stop red blue black white horse surfing swimming sailboat t-shirt top back color group piece cake watch game light sheep
+goose jacket bluejacket wheel
 """
 STORE = SmallStore(
     *WORDS.split(),
