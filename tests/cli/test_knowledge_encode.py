@@ -11,7 +11,7 @@ from vkood import models, tasks
 from vkood.cli import app
 from vkood.cli.knowledge.encode import ENCODER
 from vkood.knowledge import Fact, FactEncoder, build_store
-from vkood.knowledge.verbalise import verbalise
+from vkood.knowledge.wording import verbalise
 
 FACTS = [
     Fact("umbrella", "UsedFor", "keeping dry"),

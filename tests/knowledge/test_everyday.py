@@ -7,7 +7,7 @@ import pytest
 
 from vkood.knowledge.everyday import SOURCE, WEIGHT, everyday_facts, read_tables
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.verbalise import verbalise
+from vkood.knowledge.wording import verbalise
 
 COCO = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
 parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hashed_tower import WIDTH, HashedTower, hashed
 from vkood.knowledge import Fact, FactEncoder, fact_encoder
-from vkood.knowledge.verbalise import verbalise
+from vkood.knowledge.wording import verbalise
 
 SENTENCES = [f"a thing has {number} {'very ' * (number % 5)}small parts." for number in range(40)]
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=30)

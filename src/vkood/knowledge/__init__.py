@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vkood.knowledge.store import FactStore, Neighbour, StoreStats
     from vkood.knowledge.tables import TableSource
     from vkood.knowledge.vector_cache import VectorCache
-    from vkood.knowledge.verbalise import verbalise
+    from vkood.knowledge.wording import verbalise
     from vkood.knowledge.wordnet import WordNetSource
 
 __all__ = [
@@ -95,7 +95,7 @@ _MODULE_OF = {
     "link": "linking",
     "normalise_concept": "facts",
     "parse": "linking",
-    "verbalise": "verbalise",
+    "verbalise": "wording",
 }
 
 

@@ -19,7 +19,7 @@ from jaxtyping import Float32
 from vkood.knowledge.claims import Claims
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.vector_cache import VectorCache, unwritable
-from vkood.knowledge.verbalise import verbalise
+from vkood.knowledge.wording import verbalise
 
 # Sentences are taken in so many at a time: more would sort better by length, and take more memory.
 _WINDOW = 16_384

@@ -12,7 +12,7 @@ from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import singular
 from vkood.knowledge.matching import Wanted, candidates, choose
 from vkood.knowledge.parsing import find_parser, kinds_of
-from vkood.knowledge.verbalise import verbalise
+from vkood.knowledge.wording import verbalise
 from vkood.knowledge.words import Words, guess_kinds, split_words
 
 if TYPE_CHECKING:
