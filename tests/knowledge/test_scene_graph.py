@@ -1,9 +1,9 @@
 """From a text to its scene graph, with the parse and without, and how well that agrees with labels written by hand."""
 
 import pytest
+from benchmarks.knowledge_figures.labelled import PARTS, agreement, read_labelled
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from knowledge_figures.labelled import PARTS, agreement, read_labelled
 
 from vkood.knowledge import Attribute, FactStore, Linker, Relation, parse
 
