@@ -36,7 +36,7 @@ def test_any_word_has_forms(word):
 
 
 @pytest.mark.parametrize(
-    "word", "hour honest egg umbrella unimportant x-ray 8-ball uncle owl SOS".lower().split()
+    "word", ["hour", "honest", "egg", "umbrella", "unimportant", "x-ray", "8-ball", "uncle", "owl"]
 )
 def test_an(word):
     assert article(word) == "an"
