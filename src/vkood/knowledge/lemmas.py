@@ -242,12 +242,12 @@ def article(phrase: str) -> str:
         ['an', 'an', 'a', 'an', 'an', 'a']
     """
     word = phrase.lower()
+    if word.startswith(("8", "11 ", "18 ", "11-", "18-")):
+        return "an"
     first = re.match(r"[^\W_]+", word)
     if first is not None and len(first[0]) == 1 and first[0] != "a":
         return "an" if first[0] in _LETTERS_LIKE_VOWELS else "a"
     if _SILENT_H.match(word):
-        return "an"
-    if word.startswith(("8", "11 ", "18 ", "11-", "18-")):
         return "an"
     if word[:1] not in "aeiou":
         return "a"

@@ -77,6 +77,7 @@ NO_ARTICLE_PLACES = {
 }
 
 ON_PLACES = words_of(
+    "t-shirt shirt jacket sweater lap "
     "table desk shelf shelves street road roof floor wall beach farm stage plate counter countertop "
     "stove tray ground field lawn grass playground court ship boat train bus plane airplane sidewalk "
     "pavement track tracks highway bridge horse hand finger wrist head neck foot leg face arm shoulder "
@@ -121,6 +122,7 @@ FIXED = words_of("tv dna usa uk cd dvd x-ray t-shirt suv atm bbq pc id led gps")
 """Short forms that are written in capital letters."""
 
 BASE_VERBS = words_of(
+    "jog whisper shout mumble "
     "accept achieve act add admire adjust advertise age amuse apply arrest arrive ask attach attack "
     "attend attract avoid bake bark bathe be beat become beg begin believe belong bend bite bleed blink "
     "blow boil bore borrow bounce break breathe breed bring build burn bury buy buzz calculate call "

@@ -131,6 +131,8 @@ def completes(child: Token) -> bool:
     """Whether a word under a verb says more than that it happens."""
     if child.dep_ == "prep":
         return bool(read_preposition(child)[0])
+    if child.lower_ in TO_WORDS and child_of(child, "prep", "to") is not None:
+        return True  # "standing next to"
     return child.dep_ in ("xcomp", "ccomp", "dobj", "advcl", "agent", "acomp")
 
 

@@ -26,12 +26,13 @@ from vkood.knowledge.word_lists import (
 )
 
 _HEAD = re.compile(
-    r" (?:of|in|on|with|for|from|that|which|to|at|by|made|without|like|under|over|between|who|where) "
+    r" (?:of|in|on|with|for|from|that|which|to|at|by|made|without|like|under|over|"
+    r"between|who|where|around|behind|above|below|through|across|near|inside|full|worn|used) "
 )
 _OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words_of("lots one's someone's everyone people's")
 _AFTER_VERBS = DETERMINERS | words_of("it them you him me us up down into onto through off")
 _VERB_BEFORE_PREPOSITION = PREPOSITIONS - frozenset(("of",))
-_MASS_ENDINGS = ("ness", "ism", "wear", "ware")
+_MASS_ENDINGS = ("ness", "ism", "wear", "ware", "ity")
 
 
 def head(phrase: str) -> str:
@@ -52,6 +53,8 @@ def is_mass(phrase: str) -> bool:
         (True, False, True)
     """
     word = head(phrase)
+    if phrase in ("traffic jam", "door jam"):
+        return False
     if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
         return False
     return (
@@ -62,28 +65,37 @@ def is_mass(phrase: str) -> bool:
 
 
 _COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose")
-_COUNTED = words_of("witness harness prism wilderness lioness baroness governess")
+_COUNTED = words_of(
+    "witness harness prism wilderness lioness baroness governess organism mechanism city facility university activity "
+    "community celebrity quantity cavity utility entity amenity deity charity nationality personality ability "
+    "possibility opportunity minority majority university speciality commodity municipality abnormality variety"
+)
+_FEW = words_of("two three four five six eight ten many several few these those")
+_SUBSTANCE_ENDINGS = (
+    "ium",
+    "ide",
+    "ine",
+    "ate",
+    "ose",
+    "ene",
+    "acid",
+    "gen",
+    "oil",
+    "phate",
+    "um",
+    "ol",
+    "ane",
+)
+_COUNTED_SUBSTANCES = words_of("plate machine line vine pine rose nose hose gate mine engine magazine")
 
 
 def is_many(phrase: str) -> bool:
     """Whether a noun phrase takes "are"."""
-    first = phrase.split(" ", 1)[0]
-    if first in (
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "eight",
-        "ten",
-        "many",
-        "several",
-        "few",
-        "these",
-        "those",
-    ):
+    if phrase.split(" ", 1)[0] in _FEW:
         return True
-    return not is_mass(phrase) and not is_activity(phrase) and (is_plural(head(phrase)) or " and " in phrase)
+    if is_mass(phrase) or is_activity(phrase) or is_name(phrase):
+        return False
+    return is_plural(head(phrase)) or " and " in phrase
 
 
 @lru_cache(maxsize=65_536)
@@ -133,14 +145,17 @@ def written(concept: str) -> str:
     """
     words = concept.split(" ")
     if words[-1] in lists.NAMES:
-        return " ".join(word.capitalize() for word in words)
+        return " ".join(word if word in _SMALL else word.capitalize() for word in words)
     return " ".join(_written_word(word) for word in words)
+
+
+_SMALL = words_of("of the and de la le el von van")
 
 
 def _written_word(word: str) -> str:
     if word in lists.FIXED:
         return {"t-shirt": "T-shirt", "x-ray": "X-ray"}.get(word, word.upper())
-    return word.capitalize() if word in lists.CAPITALISED_ONLY or word in lists.NAMES else word
+    return word.capitalize() if word in lists.CAPITALISED_ONLY else word
 
 
 def is_activity(phrase: str) -> bool:
@@ -316,7 +331,7 @@ def doing(phrase: str) -> str:
     # "covering the head", though a covering is a thing
     if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
         return written(phrase)
-    if begins_with_verb(phrase) or (
+    if begins_with_verb(phrase, likely=True) or (
         " " not in phrase and is_base_verb(phrase) and phrase not in lists.MASSES
     ):
         return gerund_phrase(phrase)
@@ -333,6 +348,19 @@ def material(phrase: str) -> str:
     words = phrase.split(" ")
     if words[0] in _OWN_DETERMINER or is_mass(phrase) or is_many(phrase) or words[-1] in lists.MATERIALS_TOO:
         return written(phrase)
+    if words[-1].endswith(_SUBSTANCE_ENDINGS) and words[-1] not in _COUNTED_SUBSTANCES:
+        return written(phrase)
+    return several(phrase)
+
+
+def several(phrase: str) -> str:
+    """Return the plural of a phrase.
+
+    Example:
+        >>> several("kitchen tool"), several("cup of tea")
+        ('kitchen tools', 'a cup of tea')
+    """
+    words = phrase.split(" ")
     if len(words) > 1 and _HEAD.search(phrase):
         return noun_phrase(phrase)
     return written(" ".join([*words[:-1], plural(words[-1])]))

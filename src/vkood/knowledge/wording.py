@@ -12,12 +12,14 @@ from vkood.knowledge.phrases import (
     begins_with_verb,
     doing,
     gerund_phrase,
+    is_activity,
     is_many,
     is_mass,
     material,
     noun_phrase,
     participle_phrase,
     place,
+    several,
     written,
 )
 
@@ -65,7 +67,7 @@ def _is_a(subject: str, object_: str) -> str:
     kind = _kind(object_)
     if is_many(subject) and kind.startswith(("a ", "an ")) and not object_.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
-        return f"{noun_phrase(subject)} are {material(object_)}"
+        return f"{noun_phrase(subject)} are {several(object_)}"
     return f"{noun_phrase(subject)} {_be(subject)} {kind}"
 
 
@@ -89,6 +91,13 @@ def _capable_of(subject: str, object_: str) -> str:
     base = base_phrase(object_)
     if base is not None:
         return f"{noun_phrase(subject)} can {base}"
+    if not (
+        is_activity(object_)
+        or is_mass(object_)
+        or object_.startswith(("a ", "an ", "the "))
+        or is_many(object_)
+    ):
+        return f"{noun_phrase(subject)} can {written(object_)}"  # what something is capable of is done
     return f"{noun_phrase(subject)} {_be(subject)} capable of {doing(object_)}"
 
 

@@ -1,0 +1,141 @@
+"""Facts as sentences: every relation of ConceptNet, with articles, plurals, masses, names and verbs."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vkood.knowledge import RELATIONS, Fact, verbalise
+
+TABLE = """
+dog IsA pet                                 | a dog is a pet.
+milk IsA liquid                             | milk is a liquid.
+scissors IsA tool                           | scissors are tools.
+jeans IsA clothing                          | jeans are clothing.
+surfing IsA water sport                     | surfing is a water sport.
+paris IsA city                              | Paris is a city.
+sun IsA star                                | the sun is a star.
+hour IsA unit of time                       | an hour is a unit of time.
+unicorn IsA imaginary animal                | a unicorn is an imaginary animal.
+red IsA colour                              | red is a colour.
+x-ray IsA picture                           | an X-ray is a picture.
+wheel PartOf bicycle                        | a wheel is part of a bicycle.
+leaves PartOf tree                          | leaves are part of a tree.
+crust PartOf bread                          | a crust is part of bread.
+bicycle HasA two wheels                     | a bicycle has two wheels.
+trousers HasA zipper                        | trousers have a zipper.
+umbrella HasA handle                        | an umbrella has a handle.
+car HasA an engine                          | a car has an engine.
+umbrella UsedFor keep dry                   | an umbrella is used for keeping dry.
+umbrella UsedFor keeping dry                | an umbrella is used for keeping dry.
+knife UsedFor cut                           | a knife is used for cutting.
+scissors UsedFor cut paper                  | scissors are used for cutting paper.
+park UsedFor picnic                         | a park is used for a picnic.
+racket UsedFor play tennis                  | a racket is used for playing tennis.
+pen UsedFor to write                        | a pen is used for writing.
+bench UsedFor sit and rest                  | a bench is used for sitting and resting.
+bird CapableOf fly                          | a bird can fly.
+dog CapableOf barks at cats                 | a dog can bark at cats.
+scissors CapableOf cutting paper            | scissors can cut paper.
+boat CapableOf drift                        | a boat can drift.
+plate AtLocation table                      | a plate can be found on a table.
+plates AtLocation kitchen                   | plates can be found in a kitchen.
+cloud AtLocation sky                        | a cloud can be found in the sky.
+bride AtLocation wedding                    | a bride can be found at a wedding.
+bed AtLocation home                         | a bed can be found at home.
+tiger AtLocation india                      | a tiger can be found in India.
+sand AtLocation beach                       | sand can be found on a beach.
+book AtLocation on a shelf                  | a book can be found on a shelf.
+lemon HasProperty yellow                    | a lemon is yellow.
+scissors HasProperty sharp                  | scissors are sharp.
+water HasProperty wet                       | water is wet.
+window MadeOf glass                         | a window is made of glass.
+omelette MadeOf egg                         | an omelette is made of eggs.
+salad MadeOf fresh lettuce                  | a salad is made of fresh lettuce.
+salt MadeOf sodium                          | salt is made of sodium.
+pizza ReceivesAction eaten                  | a pizza can be eaten.
+letter ReceivesAction write                 | a letter can be written.
+clothes ReceivesAction be worn              | clothes can be worn.
+dog Desires bone                            | a dog wants a bone.
+cat Desires eat fish                        | a cat wants to eat fish.
+people Desires love                         | people want love.
+cake CreatedBy baker                        | a cake is created by a baker.
+bread CreatedBy bake dough                  | bread is created by baking dough.
+rain Causes flood                           | rain causes a flood.
+eat too much Causes get fat                 | eating too much causes getting fat.
+hunger CausesDesire eat                     | hunger makes people want to eat.
+heat CausesDesire cold drink                | heat makes people want a cold drink.
+cook dinner HasSubevent wash vegetables     | cooking dinner involves washing vegetables.
+eat HasFirstSubevent open your mouth        | eating begins with opening your mouth.
+eat dinner HasLastSubevent wash dishes      | eating dinner ends with washing dishes.
+drive a car HasPrerequisite get a licence   | driving a car requires getting a licence.
+exercise MotivatedByGoal lose weight        | the goal of exercise is losing weight.
+go to bed MotivatedByGoal sleep             | the goal of going to bed is sleep.
+sleep ObstructedBy noise                    | sleep can be hindered by noise.
+drive ObstructedBy traffic jam              | driving can be hindered by a traffic jam.
+jog MannerOf run                            | jogging is a way of running.
+whisper MannerOf speak                      | whispering is a way of speaking.
+heart SymbolOf love                         | a heart is a symbol of love.
+horseshoe SymbolOf luck                     | a horseshoe is a symbol of luck.
+triangle DefinedAs shape with three sides   | a triangle is defined as a shape with three sides.
+chair LocatedNear table                     | a chair can be found near a table.
+sheep DistinctFrom goat                     | a sheep is different from a goat.
+mule SimilarTo donkey                       | a mule is similar to a donkey.
+broccoli SimilarTo small tree               | broccoli is similar to a small tree.
+sofa Synonym couch                          | "sofa" means the same as "couch".
+hot Antonym cold                            | "hot" is the opposite of "cold".
+dog RelatedTo bone                          | "dog" is related to "bone".
+dogs FormOf dog                             | "dogs" is a form of "dog".
+painter DerivedFrom paint                   | "painter" is derived from "paint".
+piano EtymologicallyDerivedFrom pianoforte  | "piano" comes from the word "pianoforte".
+mother EtymologicallyRelatedTo mutter       | "mother" has the same origin as "mutter".
+pitch HasContext baseball                   | "pitch" is a word used in the context of baseball.
+dog ExternalURL http://example.org/dog      | "dog" is described at http://example.org/dog.
+"""
+
+
+def rows():
+    for line in TABLE.strip().splitlines():
+        fact, sentence = (part.strip() for part in line.split("|"))
+        relation = next(word for word in fact.split() if word in RELATIONS)
+        subject, object_ = fact.split(f" {relation} ")
+        yield pytest.param(Fact(subject, relation, object_), sentence, id=fact)
+
+
+@pytest.mark.parametrize(("fact", "sentence"), list(rows()))
+def test_sentence(fact, sentence):
+    assert verbalise(fact) == sentence
+
+
+def test_the_table_has_every_relation():
+    assert {row.values[0].relation for row in rows()} == set(RELATIONS)
+
+
+CONCEPTS = st.sampled_from(
+    [
+        "dog",
+        "eat",
+        "water",
+        "scissors",
+        "keep dry",
+        "a",
+        "of",
+        "ing",
+        "sing",
+        "s",
+        "x",
+        "8 ball",
+        "日本",
+        "😀",
+        "to",
+        "the sun",
+        "and",
+    ]
+) | st.text("abcdefgs ing", min_size=1, max_size=12).map(lambda text: " ".join(text.split()) or "x")
+
+
+@settings(max_examples=300, deadline=None)
+@given(CONCEPTS, st.sampled_from(RELATIONS), CONCEPTS)
+def test_any_fact_has_a_sentence(subject, relation, object_):
+    sentence = verbalise(Fact(subject, relation, object_))
+    assert sentence.endswith(".") and "  " not in sentence and sentence == sentence.strip()
+    assert not sentence.startswith(("a a ", "an a ", "the the "))
