@@ -28,13 +28,6 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         workshop = jobs.Workshop(folder=Path(folder))
         run = easy_vqa()
-        rows = JointVqa(
-            "train",
-            run.seed,
-            plain=run.plain,
-            knowledge=run.knowledge,
-            plain_facts_share=run.plain_facts_share,
-        )
         prepare(workshop, run)
         jobs.new_tower(run).resnet.save_pretrained(workshop.tower)  # what it has learnt takes no time
         collate = workshop.collator("filtered")
@@ -56,7 +49,7 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
 
     options = TrainingOptions(steps=steps, batch_size=run.joint.batch_size,
                               learning_rate=run.joint.learning_rate, report_every=1)  # fmt: skip
-    fit(model, rows, collate, options, on_report=note)
+    fit(model, jobs.training_rows(run), collate, options, on_report=note)
     handle.remove()
     whole = [
         after - before

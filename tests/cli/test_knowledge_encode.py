@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from command_line import refusal
 from hashed_tower import HashedTower, hashed
 from vkood import models, tasks
 from vkood.cli import app
@@ -26,14 +27,7 @@ def run(*arguments):
 
 def refused(*arguments):
     """Run a command that has to be refused; returns the sentence."""
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    lines = result.stderr.splitlines()
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("vkood: ")
-    return lines[0]
+    return refusal(run(*arguments))
 
 
 @pytest.fixture(scope="module")

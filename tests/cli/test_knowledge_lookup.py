@@ -5,6 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from command_line import refusal
 from vkood.cli import app
 from vkood.knowledge import Fact, build_store
 
@@ -27,12 +28,7 @@ def run(*arguments):
 
 
 def refused(*arguments):
-    result = run(*arguments)
-    assert result.exit_code == 2, result.output
-    assert isinstance(result.exception, SystemExit)
-    assert result.stdout == ""
-    assert result.stderr.startswith("vkood: ") and result.stderr.count("\n") == 1
-    return result.stderr
+    return refusal(run(*arguments))
 
 
 def test_tree(path):

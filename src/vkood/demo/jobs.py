@@ -217,10 +217,9 @@ def new_model(run: EasyVqaRun, workshop: Workshop, arm: Arm, **gate: Any) -> Vko
     return _channels_last(model)
 
 
-def train_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> list[tuple[int, float]]:
-    """Train an arm's model on both jobs, and save it. Returns the learning curve."""
-    model = new_model(run, workshop, arm)
-    rows = JointVqa(
+def training_rows(run: EasyVqaRun) -> JointVqa:
+    """The pictures, with questions of both jobs, that every arm trains on."""
+    return JointVqa(
         "train",
         run.seed,
         plain=run.plain,
@@ -228,6 +227,11 @@ def train_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> list
         plain_facts_share=run.plain_facts_share,
         size=run.num_pictures,
     )
+
+
+def train_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> list[tuple[int, float]]:
+    """Train an arm's model on both jobs, and save it. Returns the learning curve."""
+    model, rows = new_model(run, workshop, arm), training_rows(run)
     reports = fit(model, rows, workshop.collator(arm), run.joint, on_report=lambda report: tell(report.step))
     model.save_pretrained(workshop.model(arm))
     return [(report.step, report.loss) for report in reports]
