@@ -233,3 +233,13 @@ def test_errors_name_the_argument(changed, words):
 def test_errors_name_the_option(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+@pytest.mark.parametrize("which", ["candidate", "context"])
+def test_a_projection_that_is_not_finite_is_told_from_features_that_are_not(which):
+    layer, (facts, image) = layer_of(), batch()
+    projection = getattr(layer.joint, f"{which}_projection")
+    with torch.no_grad():
+        projection.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=f"`{which}s?` is finite, but its projection .* is not"):
+        layer(facts, context=image)

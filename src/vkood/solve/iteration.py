@@ -187,7 +187,7 @@ def iterate(map: Callable[..., Array], start: Array, operands: tuple[Array, ...]
 
 
 def iterate_on_host(map: HostMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
-    """`iterate` with a map on NumPy arrays, of which all tensors given here, on the CPU, are views.
+    """`iterate` with a map on NumPy arrays; the tensors given here are on the CPU, and are seen as such arrays.
 
     Where the solver works on tensors only, just the map is called on arrays.
     """
