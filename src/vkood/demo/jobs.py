@@ -255,8 +255,13 @@ def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[
     def knowledge(irrelevant: int = 0, contradicting: int = 0) -> Evaluation:
         return score(VqaDataset(EasyVqaKnowledge("test", run.seed, irrelevant, contradicting)))
 
-    irrelevant = {str(number): knowledge(irrelevant=number) for number in run.irrelevant}
-    contradicting = {str(number): knowledge(contradicting=number) for number in run.contradicting}
+    if arm == "no_facts":  # no flood reaches it, so one test stands for all
+        unflooded = knowledge()
+        irrelevant = dict.fromkeys(map(str, run.irrelevant), unflooded)
+        contradicting = dict.fromkeys(map(str, run.contradicting), unflooded)
+    else:
+        irrelevant = {str(number): knowledge(irrelevant=number) for number in run.irrelevant}
+        contradicting = {str(number): knowledge(contradicting=number) for number in run.contradicting}
     plain = score(VqaDataset(EasyVqaQuestions("test", run.seed, facts_share=0.0)))
     unflooded = irrelevant[str(run.irrelevant[0])]
     has_filter = unflooded.fact_scores.numel() > 0
@@ -272,9 +277,9 @@ def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[
     }
 
 
-def test_rows(run: EasyVqaRun) -> int:
+def test_rows(run: EasyVqaRun, arm: Arm) -> int:
     """How many rows `test_arm` answers."""
-    floods = len(run.irrelevant) + len(run.contradicting)
+    floods = 1 if arm == "no_facts" else len(run.irrelevant) + len(run.contradicting)
     return floods * len(EasyVqaKnowledge("test", run.seed)) + len(EasyVqaQuestions("test", run.seed))
 
 

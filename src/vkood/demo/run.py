@@ -101,12 +101,11 @@ class _Crew:
                 for arm in reversed(ARMS)
             }
             testing: dict[str, Future[jobs.Outcome]] = {}
-            rows = jobs.test_rows(self._run)
             for arm in reversed(ARMS):
                 name = f"train {arm}"
                 outcomes |= self._progress.wait(post, {name: training[name]})
                 testing[f"test {arm}"] = submit(
-                    f"test {arm}", f"test: {_SHOWN[arm]}", rows, jobs.test_arm, arm
+                    f"test {arm}", f"test: {_SHOWN[arm]}", jobs.test_rows(self._run, arm), jobs.test_arm, arm
                 )
             return outcomes | self._progress.wait(post, testing)
 

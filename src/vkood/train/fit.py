@@ -115,7 +115,8 @@ def fit(
             data_collator=collate,
             train_dataset=dataset,
             callbacks=[reports, _Epochs(dataset)],
-            optimizers=(torch.optim.AdamW(parameter_groups(model, options)), None),
+            # Fused: on CPUs too, one pass over each parameter in place of a dozen small operations.
+            optimizers=(torch.optim.AdamW(parameter_groups(model, options), fused=True), None),
         )
         trainer.remove_callback(PrinterCallback)  # `on_report` says where reports go
         trainer.train()
