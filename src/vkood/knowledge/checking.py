@@ -11,6 +11,7 @@ import numpy as np
 
 from vkood.knowledge.facts import RELATIONS
 from vkood.knowledge.schema import StoreError, StoreHeader, connect
+from vkood.knowledge.stamp import STAMP, stamped_hash
 from vkood.knowledge.writing import ContentHash
 
 _ROWS = 50_000
@@ -28,9 +29,9 @@ def verify_store(path: Path, header: StoreHeader) -> None:
     """
     connection = connect(path)
     try:
-        problem = _problem(connection, header)
+        problem = _problem(connection, header) or _altered_byte(connection, path)
     except (sqlite3.DatabaseError, UnicodeError, OverflowError, TypeError, ValueError) as error:
-        problem = str(error)
+        problem = str(error).rstrip(".")
     finally:
         connection.close()
     if problem:
@@ -63,6 +64,13 @@ def _problem(connection: sqlite3.Connection, header: StoreHeader) -> str | None:
         )
     if content.result(_column(connection, "SELECT name FROM source ORDER BY id")) != header.content_hash:
         return "its facts were altered"
+    return None
+
+
+def _altered_byte(connection: sqlite3.Connection, path: Path) -> str | None:
+    stamps = [row[0] for row in connection.execute("SELECT value FROM header WHERE name = ?", (STAMP,))]
+    if len(stamps) != 1 or stamped_hash(path, stamps[0]) != stamps[0]:
+        return "its bytes are not those that were written"
     return None
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, require_relations
 from vkood.knowledge.schema import StoreError, StoreHeader, connect, require_store, seal
+from vkood.knowledge.stamp import STAMP
 
 # `CROSS JOIN` holds SQLite to the order in which the tables are named: from the given names, as they come, to the
 # facts of each, the heaviest first.
@@ -363,6 +364,7 @@ class FactStore:
 
     def _read_header(self) -> tuple[StoreHeader, dict[int, str]]:
         rows = self._rows_of_header()
+        rows.pop(STAMP, None)  # `verify` looks at it
         sources = dict(self._query("SELECT id, name FROM source", {}))
         if rows.pop("seal", None) != seal(rows.items()):
             raise self._damaged("its header was altered")

@@ -22,6 +22,7 @@ from vkood.knowledge.schema import (
     StoreHeader,
 )
 from vkood.knowledge.spool import Facts, Spool
+from vkood.knowledge.stamp import NO_STAMP, STAMP, stamp_file
 
 _ROWS = 50
 """Inserted by one statement."""
@@ -87,10 +88,11 @@ def write_store(
         connection.execute("BEGIN")
         header = _Writer(connection, spool).write(on_facts)
         header = replace(header, sources=sources, date=date)
-        connection.executemany("INSERT INTO header VALUES (?, ?)", header.rows())
+        connection.executemany("INSERT INTO header VALUES (?, ?)", [*header.rows(), (STAMP, NO_STAMP)])
         connection.execute("COMMIT")
     finally:
         connection.close()
+    stamp_file(path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     return header
