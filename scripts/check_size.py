@@ -53,7 +53,9 @@ def code_lines(function: Function) -> int:
 
 
 def num_parameters(function: Function, method: bool) -> int:
-    """Parameters that a caller can give."""
+    """Parameters that a caller can give; of a model's `forward` none, since they are a batch's tensors, each by its name."""
+    if method and function.name == "forward":
+        return 0
     arguments = function.args
     named = [*arguments.posonlyargs, *arguments.args]
     static = any(isinstance(mark, ast.Name) and mark.id == "staticmethod" for mark in function.decorator_list)

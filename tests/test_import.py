@@ -27,6 +27,7 @@ PUBLIC_NAMES = {
     "data",
     "demo",
     "fixed_point",
+    "load_checkpoint",
     "metrics",
     "mixture",
     "models",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +73,10 @@ class Bench:
             raise OutOfTime
         if seed not in self._materials:
             self._materials[seed] = load_materials(self.scratch, seed)
-        result = Run(self._materials[seed], arm, plan, seed, schedule).record(rate, fraction)
+        try:
+            result = Run(self._materials[seed], arm, plan, seed, schedule).record(rate, fraction)
+        except ValueError as error:  # the gate's, when a training that diverged has left no finite weights
+            result = {"failed": str(error)}
         record = key | {"batch_size": plan.batch_size} | result | setting(self.command)
         self.records.add(record)
         print(_line(record), flush=True)
@@ -107,7 +111,7 @@ class Bench:
     def mosaic(self) -> None:
         """Screen all arms briefly with seed 0, tune the best of each kind, and run these with three seeds."""
         screened = {
-            name: self._mosaic(name, SCREEN, rate=SCREEN_RATE, seed=0)["curve"][-1][1] for name in MOSAIC_ARMS
+            name: last_loss(self._mosaic(name, SCREEN, rate=SCREEN_RATE, seed=0)) for name in MOSAIC_ARMS
         }
         for kind, number in (("mixture", 3), ("kernel", 2)):
             # By their loss: accuracies differ too little so early, and no example is ever seen twice.
@@ -143,11 +147,20 @@ class Bench:
 
 
 def held_out(record: Record) -> float:
-    """Mean held-out accuracy, over no flood and a flood of 48."""
+    """Mean held-out accuracy, over no flood and a flood of 48; 0 of a training that diverged."""
+    if "failed" in record:
+        return 0.0
     return sum(record["held_out"].values()) / len(record["held_out"])
 
 
+def last_loss(record: Record) -> float:
+    """Mean loss of the last steps; infinite of a training that diverged."""
+    return math.inf if "failed" in record else record["curve"][-1][1]
+
+
 def _line(record: Record) -> str:
+    if "failed" in record:
+        return f"{record['part']:8} {record['arm'][:40]:40} seed {record['seed']}: {record['failed']}"
     test = record["test"]["irrelevant"]
     reached = record["steps_to_95"]
     return (

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Spherical,
         Tied,
     )
+    from vkood.models.convert import load_checkpoint
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -56,6 +57,7 @@ __all__ = [
     "data",
     "demo",
     "fixed_point",
+    "load_checkpoint",
     "metrics",
     "mixture",
     "models",
@@ -83,6 +85,7 @@ _ROOM_OF = {
     "Tied": "mixture",
     "Unrolled": "solve",
     "fixed_point": "solve",
+    "load_checkpoint": "models.convert",
 }
 
 _ROOMS = frozenset(__all__).difference(_ROOM_OF, ["__version__"])

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vkood
-from vkood.cli import demo, evaluate, knowledge
+from vkood.cli import convert, demo, evaluate, knowledge
 
 __all__ = ["app", "main"]
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)
+app.command()(convert.convert)
 app.add_typer(knowledge.app, name="knowledge")
 
 

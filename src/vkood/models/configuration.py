@@ -11,6 +11,7 @@ from vkood.mixture import Covariance, Diagonal, Full, KernelGate, OutlierLayer, 
 from vkood.mixture.gate import GateMode
 from vkood.mixture.layer import ScoreName
 from vkood.models.steering import SteeringName, TextSteering
+from vkood.models.towers import ClipLayers
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
 
 _COVARIANCES: dict[str, type[Covariance]] = {
@@ -26,6 +27,10 @@ _GRADIENTS: dict[str, type[Gradient]] = {
     "implicit": Implicit,
     "unrolled": Unrolled,
 }
+
+
+NUM_ANSWERS = 3129
+"""Answers that occur at least nine times in VQAv2's training and validation questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +156,21 @@ class VkoodConfig(PreTrainedConfig):
             before the fusion.
         dropout: Of attention and hidden states in the fusion.
         layer_norm_eps: Of the fusion's layer norms; 1e-12 as in METER.
+        clip_layers: How much of a CLIP image tower is used: "meter" for all but the last layer, as in METER, or "all".
+            `image_config` has the depth of the pretrained tower either way.
+        num_images: How many images an example may have at most, each with its own token type.
+        output_states: Whether outputs have the states of both streams. Without them the last fusion layer computes
+            the first word alone: for small models, where that layer is a good part of the whole.
+        match_loss_weight: Weight of the matching loss beside the ranking loss (image-text retrieval).
+        masked_language: Whether a model for pre-training has a head for masked words.
+        matching: Whether a model for pre-training has a head for matching.
         steer_fusion: Whether the token weights of the gate's `steering` act in the fusion too: on the
             attention to image tokens, and on their mean where that stands for the image. Questions without
             facts then teach the weights as well.
         initializer_range: Standard deviation of new weights.
 
-    The answers live in `id2label` / `label2id`, as with every classifier of `transformers`.
+    The answers live in `id2label` / `label2id`, as with every classifier of `transformers`; there are 3,129, VQAv2's
+    usual number, if neither they nor `num_labels` are given.
     """
 
     # transformers wraps `__init__` to take further keywords; jaxtyping's checks under pytest must not wrap it
@@ -179,12 +193,22 @@ class VkoodConfig(PreTrainedConfig):
     layer_norm_eps: float = 1e-12
     initializer_range: float = 0.02
     steer_fusion: bool = False
+    clip_layers: ClipLayers = "meter"
+    num_images: int = 1
+    output_states: bool = True
+    match_loss_weight: float = 0.5
+    masked_language: bool = True
+    matching: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check what can be checked."""
         self.image_config = _sub_config(self.image_config, "clip_vision_model")
         self.text_config = _sub_config(self.text_config, "roberta")
         self.gate = asdict(GateConfig(**(self.gate or {})))
+        if self.clip_layers not in get_args(ClipLayers):
+            raise ValueError(f'`clip_layers` must be "meter" or "all"; got {self.clip_layers!r}.')
+        if self.num_images < 1:
+            raise ValueError(f"`num_images` must be at least 1; got {self.num_images}.")
         if self.pooling not in ("concat", "product"):
             raise ValueError(f'`pooling` must be "concat" or "product"; got {self.pooling!r}.')
         if self.steer_fusion and "weights" not in self.gate["steering"]:
@@ -193,6 +217,8 @@ class VkoodConfig(PreTrainedConfig):
             )
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
+        if self.id2label is None and "num_labels" not in kwargs:
+            kwargs["num_labels"] = NUM_ANSWERS
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `num_attention_heads`; got {self.hidden_size} and "

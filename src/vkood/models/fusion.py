@@ -9,10 +9,14 @@ Legend: B batch, Q queries, T keys, H heads, D width.
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers.modeling_layers import GradientCheckpointingLayer
 from typing_extensions import override
 
 
@@ -35,15 +39,31 @@ class Attention(nn.Module):
         states: Float[Tensor, "batch queries width"],
         source: Float[Tensor, "batch keys width"],
         key_bias: Float[Tensor, "batch keys"] | None,
+        seen: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch queries width"]:
-        """The states after they have attended to the source."""
-        attended = functional.scaled_dot_product_attention(
+        """The states after they have attended to the source.
+
+        Args:
+            states: What attends.
+            source: What is attended to.
+            key_bias: Added to the attention logits of each key.
+            seen: Takes the attention, (batch, heads, queries, keys), if given; it is then computed in full.
+        """
+        query, key, value = (
             self._heads(self.query(states)),
             self._heads(self.key(source)),
             self._heads(self.value(source)),
-            attn_mask=None if key_bias is None else key_bias[:, None, None].to(states.dtype),
-            dropout_p=self.dropout.p if self.training else 0.0,
         )
+        bias = None if key_bias is None else key_bias[:, None, None].to(query.dtype)
+        if seen is None:
+            attended = functional.scaled_dot_product_attention(
+                query, key, value, attn_mask=bias, dropout_p=self.dropout.p if self.training else 0.0
+            )
+        else:
+            logits = query @ key.mT / math.sqrt(query.shape[-1])
+            weights = (logits if bias is None else logits + bias).softmax(-1)
+            seen.append(weights)
+            attended = self.dropout(weights) @ value
         merged = attended.transpose(1, 2).flatten(2)  # (B, Q, D)
         return self.norm(states + self.dropout(self.output(merged)))
 
@@ -67,7 +87,7 @@ class FeedForward(nn.Module):
         return self.norm(states + self.dropout(self.down(functional.gelu(self.up(states)))))
 
 
-class StreamLayer(nn.Module):
+class StreamLayer(GradientCheckpointingLayer):
     """One stream's half of a co-attention layer."""
 
     def __init__(self, width: int, num_heads: int, intermediate: int, dropout: float, eps: float) -> None:
@@ -84,10 +104,28 @@ class StreamLayer(nn.Module):
         other: Tensor,
         other_bias: Tensor | None,
         first: int | None = None,
+        seen: list[Tensor] | None = None,
     ) -> Tensor:
         """The next state of the stream's `first` tokens (all, if None), from its own and the other's previous one."""
-        states = self.self_attention(states[:, :first], states, bias)
-        return self.feed_forward(self.cross_attention(states, other, other_bias))
+        states = self.self_attention(states[:, :first], states, bias, seen)
+        return self.feed_forward(self.cross_attention(states, other, other_bias, seen))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerAttentions:
+    """Where one co-attention layer looked; each is (batch, heads, queries, keys).
+
+    Attributes:
+        text_to_text: Words and facts to words and facts.
+        text_to_image: Words and facts to image tokens.
+        image_to_image: Image tokens to image tokens; None if the layer has no image half.
+        image_to_text: Image tokens to words and facts; None likewise.
+    """
+
+    text_to_text: Tensor
+    text_to_image: Tensor
+    image_to_image: Tensor | None = None
+    image_to_text: Tensor | None = None
 
 
 class CoAttention(nn.Module):
@@ -127,18 +165,24 @@ class CoAttention(nn.Module):
         image_bias: Float[Tensor, "batch tokens"] | None = None,
         *,
         first_word: bool = False,
+        seen: list[LayerAttentions] | None = None,
     ) -> tuple[Float[Tensor, "batch #words width"], Float[Tensor, "batch tokens width"]]:
         """Both streams after all layers; a bias is added to the attention logits of a stream's keys.
 
         With `first_word` the text comes out as its first token alone, and the last layer computes no other.
+        `seen` takes the attentions of each layer, if given.
         """
         last = len(self.text_layers) - 1
         for place, text_layer in enumerate(self.text_layers):
             before = text
             first = 1 if first_word and place == last else None
-            text = text_layer(text, text_bias, image, image_bias, first)
+            looks: list[Tensor] | None = None if seen is None else []
+            text = text_layer(text, text_bias, image, image_bias, first, looks)
             if place < len(self.image_layers):
-                image = self.image_layers[place](image, image_bias, before, text_bias)
+                image = self.image_layers[place](image, image_bias, before, text_bias, None, looks)
+            if seen is not None and looks is not None:
+                names = ("text_to_text", "text_to_image", "image_to_image", "image_to_text")
+                seen.append(LayerAttentions(**dict(zip(names, looks, strict=False))))
         return text, image
 
 

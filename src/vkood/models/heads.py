@@ -56,6 +56,21 @@ class AnswerHead(nn.Sequential):
         )
 
 
+class MaskedLanguageHead(nn.Module):
+    """BERT's head for masked words: linear, GELU, layer norm, then a linear layer to the vocabulary."""
+
+    def __init__(self, width: int, vocabulary: int, eps: float) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width, eps=eps)
+        self.decoder = nn.Linear(width, vocabulary)
+
+    @override
+    def forward(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocabulary"]:
+        """Logits of all words."""
+        return self.decoder(self.norm(functional.gelu(self.dense(states))))
+
+
 def answer_loss(
     logits: Float[Tensor, "*questions answers"],
     labels: Int[Tensor, "*questions"] | Float[Tensor, "*questions answers"],

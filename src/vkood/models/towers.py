@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
 from typing_extensions import override
 
 from vkood.models.fingerprint import encoder_fingerprint
+from vkood.models.positions import fit_positions
 
 
 class _Tower(nn.Module):
@@ -33,29 +36,74 @@ class _Tower(nn.Module):
         return super().train(mode and not self.frozen)
 
 
+ClipLayers = Literal["meter", "all"]
+
+# What `transformers` calls the towers that have position embeddings for one size of image, which it resizes only when
+# asked; the others take any size by themselves.
+_FIXED_SIZE = ("blip_vision_model", "clip_vision_model", "siglip_vision_model", "vit")
+
+
 class ImageTower(_Tower):
     """An image encoder that gives tokens, whatever its kind.
 
+    Images may have another size than the tower was made for: its position embeddings are then resized (bicubic, the
+    class token's kept), and pixels beyond the last whole patch are left out.
+
     Args:
-        config: Configuration of a `transformers` image encoder: one that gives tokens (ViT, CLIP, Swin, ...)
-            or a feature map (ResNet, ConvNeXt, ...), whose places become tokens.
+        config: Configuration of a `transformers` image encoder: one that gives tokens (CLIP, ViT, Swin, SigLIP,
+            DINOv2, ...) or a feature map (ResNet, ConvNeXt, ...), whose places become tokens.
+        clip_layers: For CLIP, "meter" leaves out the last layer, as METER does, whose knowledge serves the comparison
+            with CLIP's text alone; "all" has all layers. Either way the final norm acts on all tokens, not on the
+            class token alone.
     """
 
-    def __init__(self, config: PreTrainedConfig) -> None:
+    def __init__(self, config: PreTrainedConfig, clip_layers: ClipLayers = "meter") -> None:
         super().__init__()
-        self.encoder = AutoModel.from_config(config)
+        self.is_clip = config.model_type == "clip_vision_model"
+        self.encoder = AutoModel.from_config(_built(config, clip_layers))
+        _drop_pooler(self.encoder)
         sizes = getattr(config, "hidden_sizes", None)
         self.width: int = sizes[-1] if sizes else config.hidden_size
-        # Feature maps and windowed encoders (Swin) have no token that stands for the whole image.
-        self.has_class_token: bool = not sizes and not hasattr(config, "window_size")
+        self._asks_to_resize = config.model_type in _FIXED_SIZE
+        embeddings = getattr(self.encoder, "embeddings", None)
+        # Feature maps, windowed encoders (Swin) and SigLIP have no token that stands for the whole image.
+        self.has_class_token: bool = hasattr(embeddings, "cls_token") or hasattr(
+            embeddings, "class_embedding"
+        )
+
+    @classmethod
+    def load(cls, source: str | Path, config: PreTrainedConfig, clip_layers: ClipLayers) -> ImageTower:
+        """A tower with pretrained weights.
+
+        Args:
+            source: Hub name or folder.
+            config: Configuration of the tower: the one there, but for another `image_size` if wanted. Position
+                embeddings are then resized.
+            clip_layers: As for the tower.
+        """
+        tower = cls(config, clip_layers)
+        there = _built(image_config_of(AutoConfig.from_pretrained(source)), clip_layers)
+        pretrained = AutoModel.from_pretrained(source, config=there)
+        _drop_pooler(pretrained)
+        wanted = tower.encoder.state_dict()
+        tower.encoder.load_state_dict(
+            {
+                name: fit_positions(name, tensor, wanted[name].shape)
+                for name, tensor in pretrained.state_dict().items()
+            }
+        )
+        return tower
 
     @override
     def forward(
         self, pixel_values: Float[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch tokens image_width"]:
         """Image tokens, without those that only pool."""
+        options = {"interpolate_pos_encoding": True} if self._asks_to_resize else {}
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
-            hidden = self.encoder(pixel_values=pixel_values).last_hidden_state
+            hidden = self.encoder(pixel_values=pixel_values, **options).last_hidden_state
+            if self.is_clip:
+                hidden = self.encoder.post_layernorm(hidden)  # pyright: ignore[reportCallIssue] - a layer norm
         return hidden.flatten(2).mT if hidden.dim() == 4 else hidden
 
 
@@ -63,13 +111,23 @@ class TextTower(_Tower):
     """A text encoder that gives a token for each word piece.
 
     Args:
-        config: Configuration of a `transformers` text encoder.
+        config: Configuration of a `transformers` text encoder (BERT, RoBERTa, ModernBERT, ...).
     """
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
         self.encoder = AutoModel.from_config(config)
+        _drop_pooler(self.encoder)
         self.width: int = config.hidden_size
+
+    @classmethod
+    def load(cls, source: str | Path, config: PreTrainedConfig) -> TextTower:
+        """A tower with pretrained weights, from a hub name or folder."""
+        with torch.device("meta"):
+            tower = cls(config)
+        tower.encoder = AutoModel.from_pretrained(source, config=config)
+        _drop_pooler(tower.encoder)
+        return tower
 
     @override
     def forward(
@@ -78,6 +136,34 @@ class TextTower(_Tower):
         """Text tokens; the first stands for the whole text."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+
+def image_config_of(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The part of a configuration that is about images: all of it, or that of a two-tower model such as CLIP."""
+    return getattr(config, "vision_config", config)
+
+
+def text_config_of(config: PreTrainedConfig) -> PreTrainedConfig:
+    """The part of a configuration that is about texts."""
+    return getattr(config, "text_config", config)
+
+
+def _built(config: PreTrainedConfig, clip_layers: ClipLayers) -> PreTrainedConfig:
+    """The configuration that the encoder is built with."""
+    if config.model_type != "clip_vision_model" or clip_layers == "all":
+        return config
+    built = copy.deepcopy(config)
+    built.num_hidden_layers = config.num_hidden_layers - 1
+    return built
+
+
+def _drop_pooler(encoder: Any) -> None:
+    """Leave out weights that make one vector of the tokens: nothing here reads it, and they would not be trained."""
+    pooler = getattr(encoder, "pooler", None)
+    if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
+        encoder.pooler = None
+    if getattr(encoder, "use_head", False):  # SigLIP's
+        encoder.use_head, encoder.head = False, None
 
 
 class SentenceEncoder:

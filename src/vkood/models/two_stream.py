@@ -1,75 +1,72 @@
 """The two-stream family (METER's architecture, on which VK-OOD builds) with gated facts in the text stream.
 
-Legend: B images, Q texts for each image, W words, F facts, T image tokens, D width of the fusion.
+Legend: B examples, Q texts or N images of each, F facts, T image tokens, D width of the image tower.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import difflib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
 from vkood.mixture import GateOutput, OutlierLayer
 from vkood.models.configuration import VkoodConfig
-from vkood.models.fusion import CoAttention, padding_bias
-from vkood.models.heads import AnswerHead, ConcatPooling, ProductPooling, answer_loss
+from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
+from vkood.models.heads import ConcatPooling, ProductPooling
 from vkood.models.steering import Steered
-from vkood.models.towers import ImageTower, TextTower
+from vkood.models.towers import ImageTower, TextTower, image_config_of, text_config_of
 
-_TEXT, _IMAGE, _FACT = 0, 1, 2  # token types
+_TEXT, _FACT = 0, -1  # token types; those of the images lie between
+_Model = TypeVar("_Model", bound="VkoodPreTrainedModel")
 _POOLINGS = {"concat": ConcatPooling, "product": ProductPooling}
 
 
 @dataclass
-class VkoodModelOutput(ModelOutput):
-    """What the streams hold after the fusion, and what the gate said of the facts.
+class VkoodOutput(ModelOutput):
+    """What a model of this family gives; what it has no use for stays None.
 
     Attributes:
-        pooled: (batch, 2 * hidden_size) text and image, pooled; with product pooling 3 * hidden_size.
-        text_states: (batch, words + facts, hidden_size); of the first word alone, (batch, 1, hidden_size), if no
-            more was asked for.
+        loss: The loss, if labels were given.
+        logits: What the task's head says.
+        match_logits: (batch, 2) does not match / matches; of models with a matching head.
+        pooled: (batch, 2 * hidden_size) text and image, pooled, of all images side by side; with product pooling
+            3 * hidden_size.
+        text_states: (batch, words + facts, hidden_size).
         image_states: (batch, image tokens, hidden_size).
         fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
         solve_status: (batch,) of `vkood.Status`, how the fit went; None where nothing was fitted.
+        attentions: On request, for each fusion layer where it looked.
 
     With several texts for each image, (batch, texts) takes the place of (batch,) in all but `solve_status`;
-    there too if texts steer the fit, since each then has its own.
+    there too if texts steer the fit, since each then has its own. With several images for each text, the states are
+    (batch, images, ...), since text and facts are fused with each image in turn.
     """
 
+    loss: Float[Tensor, ""] | None = None
+    logits: Float[Tensor, "batch *texts answers"] | None = None
+    match_logits: Float[Tensor, "batch *texts 2"] | None = None
     pooled: Float[Tensor, "batch *texts pooled"] | None = None
     text_states: Float[Tensor, "batch *texts words width"] | None = None
     image_states: Float[Tensor, "batch *texts tokens width"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
     solve_status: Int[Tensor, "batch *fits"] | None = None
+    attentions: tuple[LayerAttentions, ...] | None = None
 
-
-@dataclass
-class VkoodAnswerOutput(ModelOutput):
-    """Answers to questions.
-
-    Attributes:
-        loss: The answer loss, if labels were given.
-        logits: (batch, answers).
-        fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
-        fact_score: (batch, facts), larger = more outlying; None without facts or gate.
-        solve_status: (batch,) of `vkood.Status`; None where nothing was fitted.
-
-    With several questions for each image, (batch, questions) takes the place of (batch,) in all but
-    `solve_status`; there too if texts steer the fit.
-    """
-
-    loss: Float[Tensor, ""] | None = None
-    logits: Float[Tensor, "batch *texts answers"] | None = None
-    fact_gate: Float[Tensor, "batch *texts facts"] | None = None
-    fact_score: Float[Tensor, "batch *texts facts"] | None = None
-    solve_status: Int[Tensor, "batch *fits"] | None = None
+    def with_head(
+        self, logits: Tensor | None, loss: Tensor | None, match_logits: Tensor | None = None
+    ) -> VkoodOutput:
+        """The same with what a head made of it."""
+        return VkoodOutput(**{**self, "loss": loss, "logits": logits, "match_logits": match_logits})
 
 
 class VkoodPreTrainedModel(PreTrainedModel):
@@ -79,7 +76,85 @@ class VkoodPreTrainedModel(PreTrainedModel):
     config: VkoodConfig
     base_model_prefix = "vkood"
     main_input_name = "pixel_values"
+    supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _supports_flash_attn = True
+
+    @classmethod
+    def from_towers(
+        cls: type[_Model],
+        image: str | Path,
+        text: str | Path,
+        *,
+        image_size: int | None = None,
+        **options: Any,
+    ) -> _Model:
+        """A model of pretrained towers, with new weights in fusion, gate and head.
+
+        Args:
+            image: Hub name or folder of the image tower: CLIP, ViT, Swin, SigLIP, DINOv2, or another image encoder of
+                `transformers`. Of a model with two towers, such as CLIP, the image's is taken.
+            text: Hub name or folder of the text tower: BERT, RoBERTa, ModernBERT, or another text encoder.
+            image_size: Height and width of the images, in pixels; the pretrained tower's own, if None. Position
+                embeddings are resized for it once, which then costs nothing later.
+            options: Fields of `VkoodConfig`, and `num_labels` / `id2label` / `label2id`.
+
+        Raises:
+            ValueError: If an option is none of these.
+            OSError: If there is no such folder or hub name.
+
+        Example:
+            >>> from vkood.models import VkoodForVisualQuestionAnswering
+            >>> model = VkoodForVisualQuestionAnswering.from_towers(  # doctest: +SKIP
+            ...     "openai/clip-vit-base-patch16", "roberta-base", image_size=288
+            ... )
+        """
+        known = {field.name for field in fields(VkoodConfig)} | {"num_labels"}
+        if unknown := sorted(options.keys() - known):
+            near = difflib.get_close_matches(unknown[0], known, 1)
+            hint = f"; did you mean `{near[0]}`?" if near else "."
+            raise ValueError(f"`options` must be fields of `VkoodConfig`; got `{unknown[0]}`{hint}")
+        image_config = image_config_of(AutoConfig.from_pretrained(image))
+        if image_size is not None:
+            image_config.image_size = image_size
+        text_config = text_config_of(AutoConfig.from_pretrained(text))
+        model = cls(VkoodConfig(image_config=image_config, text_config=text_config, **options))
+        core: VkoodModel = model.base_model  # pyright: ignore[reportAssignmentType] - of this family
+        core.image_tower = ImageTower.load(image, image_config, model.config.clip_layers)
+        core.text_tower = TextTower.load(text, text_config)
+        return model.eval()
+
+    def freeze_towers(self) -> None:
+        """Keep both towers as they are: in eval mode, and without a graph through them."""
+        core: VkoodModel = self.base_model  # pyright: ignore[reportAssignmentType] - of this family
+        core.image_tower.freeze()
+        core.text_tower.freeze()
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs of a text and an image that are fused: for each image every text, for each text every image.
+
+    Args:
+        shape: (batch,), or (batch, texts) with several texts for each image.
+        num_images: Images for each text.
+    """
+
+    shape: torch.Size
+    num_images: int
+
+    def texts(self, rows: Tensor) -> Tensor:
+        """From one row for each text to one for each pair."""
+        return rows if self.num_images == 1 else rows.repeat_interleave(self.num_images, dim=0)
+
+    def images(self, tokens: Tensor) -> Tensor:
+        """From (batch, images, ...) to one row for each pair."""
+        rows = tokens.flatten(0, 1)
+        return rows if len(self.shape) == 1 else rows.repeat_interleave(self.shape[1], dim=0)
+
+    def split(self, rows: Tensor) -> Tensor:
+        """From one row for each pair to (batch, ...), (batch, texts, ...) or (batch, images, ...)."""
+        return rows.unflatten(0, self.shape if self.num_images == 1 else (*self.shape, self.num_images))
 
 
 class VkoodModel(VkoodPreTrainedModel):
@@ -95,14 +170,15 @@ class VkoodModel(VkoodPreTrainedModel):
         assert isinstance(config.image_config, PreTrainedConfig)
         assert isinstance(config.text_config, PreTrainedConfig)
         assert config.intermediate_size is not None
-        self.image_tower = ImageTower(config.image_config)
+        self.image_tower = ImageTower(config.image_config, config.clip_layers)
         self.text_tower = TextTower(config.text_config)
         self.image_projection = nn.Linear(self.image_tower.width, width)
         self.text_projection = nn.Linear(self.text_tower.width, width)
         # Sentence vectors have length 1, hence tiny entries; tower states do not. The norm puts both on one
         # scale.
         self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
-        self.token_types = nn.Embedding(3, width)
+        # Of the text, of each image, and last of the facts.
+        self.token_types = nn.Embedding(config.num_images + 2, width)
         self.outlier_layer = config.gate_config.build(config.fact_dim, self.image_tower.width)
         self.steering = config.gate_config.build_steering(self.text_tower.width, self.image_tower.width)
         self.fusion = CoAttention(
@@ -121,119 +197,152 @@ class VkoodModel(VkoodPreTrainedModel):
     def forward(
         self,
         input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"],
-        pixel_values: Float[Tensor, "batch channels height width"] | None = None,
+        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
+        pixel_values: Float[Tensor, "batch *images channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
-        image_features: Float[Tensor, "batch tokens image_width"] | None = None,
+        image_features: Float[Tensor, "batch *images tokens image_width"] | None = None,
         *,
-        first_word: bool = False,
-    ) -> VkoodModelOutput:
+        output_states: bool | None = None,
+        output_attentions: bool = False,
+    ) -> VkoodOutput:
         """Fuse images, texts and facts.
 
-        Either one text for each image, or several, all of which share one pass of the image tower and one fit
-        of the mixture: then texts and facts have a second axis, and so has all that comes out.
+        An example is one text and one image; or several texts about an image, which share one pass of the image tower
+        and one fit of the mixture; or several images that a text is about, which share one fit to all their tokens.
+        Several texts give `input_ids`, facts and all that comes out a second axis; several images give one to
+        `pixel_values`.
 
         Args:
             input_ids: (batch, words) or (batch, texts, words) the texts' token ids.
-            attention_mask: 1 for tokens, 0 for padding; shaped as `input_ids`.
-            pixel_values: (batch, channels, height, width) the images, normalised as their tower wants them.
+            attention_mask: 1 for tokens, 0 for padding; shaped as `input_ids`. All are tokens, if None.
+            pixel_values: (batch, channels, height, width) or (batch, images, channels, height, width) the images,
+                normalised as their tower wants them.
             fact_features: (batch, facts, fact_dim) or (batch, texts, facts, fact_dim) a vector for each fact;
                 None for no facts.
             fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None.
-            image_features: (batch, tokens, image_width) what `image_tower` made of the images, in place of
-                `pixel_values`: a tower that stays as it is need see each image only once.
-            first_word: Let `text_states` be those of the first word alone, which is all that `pooled` needs of
-                them: the last fusion layer then computes no others.
+            image_features: (batch, tokens, image_width) or (batch, images, tokens, image_width) what `image_tower`
+                made of the images, in place of `pixel_values`: a tower that stays as it is need see each image only
+                once.
+            output_states: Whether `text_states` and `image_states` come out; as the configuration says, if None.
+                Without them the last fusion layer computes no text token but the first.
+            output_attentions: Whether to tell where each fusion layer looked.
 
         Returns:
             The states of both streams, pooled and whole, and the gates.
 
         Raises:
-            ValueError: If not exactly one of `pixel_values` and `image_features` is given.
+            ValueError: If not exactly one of `pixel_values` and `image_features` is given, there are several texts and
+                several images at once, or more images than the configuration has.
         """
         texts = input_ids.shape[:-1]  # (B,) or (B, Q)
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_ids)
         input_ids, attention_mask = input_ids.flatten(0, -2), attention_mask.flatten(0, -2)
-        image = self._image_tokens(pixel_values, image_features)
+        image = self._image_tokens(pixel_values, image_features)  # (B, N, T, D)
+        num_images = self._require_images(image, texts)
         words = self.text_tower(input_ids, attention_mask)
+        context = image.flatten(1, 2)  # (B, N * T, D)
+        if len(texts) > 1 and self.steering is not None:
+            context = context.repeat_interleave(texts[1], dim=0)
+        steered = None if self.steering is None else self.steering(words, attention_mask, context)
         text = self.text_projection(words) + self.token_types.weight[_TEXT]
         bias = padding_bias(attention_mask, text.dtype)
-        if len(texts) > 1 and self.steering is not None:
-            image = image.repeat_interleave(texts[1], dim=0)
-        steered = None if self.steering is None else self.steering(words, attention_mask, image)
         gated, shape = None, texts
         if fact_features is not None and fact_features.shape[-2] > 0:
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
             shape = fact_mask.shape
-            if steered is None:
-                gated, fact_bias = self._gate(fact_features, fact_mask, image)
-            else:
-                gated, fact_bias = self._steered_gate(fact_features, fact_mask, image, steered)
+            gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
             facts = (
                 self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
                 + self.token_types.weight[_FACT]
             )
             text = torch.cat([text, facts], dim=1)
             bias = torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
-        image_states = self.image_projection(image) + self.token_types.weight[_IMAGE]
-        if len(texts) > 1 and self.steering is None:
-            image_states = image_states.repeat_interleave(texts[1], dim=0)
-        in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
-        text, fused = self.fusion(
-            text, image_states, text_bias=bias, image_bias=in_fusion, first_word=first_word
+        pairs = _Pairs(texts, num_images)
+        image_states = pairs.images(
+            self.image_projection(image) + self.token_types.weight[1 : num_images + 1, None]
         )
-        seen = fused if self.config.pooling == "concat" else image_states
-        return VkoodModelOutput(
-            pooled=self.pooling(text[:, 0], self._whole_image(seen, in_fusion)).unflatten(0, texts),
-            text_states=text.unflatten(0, texts),
-            image_states=fused.unflatten(0, texts),
+        in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
+        if in_fusion is not None:
+            in_fusion = in_fusion.unflatten(1, (num_images, -1)).flatten(0, 1)
+        whole = self.config.output_states if output_states is None else output_states
+        seen: list[LayerAttentions] | None = [] if output_attentions else None
+        text, fused = self.fusion(
+            pairs.texts(text), image_states, pairs.texts(bias), in_fusion, first_word=not whole, seen=seen
+        )
+        looked_at = fused if self.config.pooling == "concat" else image_states
+        pooled = self.pooling(text[:, 0], self._whole_image(looked_at, in_fusion))
+        return VkoodOutput(
+            pooled=pairs.split(pooled).flatten(1) if num_images > 1 else pairs.split(pooled),
+            text_states=pairs.split(text) if whole else None,
+            image_states=pairs.split(fused) if whole else None,
             fact_gate=None if gated is None else gated.gate.view(shape),
             fact_score=None if gated is None else gated.score.view(shape),
             solve_status=self._solve_status(gated, texts),
+            attentions=None if seen is None else tuple(seen),
         )
 
+    def _require_images(self, image: Tensor, texts: torch.Size) -> int:
+        num_images = image.shape[1]
+        if num_images > self.config.num_images:
+            raise ValueError(
+                f"`pixel_values` must have at most {self.config.num_images} images an example, as `num_images` of the "
+                f"configuration says; got {num_images}."
+            )
+        if num_images > 1 and len(texts) > 1:
+            raise ValueError(
+                f"an example may have several texts or several images, not both; got {texts[1]} and {num_images}."
+            )
+        return num_images
+
     def _image_tokens(self, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
+        """Tokens of all images, (B, N, T, D)."""
         if (pixel_values is None) == (image_features is None):
             raise ValueError(
                 "exactly one of `pixel_values` and `image_features` must be given; got "
                 f"{'neither' if pixel_values is None else 'both'}."
             )
         if pixel_values is not None:
-            return self.image_tower(pixel_values)
+            if pixel_values.dim() == 4:
+                return self.image_tower(pixel_values)[:, None]
+            return self.image_tower(pixel_values.flatten(0, 1)).unflatten(0, pixel_values.shape[:2])
         assert image_features is not None
         if image_features.shape[-1] != self.image_tower.width:
             raise ValueError(
                 f"`image_features` must be (batch, tokens, {self.image_tower.width}), as the image tower "
                 f"gives them; got {tuple(image_features.shape)}."
             )
-        return image_features
+        return image_features if image_features.dim() == 4 else image_features[:, None]
 
-    def _gate(self, facts: Tensor, mask: Tensor, image: Tensor) -> tuple[GateOutput | None, Tensor]:
-        """What the gate says of the facts of all texts of an image, and their bias, shaped as the mask."""
-        if self.outlier_layer is None:
-            return None, padding_bias(mask, image.dtype)
-        gated = self.outlier_layer(facts.flatten(1, -2), context=image, candidate_mask=mask.flatten(1))
-        return gated, gated.log_gate.view(mask.shape)
+    def _gate(
+        self, facts: Tensor, mask: Tensor, context: Tensor, steered: Steered | None
+    ) -> tuple[GateOutput | None, Tensor]:
+        """What the gate says of the facts, and their bias, shaped as the mask.
 
-    def _steered_gate(
-        self, facts: Tensor, mask: Tensor, image: Tensor, steered: Steered
-    ) -> tuple[GateOutput, Tensor]:
-        """As `_gate`, but with a fit for each text, to the tokens of its image, (B * Q, T, image_width)."""
-        assert self.outlier_layer is not None
-        facts, fact_mask = facts.flatten(0, -3), mask.flatten(0, -2)
-        if isinstance(self.outlier_layer, OutlierLayer):
-            gated = self.outlier_layer(
-                facts,
-                context=image,
-                candidate_mask=fact_mask,
+        There is one fit for all texts of an image; if texts steer it, one for each text.
+        """
+        layer = self.outlier_layer
+        if layer is None:
+            return None, padding_bias(mask, context.dtype)
+        if steered is None:
+            gated = layer(facts.flatten(1, -2), context=context, candidate_mask=mask.flatten(1))
+        elif isinstance(layer, OutlierLayer):
+            gated = layer(
+                facts.flatten(0, -3),
+                context=context,
+                candidate_mask=mask.flatten(0, -2),
                 context_mask=steered.weights,
                 prior_mean=steered.prior_mean,
                 start=steered.prior_mean,
             )
         else:
-            gated = self.outlier_layer(
-                facts, context=image, candidate_mask=fact_mask, context_mask=steered.weights
+            gated = layer(
+                facts.flatten(0, -3),
+                context=context,
+                candidate_mask=mask.flatten(0, -2),
+                context_mask=steered.weights,
             )
         return gated, gated.log_gate.view(mask.shape)
 
@@ -247,52 +356,3 @@ class VkoodModel(VkoodPreTrainedModel):
         if self.image_tower.has_class_token:
             return states[:, 0]
         return states.mean(1) if log_weights is None else (states * log_weights.exp()[..., None]).mean(1)
-
-
-class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
-    """A two-stream model that picks one of the answers that its configuration keeps in `id2label`."""
-
-    def __init__(self, config: VkoodConfig) -> None:
-        super().__init__(config)
-        self.vkood = VkoodModel(config)
-        num_answers = len(config.id2label or {})
-        self.answer_head = AnswerHead(self.vkood.pooling.width, 2 * config.hidden_size, num_answers)
-        self.post_init()
-
-    @override
-    def forward(
-        self,
-        input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"],
-        pixel_values: Float[Tensor, "batch channels height width"] | None = None,
-        fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
-        fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
-        labels: Int[Tensor, "batch *texts"] | Float[Tensor, "batch *texts answers"] | None = None,
-        image_features: Float[Tensor, "batch tokens image_width"] | None = None,
-    ) -> VkoodAnswerOutput:
-        """Answer questions about images with the help of facts.
-
-        Args:
-            input_ids: As for `VkoodModel`.
-            attention_mask: As for `VkoodModel`.
-            pixel_values: As for `VkoodModel`.
-            fact_features: As for `VkoodModel`.
-            fact_mask: As for `VkoodModel`.
-            labels: (batch,) indices of the answers, -100 for questions that are padding; or (batch, answers)
-                soft scores. Gives a loss.
-            image_features: As for `VkoodModel`.
-
-        Returns:
-            Logits, loss, and what the gate said of each fact.
-        """
-        fused = self.vkood(
-            input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features, first_word=True
-        )
-        logits = self.answer_head(fused.pooled)
-        return VkoodAnswerOutput(
-            loss=None if labels is None else answer_loss(logits, labels),
-            logits=logits,
-            fact_gate=fused.fact_gate,
-            fact_score=fused.fact_score,
-            solve_status=fused.solve_status,
-        )

@@ -88,6 +88,7 @@ class EasyVqaRun:
             num_fusion_layers=self.num_fusion_layers,
             intermediate_size=2 * self.width,
             pooling="product",
+            output_states=False,
             dropout=0.0,
             initializer_range=spread,
             id2label=dict(enumerate(answers)),

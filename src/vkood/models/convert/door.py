@@ -1,0 +1,99 @@
+"""From a foreign checkpoint to a model of ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+
+from vkood.models.convert.meter import MeterOptions, is_meter, meter_plan
+from vkood.models.convert.plan import carry_out
+from vkood.models.convert.reading import CheckpointError, read_checkpoint, state_dict_of
+from vkood.models.convert.report import CheckpointReport
+from vkood.models.towers import image_config_of, text_config_of
+
+TowerConfig = str | Path | Mapping[str, Any] | PreTrainedConfig
+
+
+def load_checkpoint(
+    path: str | Path,
+    text_config: TowerConfig | None = None,
+    image_config: TowerConfig | None = None,
+    image_size: int | None = None,
+    task: str | None = None,
+) -> tuple[PreTrainedModel, CheckpointReport]:
+    """Load a checkpoint of METER, VK-OOD or BLIP as a model of ours, which gives the same numbers.
+
+    Family, task, towers, sizes and resolution are found from names, shapes and stored hyper-parameters. Nothing in the
+    file is run.
+
+    Args:
+        path: The file: a Lightning `.ckpt` of METER or VK-OOD, or a `.pth` of BLIP.
+        text_config: The text tower's configuration, or its `config.json`: for what the file cannot tell, such as the
+            number of attention heads of a tower whose name is not known.
+        image_config: The image tower's, likewise.
+        image_size: Height and width of the images, in pixels, if another than the file's: positions are resized as
+            the peers do.
+        task: What the model shall be for, if not what the file's heads are for: "vqa", "nlvr2", "retrieval",
+            "pretraining" or "fusion alone" (METER's). Fine-tuning starts so from a pre-trained file; heads that
+            the file lacks are new.
+
+    Returns:
+        The model, in eval mode, and what became of every key.
+
+    Raises:
+        CheckpointError: If the file is missing, no checkpoint, truncated, of another family, or would run code; if a
+            key is missing or unexpected that may not be; if what is needed is told nowhere; or if the resolution
+            cannot be.
+
+    Example:
+        >>> import vkood
+        >>> model, report = vkood.load_checkpoint("meter_vqa.ckpt")  # doctest: +SKIP
+        >>> print(report)  # doctest: +SKIP
+    """
+    if image_size is not None and (isinstance(image_size, bool) or not isinstance(image_size, int)
+                                   or image_size < 1):  # fmt: skip
+        raise CheckpointError(f"`image_size` must be a number of pixels from 1; got {image_size!r}.")
+    content = read_checkpoint(path)
+    options = MeterOptions(
+        text_config=_config("text_config", text_config, text_config_of),
+        image_config=_config("image_config", image_config, image_config_of),
+        image_size=image_size,
+        task=task,
+    )
+    if isinstance(content.get("state_dict"), dict):
+        state = state_dict_of(content, "state_dict")
+        if is_meter(state):
+            told = content.get("hyper_parameters") or {}
+            told = told.get("config", told) if isinstance(told, dict) else {}
+            return carry_out(meter_plan(state, told if isinstance(told, dict) else {}, options), state)
+    raise CheckpointError(
+        f"{str(path)!r} is of no known family: neither METER's or VK-OOD's (a Lightning checkpoint with `state_dict`) "
+        "nor BLIP's (`model`)."
+    )
+
+
+def _config(name: str, given: TowerConfig | None, part: Any) -> PreTrainedConfig | None:
+    """A tower's configuration, however it was given."""
+    if given is None:
+        return None
+    if isinstance(given, PreTrainedConfig):
+        return part(given)
+    if isinstance(given, str | Path):
+        file = Path(given)
+        if file.is_dir():
+            file = file / "config.json"
+        try:
+            given = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"`{name}` must be a readable JSON file; {str(file)!r}: {error}.") from None
+    if not isinstance(given, Mapping) or "model_type" not in given:
+        raise CheckpointError(f"`{name}` must be a tower's `config.json`, which has a `model_type`.")
+    options = dict(given)
+    try:
+        return part(AutoConfig.for_model(options.pop("model_type"), **options))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"`{name}` is no configuration of a tower: {error}.") from None
