@@ -24,6 +24,12 @@ EMPTY_NAMES = {"common.py", "helpers.py", "misc.py", "utils.py"}
 EXCEPTIONS = {
     "benchmarks/knowledge_noise/parts.py::Bench.run: parameters": "all that tells one run from another",
     "src/vkood/cli/evaluate.py::evaluate: parameters": "they are the options of the command",
+    "src/vkood/models/blip/answering.py::BlipVkoodForQuestionAnswering.generate: parameters": (
+        "a batch's tensors, as in `forward`, and how to search"
+    ),
+    "src/vkood/models/blip/answering.py::BlipVkoodForQuestionAnswering.rank_answers: parameters": (
+        "a batch's tensors, as in `forward`, and the answers"
+    ),
     "src/vkood/mixture/em.py::fit_mixture: parameters": "the choices of a fit, each with a default and given by name",
     "src/vkood/mixture/layer.py::OutlierLayer.__init__: parameters": (
         "the choices of the paper's layer, each with a default and given by name; a record would hide them"
@@ -53,7 +59,7 @@ def code_lines(function: Function) -> int:
 
 
 def num_parameters(function: Function, method: bool) -> int:
-    """Parameters that a caller can give; of a model's `forward` none, since they are a batch's tensors, each by its name."""
+    """Parameters that a caller can give; of a `forward` none, since they are a batch's tensors, each by its name."""
     if method and function.name == "forward":
         return 0
     arguments = function.args

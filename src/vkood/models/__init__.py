@@ -12,18 +12,36 @@ from transformers import (
 )
 
 from vkood.models.answering import VkoodForVisualQuestionAnswering
+from vkood.models.blip import (
+    BlipVkoodConfig,
+    BlipVkoodForImageTextRetrieval,
+    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualReasoning,
+    BlipVkoodModel,
+    BlipVkoodOutput,
+    UniAdapter,
+)
 from vkood.models.configuration import GateConfig, VkoodConfig
 from vkood.models.pretraining import VkoodForPreTraining
 from vkood.models.reasoning import VkoodForVisualReasoning
 from vkood.models.retrieval import VkoodForImageTextRetrieval
+from vkood.models.roles import Role, parameter_role
 from vkood.models.towers import ImageTower, SentenceEncoder, TextTower
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 __all__ = [
+    "BlipVkoodConfig",
+    "BlipVkoodForImageTextRetrieval",
+    "BlipVkoodForQuestionAnswering",
+    "BlipVkoodForVisualReasoning",
+    "BlipVkoodModel",
+    "BlipVkoodOutput",
     "GateConfig",
     "ImageTower",
+    "Role",
     "SentenceEncoder",
     "TextTower",
+    "UniAdapter",
     "VkoodConfig",
     "VkoodForImageTextRetrieval",
     "VkoodForPreTraining",
@@ -32,9 +50,13 @@ __all__ = [
     "VkoodModel",
     "VkoodOutput",
     "VkoodPreTrainedModel",
+    "parameter_role",
 ]
 
 AutoConfig.register("vkood", VkoodConfig)
 AutoModel.register(VkoodConfig, VkoodModel)
 AutoModelForVisualQuestionAnswering.register(VkoodConfig, VkoodForVisualQuestionAnswering)
 AutoModelForPreTraining.register(VkoodConfig, VkoodForPreTraining)
+AutoConfig.register("blip-vkood", BlipVkoodConfig)
+AutoModel.register(BlipVkoodConfig, BlipVkoodModel)
+AutoModelForVisualQuestionAnswering.register(BlipVkoodConfig, BlipVkoodForQuestionAnswering)

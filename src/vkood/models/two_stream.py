@@ -52,11 +52,11 @@ class VkoodOutput(ModelOutput):
     """
 
     loss: Float[Tensor, ""] | None = None
-    logits: Float[Tensor, "batch *texts answers"] | None = None
+    logits: Float[Tensor, "batch *answers"] | None = None
     match_logits: Float[Tensor, "batch *texts 2"] | None = None
     pooled: Float[Tensor, "batch *texts pooled"] | None = None
-    text_states: Float[Tensor, "batch *texts words width"] | None = None
-    image_states: Float[Tensor, "batch *texts tokens width"] | None = None
+    text_states: Float[Tensor, "batch *fused words width"] | None = None
+    image_states: Float[Tensor, "batch *fused tokens width"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
     solve_status: Int[Tensor, "batch *fits"] | None = None
@@ -123,6 +123,12 @@ class VkoodPreTrainedModel(PreTrainedModel):
         core.image_tower = ImageTower.load(image, image_config, model.config.clip_layers)
         core.text_tower = TextTower.load(text, text_config)
         return model.eval()
+
+    @override
+    def get_input_embeddings(self) -> nn.Module:
+        """The vectors of the words that are read."""
+        core: Any = self.base_model
+        return core.text_tower.encoder.get_input_embeddings()
 
     def freeze_towers(self) -> None:
         """Keep both towers as they are: in eval mode, and without a graph through them."""

@@ -21,6 +21,8 @@ from transformers import (
 )
 from typing_extensions import override
 
+from vkood.models import parameter_role
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
@@ -31,6 +33,8 @@ class TrainingOptions:
         batch_size: Rows in a batch.
         learning_rate: Peak of the learning rate; it falls linearly to zero.
         warmup: Share of the steps in which the rate rises to its peak.
+        fusion_factor: How many times faster the fusion learns than the towers; roles are `parameter_role`'s.
+        head_factor: How many times faster heads learn.
         weight_decay: AdamW's, on matrices only: biases, norms and single numbers are not decayed.
         max_grad_norm: Gradients are scaled down to this norm.
         seed: Of initial order and dropout.
@@ -40,6 +44,8 @@ class TrainingOptions:
     steps: int
     batch_size: int
     learning_rate: float
+    fusion_factor: float = 1.0
+    head_factor: float = 1.0
     warmup: float = 0.1
     weight_decay: float = 0.01
     max_grad_norm: float = 1.0
@@ -48,7 +54,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("steps", "batch_size", "learning_rate", "report_every"):
+        for name in ("steps", "batch_size", "learning_rate", "fusion_factor", "head_factor", "report_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"`{name}` must be positive; got {getattr(self, name)}.")
         if not 0 <= self.warmup < 1:
@@ -124,15 +130,17 @@ def fit(
 
 
 def parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
-    """Parameter groups of an optimiser: weight decay for what has two axes or more, none for the rest."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    """Parameter groups of an optimiser: a rate for each role, and no weight decay for what has a single axis."""
+    factors = {"tower": 1.0, "fusion": options.fusion_factor, "head": options.head_factor}
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            rate = options.learning_rate * factors[parameter_role(name)]
+            decay = options.weight_decay if parameter.dim() >= 2 else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
     return [
-        {
-            "params": [parameter for parameter in trained if (parameter.dim() >= 2) == decayed],
-            "lr": options.learning_rate,
-            "weight_decay": options.weight_decay if decayed else 0.0,
-        }
-        for decayed in (True, False)
+        {"params": parameters, "lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
     ]
 
 

@@ -11,8 +11,8 @@ from torch.testing import assert_close
 from oracles import FOLDER, name_table, needs_oracles, numbers
 from vkood.models import VkoodForImageTextRetrieval, VkoodForVisualReasoning
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
-from vkood.models.convert.meter import MeterOptions, meter_plan
-from vkood.models.convert.plan import carry_out
+from vkood.models.convert.meter import meter_plan
+from vkood.models.convert.plan import Wanted, carry_out
 
 pytestmark = needs_oracles
 
@@ -92,7 +92,7 @@ def meta(table):
     told = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in name_table(table).items()}
-        return state, meter_plan(state, told, MeterOptions())
+        return state, meter_plan(state, told, Wanted())
 
 
 @pytest.mark.parametrize("table", TABLES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from torch import Tensor
@@ -13,7 +12,7 @@ from transformers import PreTrainedConfig
 from vkood.models.answering import VkoodForVisualQuestionAnswering
 from vkood.models.configuration import VkoodConfig
 from vkood.models.convert.meter_towers import image_tower, text_tower
-from vkood.models.convert.plan import Move, Plan
+from vkood.models.convert.plan import Move, Plan, Wanted
 from vkood.models.convert.reading import CheckpointError
 from vkood.models.pretraining import VkoodForPreTraining
 from vkood.models.reasoning import VkoodForVisualReasoning
@@ -95,41 +94,24 @@ def is_meter(state: Mapping[str, Tensor]) -> bool:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeterOptions:
-    """What is wanted of a checkpoint besides what it says itself.
-
-    Args:
-        text_config: Configuration of the text tower; None to go by the file.
-        image_config: Configuration of the image tower; likewise.
-        image_size: Resolution; None for the file's own.
-        task: What the model shall be for; None for what the file's heads say.
-    """
-
-    text_config: PreTrainedConfig | None = None
-    image_config: PreTrainedConfig | None = None
-    image_size: int | None = None
-    task: str | None = None
-
-
-def meter_plan(state: Mapping[str, Tensor], told: Mapping[str, Any], options: MeterOptions) -> Plan:
+def meter_plan(state: Mapping[str, Tensor], told: Mapping[str, Any], wanted: Wanted) -> Plan:
     """Plan what to make of a METER or VK-OOD checkpoint.
 
     Args:
         state: Its tensors.
         told: The configuration that it was trained with, as far as the file has it.
-        options: What is wanted besides.
+        wanted: What is wanted besides.
 
     Raises:
-        CheckpointError: If it is incomplete, or neither it nor the options tell what is needed.
+        CheckpointError: If it is incomplete, or neither it nor `wanted` tells what is needed.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     found = _task(shapes)
-    task = options.task or found
+    task = wanted.task or found
     if task not in get_args(MeterTask):
         raise CheckpointError(f"`task` must be one of {', '.join(get_args(MeterTask))}; got {task!r}.")
-    image = image_tower(shapes, told, options.image_config, options.image_size)
-    text = text_tower(shapes, told, options.text_config)
+    image = image_tower(shapes, told, wanted.image_config, wanted.image_size)
+    text = text_tower(shapes, told, wanted.text_config)
     prefix = "" if task == "fusion alone" else "vkood."
     moves = {
         "token_type_embeddings.weight": Move((f"{prefix}token_types.weight",), rows=True),

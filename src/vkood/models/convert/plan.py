@@ -15,6 +15,23 @@ from vkood.models.convert.report import CheckpointReport, KeyReport
 from vkood.models.positions import fit_positions
 
 
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What is wanted of a checkpoint besides what it says itself.
+
+    Args:
+        text_config: Configuration of the text tower; None to go by the file.
+        image_config: Configuration of the image tower; likewise.
+        image_size: Resolution; None for the file's own.
+        task: What the model shall be for; None for what the file's heads say.
+    """
+
+    text_config: PreTrainedConfig | None = None
+    image_config: PreTrainedConfig | None = None
+    image_size: int | None = None
+    task: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Move:
     """Where a tensor goes.
@@ -22,10 +39,12 @@ class Move:
     Args:
         ours: Names in our model; a tensor that goes to several is split along its first axis, in equal parts.
         rows: Whether it fills the first rows of ours alone, the others staying new.
+        copies: Whether each of several places takes all of it.
     """
 
     ours: tuple[str, ...]
     rows: bool = False
+    copies: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +119,8 @@ def _fill(name: str, tensor: Tensor, move: Move, ours: dict[str, Any]) -> bool:
             raise CheckpointError(_misfit(name, tensor, target, room))
         room[: len(tensor)].copy_(tensor)
         return False
-    parts = tensor.chunk(len(move.ours)) if len(move.ours) > 1 else (tensor,)
+    number = len(move.ours)
+    parts = (tensor,) * number if move.copies or number == 1 else tensor.chunk(number)
     resized = False
     for part, target in zip(parts, move.ours, strict=True):
         fitted = fit_positions(target, part, ours[target].shape)

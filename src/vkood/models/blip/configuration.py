@@ -1,0 +1,82 @@
+"""The configuration of the BLIP family."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
+
+from vkood.models.configuration import GateConfig
+
+
+class BlipVkoodConfig(PreTrainedConfig):
+    """Configuration of a BLIP model with knowledge.
+
+    Attributes:
+        vision_config: Of the image tower, a `BlipVisionConfig`.
+        text_config: Of the text encoder, and of the decoder of answers but for what it attends to, a `BlipTextConfig`:
+            `bos_token_id` begins an answer, `sep_token_id` ends it.
+        encode_token_id: The id of "[ENC]", which stands in place of "[CLS]" where a text is read together with an
+            image; the last of the vocabulary, if None.
+        fact_dim: Width of the fact vectors.
+        gate: The options of `GateConfig`, as a dictionary.
+        image_text_hidden_size: Width of the features that images and texts are compared by.
+        queue_size: How many features of earlier batches the contrastive loss compares with.
+        momentum: Of the momentum encoder.
+        alpha: Share of the momentum encoder's own opinion in the contrastive targets.
+        max_answers_read: How many answers are ranked at once, to bound memory.
+        adapter_size: Width of `UniAdapter`'s bottleneck; None for no adapters.
+        adapt_vision: Whether the image tower has adapters too.
+        separate_decoder_adapters: Whether the decoder has a list of adapters of its own.
+        merge_from: The first layer that merges what it read in two images by a layer of its own, not by their mean
+            (visual reasoning).
+        initializer_range: Standard deviation of new weights.
+    """
+
+    # transformers wraps `__init__` to take further keywords; jaxtyping's checks under pytest must not wrap it
+    # again.
+    __no_type_check__ = True
+
+    model_type = "blip-vkood"
+    sub_configs = {"vision_config": BlipVisionConfig, "text_config": BlipTextConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
+
+    vision_config: dict[str, Any] | PreTrainedConfig | None = None
+    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    encode_token_id: int | None = None
+    fact_dim: int = 384
+    gate: dict[str, Any] | None = None
+    image_text_hidden_size: int = 256
+    queue_size: int = 57_600
+    momentum: float = 0.995
+    alpha: float = 0.4
+    max_answers_read: int = 4_096
+    adapter_size: int | None = None
+    adapt_vision: bool = True
+    separate_decoder_adapters: bool = False
+    merge_from: int = 6
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Fill in defaults and check what can be checked."""
+        if not isinstance(self.vision_config, PreTrainedConfig):
+            self.vision_config = BlipVisionConfig(**(self.vision_config or {}))
+        if not isinstance(self.text_config, PreTrainedConfig):
+            options: dict[str, Any] = {"label_smoothing": 0.1} | (self.text_config or {})
+            self.text_config = BlipTextConfig(**options)
+        # Every layer has a cross-attention, to the image.
+        self.text_config.is_decoder = True
+        self.text_config.encoder_hidden_size = self.vision_config.hidden_size
+        if self.encode_token_id is None:
+            self.encode_token_id = self.text_config.vocab_size - 1
+        self.gate = asdict(GateConfig(**(self.gate or {})))
+        if self.gate["steering"] != "none":
+            raise ValueError(
+                f'the gate\'s `steering` must be "none" in the BLIP family; got {self.gate["steering"]!r}.'
+            )
+        super().__post_init__(**kwargs)
+
+    @property
+    def gate_config(self) -> GateConfig:
+        """The gate's options, checked."""
+        return GateConfig(**(self.gate or {}))

@@ -1,0 +1,258 @@
+"""What the models of the BLIP family share: towers, gate, and texts that read images and facts.
+
+Legend: B examples, W words, F facts, T image tokens, D width of the image tower, H width of the text encoder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import BlipTextConfig, PreTrainedModel
+from transformers.utils.generic import ModelOutput
+from typing_extensions import override
+
+from vkood.mixture import GateOutput
+from vkood.models.blip.adapters import UniAdapter, begin_at_zero
+from vkood.models.blip.configuration import BlipVkoodConfig
+from vkood.models.blip.layers import image_tower, text_encoder
+from vkood.models.fusion import padding_bias
+
+
+@dataclass
+class BlipVkoodOutput(ModelOutput):
+    """What a model of this family gives; what it has no use for stays None.
+
+    Attributes:
+        loss: The loss, if labels were given.
+        logits: What the task's head says.
+        match_logits: (batch, 2) does not match / matches.
+        contrastive_loss: Of retrieval, part of the loss.
+        match_loss: Of retrieval, part of the loss.
+        text_states: (batch, words, H) the text after it has read image and facts.
+        image_states: (batch, tokens, D) the image tower's; of several images (batch, images, tokens, D).
+        fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
+        fact_score: (batch, facts), larger = more outlying; None without facts or gate.
+        solve_status: (batch,) of `vkood.Status`; None where nothing was fitted.
+    """
+
+    loss: Float[Tensor, ""] | None = None
+    logits: Tensor | None = None
+    match_logits: Float[Tensor, "batch 2"] | None = None
+    contrastive_loss: Float[Tensor, ""] | None = None
+    match_loss: Float[Tensor, ""] | None = None
+    text_states: Float[Tensor, "batch words text_width"] | None = None
+    image_states: Float[Tensor, "batch *images tokens width"] | None = None
+    fact_gate: Float[Tensor, "batch facts"] | None = None
+    fact_score: Float[Tensor, "batch facts"] | None = None
+    solve_status: Int[Tensor, " batch"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a text reads: image tokens, facts after them.
+
+    Args:
+        states: (batch, tokens + facts, D).
+        bias: (batch, 1, 1, tokens + facts), added to the attention logits; None where there are no facts.
+        gated: What the gate said of the facts.
+    """
+
+    states: Tensor
+    bias: Tensor | None
+    gated: GateOutput | None = None
+
+    def told(self) -> dict[str, Tensor | None]:
+        """The fields of an output that are about facts."""
+        if self.gated is None:
+            return {"fact_gate": None, "fact_score": None, "solve_status": None}
+        solution = self.gated.solution
+        return {
+            "fact_gate": self.gated.gate,
+            "fact_score": self.gated.score,
+            "solve_status": None if solution is None else solution.status,
+        }
+
+
+class BlipVkoodPreTrainedModel(PreTrainedModel):
+    """What the models of this family share: configuration, saving, loading, initial weights."""
+
+    config_class = BlipVkoodConfig
+    config: BlipVkoodConfig
+    base_model_prefix = "blip"
+    main_input_name = "pixel_values"
+    supports_gradient_checkpointing = True
+
+    @torch.no_grad()
+    @override
+    def _init_weights(self, module: nn.Module) -> None:
+        if not begin_at_zero(module):
+            super()._init_weights(module)
+
+    @override
+    def get_input_embeddings(self) -> nn.Module:
+        """The vectors of the words that are read."""
+        core: BlipVkoodModel = self.base_model  # pyright: ignore[reportAssignmentType] - of this family
+        return core.text_encoder.get_input_embeddings()
+
+    def freeze_towers(self) -> None:
+        """Keep the image tower and the text encoder as they are, but for adapters: what UniAdapter trains beside."""
+        core: BlipVkoodModel = self.base_model  # pyright: ignore[reportAssignmentType] - of this family
+        core.freeze()
+
+
+class BlipVkoodModel(BlipVkoodPreTrainedModel):
+    """Image tower, text encoder and gate, without a head.
+
+    Args:
+        config: The configuration; weights are new. Use `from_pretrained` to load some.
+    """
+
+    def __init__(self, config: BlipVkoodConfig) -> None:
+        super().__init__(config)
+        assert isinstance(config.text_config, BlipTextConfig)
+        assert config.vision_config is not None
+        width: int = config.vision_config.hidden_size  # pyright: ignore[reportAttributeAccessIssue] - a configuration
+        self.image_tower = image_tower(config.vision_config)  # pyright: ignore[reportArgumentType] - a configuration
+        self.text_encoder = text_encoder(config.text_config)
+        self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
+        self.outlier_layer = config.gate_config.build(config.fact_dim, width)
+        self.adapters: nn.ModuleList | None = None
+        if config.adapter_size is not None:
+            self.adapters = new_adapters(config)
+            lend(self.adapters, self.text_encoder.encoder.layer)
+            if config.adapt_vision:
+                lend(self.adapters, self.image_tower.encoder.layers)
+        self.frozen = False
+        self.post_init()
+
+    def freeze(self) -> None:
+        """Keep both towers in eval mode and untrained from now on; adapters are trained all the same."""
+        self.image_tower.requires_grad_(False)
+        self.text_encoder.requires_grad_(False)
+        self.frozen = True
+        self.train(self.training)
+
+    @override
+    def train(self, mode: bool = True) -> BlipVkoodModel:
+        """Go to training mode, frozen towers excepted."""
+        super().train(mode)
+        if self.frozen:
+            self.image_tower.eval()
+            self.text_encoder.eval()
+        return self
+
+    def see(
+        self, pixel_values: Float[Tensor, "batch channels rows columns"]
+    ) -> Float[Tensor, "batch tokens width"]:
+        """Image tokens, the first standing for the whole image; images may have any size."""
+        without_graph = self.frozen and self.adapters is None
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not without_graph):
+            return self.image_tower(
+                pixel_values=pixel_values, interpolate_pos_encoding=True
+            ).last_hidden_state
+
+    def source(
+        self,
+        image: Float[Tensor, "batch tokens width"],
+        fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch facts"] | None = None,
+    ) -> Source:
+        """What a text reads of an image and the facts that come with it, gated by a fit to the image's tokens."""
+        if fact_features is None or fact_features.shape[-2] == 0:
+            return Source(image, None)
+        if fact_mask is None:
+            fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
+        gated: GateOutput | None = None
+        bias = padding_bias(fact_mask, image.dtype)
+        if self.outlier_layer is not None:
+            found: GateOutput = self.outlier_layer(fact_features, context=image, candidate_mask=fact_mask)
+            gated, bias = found, found.log_gate.to(image.dtype)
+        facts = self.fact_projection(fact_features.to(image.dtype))
+        whole = torch.cat([bias.new_zeros(image.shape[:2]), bias], dim=1)
+        return Source(torch.cat([image, facts], dim=1), whole[:, None, None], gated)
+
+    def read(
+        self,
+        input_ids: Int[Tensor, "batch words"],
+        attention_mask: Int[Tensor, "batch words"] | None,
+        source: Source | None,
+    ) -> Float[Tensor, "batch words text_width"]:
+        """The text's states: alone, or after reading a source, for which "[ENC]" takes the first token's place."""
+        if source is None:
+            return self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
+        assert self.config.encode_token_id is not None
+        input_ids = input_ids.clone()
+        input_ids[:, 0] = self.config.encode_token_id
+        return self.text_encoder(
+            input_ids,
+            attention_mask=attention_mask,
+            encoder_hidden_states=source.states,
+            encoder_attention_mask=source.bias,
+        ).last_hidden_state
+
+    @override
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch words"],
+        attention_mask: Int[Tensor, "batch words"] | None = None,
+        pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
+        fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch facts"] | None = None,
+        image_features: Float[Tensor, "batch tokens width"] | None = None,
+    ) -> BlipVkoodOutput:
+        """Let texts read images and facts.
+
+        Args:
+            input_ids: (batch, words) the texts' token ids; the first is replaced by "[ENC]".
+            attention_mask: (batch, words) 1 for tokens, 0 for padding; all are tokens, if None.
+            pixel_values: (batch, channels, height, width) the images.
+            fact_features: (batch, facts, fact_dim) a vector for each fact; None for no facts.
+            fact_mask: (batch, facts) True where there is a fact; all, if None.
+            image_features: (batch, tokens, D) what `see` made of the images, in their place.
+
+        Returns:
+            The states of text and image, and what the gate said of each fact.
+
+        Raises:
+            ValueError: If not exactly one of `pixel_values` and `image_features` is given.
+        """
+        image = self.tokens(pixel_values, image_features)
+        source = self.source(image, fact_features, fact_mask)
+        states = self.read(input_ids, attention_mask, source)
+        return BlipVkoodOutput(text_states=states, image_states=image, **source.told())  # pyright: ignore[reportArgumentType]
+
+    def tokens(self, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
+        """Image tokens, from images or given.
+
+        Raises:
+            ValueError: If not exactly one of them is given.
+        """
+        if (pixel_values is None) == (image_features is None):
+            raise ValueError(
+                "exactly one of `pixel_values` and `image_features` must be given; got "
+                f"{'neither' if pixel_values is None else 'both'}."
+            )
+        if image_features is not None:
+            return image_features
+        assert pixel_values is not None
+        return self.see(pixel_values)
+
+
+def new_adapters(config: BlipVkoodConfig) -> nn.ModuleList:
+    """An adapter for each layer."""
+    assert isinstance(config.text_config, BlipTextConfig)
+    assert config.adapter_size is not None
+    return nn.ModuleList(
+        UniAdapter(config.text_config.hidden_size, config.adapter_size)
+        for _ in range(config.text_config.num_hidden_layers)
+    )
+
+
+def lend(adapters: nn.ModuleList, layers: Any) -> None:
+    """Let layers use adapters, without owning them."""
+    for layer, adapter in zip(layers, adapters, strict=True):
+        layer.adapter = [adapter]

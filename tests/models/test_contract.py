@@ -1,0 +1,192 @@
+"""What every model keeps to."""
+
+import math
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch.testing import assert_close
+
+from every_model import KINDS, VOCABULARY
+from vkood.models import BlipVkoodForImageTextRetrieval, VkoodConfig, parameter_role
+from vkood.models.blip import BlipVkoodConfig
+
+
+@pytest.fixture(params=KINDS, name="kind")
+def _kind(request):
+    return KINDS[request.param]
+
+
+def close(found, wanted, atol=1e-5):
+    assert_close(found, wanted, atol=atol, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_it_learns_a_batch_by_heart(kind):
+    model = kind.new().train()
+    given = kind.batch() | kind.labels(4)
+    contrastive = isinstance(model, BlipVkoodForImageTextRetrieval)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
+    generator = torch.Generator().manual_seed(0)
+    loss = math.inf
+    for _ in range(400):
+        # The contrastive loss has a floor of its own, so the matching loss is what can be learnt by heart.
+        output = model(**given, generator=generator, alpha=0.0) if contrastive else model(**given)
+        loss = (output.match_loss if contrastive else output.loss).item()
+        if loss < 0.01:
+            break
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+    assert loss < 0.01
+
+
+@torch.no_grad()
+def test_examples_do_not_feel_each_other(kind):
+    model, given = kind.new(), kind.batch()
+    whole = model(**given)[kind.answer]
+    order = torch.tensor([2, 0, 3, 1])
+    close(model(**{name: part[order] for name, part in given.items()})[kind.answer], whole[order])
+    for row in range(4):
+        words = int(given["attention_mask"][row].sum())
+        alone = {name: part[row : row + 1] for name, part in given.items()}
+        for name in ("input_ids", "attention_mask"):
+            alone[name] = alone[name][:, :words]
+        facts = int(alone["fact_mask"].sum())
+        alone["fact_features"], alone["fact_mask"] = (
+            alone["fact_features"][:, :facts],
+            alone["fact_mask"][:, :facts],
+        )
+        found = model(**alone)[kind.answer]
+        close(found, whole[row : row + 1, : found.shape[1]] if found.dim() > 1 else whole[row : row + 1])
+
+
+@torch.no_grad()
+def test_saved_and_loaded(kind, tmp_path):
+    model, given = kind.new(), kind.batch()
+    model.save_pretrained(tmp_path, max_shard_size="10KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    loaded, told = kind.model.from_pretrained(tmp_path, output_loading_info=True)
+    assert not told["missing_keys"]
+    assert not told["unexpected_keys"]
+    assert torch.equal(loaded(**given)[kind.answer], model(**given)[kind.answer])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("facts", [0, 1, 200])
+def test_any_number_of_facts(kind, facts):
+    output = kind.new()(**kind.batch(facts=facts))
+    assert output[kind.answer].isfinite().all()
+    if facts:
+        assert output.fact_gate.shape == (4, facts)
+        assert output.solve_status.shape == (4,)
+    else:
+        assert output.fact_gate is None
+
+
+@torch.no_grad()
+def test_facts_are_a_set(kind):
+    model, given = kind.new(), kind.batch(facts=5)
+    order = torch.tensor([3, 1, 4, 0, 2])
+    turned = given | {name: given[name][:, order] for name in ("fact_features", "fact_mask")}
+    found, wanted = model(**turned), model(**given)
+    words = given["input_ids"].shape[1]
+    a, b = found[kind.answer], wanted[kind.answer]
+    close(a[:, :words] if a.dim() > 2 else a, b[:, :words] if b.dim() > 2 else b)
+    close(found.fact_gate, wanted.fact_gate[:, order])
+
+
+@torch.no_grad()
+def test_a_shut_gate_is_a_model_without_facts(kind):
+    model, given = kind.new(), kind.batch()
+    plain = {name: part for name, part in given.items() if not name.startswith("fact")}
+    wanted = model(**plain)[kind.answer]
+    model.base_model.outlier_layer.gate.threshold.fill_(-1e4)
+    close(model(**given)[kind.answer], wanted)
+    assert not torch.allclose(kind.new()(**given)[kind.answer], wanted, atol=1e-4)
+
+
+def test_gradients_reach_what_is_trained(kind):
+    model = kind.new().train()
+    model.freeze_towers()
+    given = kind.batch() | kind.labels(4)
+    model(**given).loss.backward()
+    without = {name for name, part in model.named_parameters() if part.requires_grad and part.grad is None}
+    if isinstance(model.config, VkoodConfig) and "rank_head.weight" in dict(model.named_parameters()):
+        without -= {"rank_head.weight", "rank_head.bias"}  # no ranking was asked for
+    assert not without
+    towers = [part for name, part in model.named_parameters() if parameter_role(name) == "tower"]
+    frozen = [part for part in towers if not part.requires_grad]
+    assert frozen
+    assert all(part.grad is None for part in frozen)
+    core = model.base_model
+    assert not core.image_tower.training
+    model.eval().train()
+    assert not core.image_tower.training
+
+
+def test_gradient_checkpointing_changes_nothing(kind):
+    given = kind.batch() | kind.labels(4)
+    found = []
+    for checkpointing in (False, True):
+        model = kind.new().train()
+        if checkpointing:
+            model.activation_checkpointing_enable()
+        options = {"generator": torch.Generator().manual_seed(0)} if "image_ids" in given else {}
+        model(**given, **options).loss.backward()
+        found.append({name: part.grad for name, part in model.named_parameters() if part.grad is not None})
+    assert found[0].keys() == found[1].keys()
+    for name, grad in found[0].items():
+        close(found[1][name], grad)
+
+
+@torch.no_grad()
+def test_bfloat16_autocast(kind):
+    model, given = kind.new(), kind.batch()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(**given)
+    assert output.fact_score.dtype == torch.float32
+    assert output[kind.answer].float().isfinite().all()
+
+
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft asks for it
+def test_lora(kind):
+    adapted = get_peft_model(kind.new(), LoraConfig(r=2, target_modules=["query", "key", "value"]))
+    options = {"generator": torch.Generator().manual_seed(0)} if kind.answer == "match_logits" else {}
+    adapted(**(kind.batch() | kind.labels(4)), **options).loss.backward()
+    trained = [name for name, part in adapted.named_parameters() if part.requires_grad]
+    assert trained
+    assert all("lora_" in name for name in trained)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("size", [24, 36])
+def test_images_of_any_size(kind, size):
+    given = kind.batch()
+    given["pixel_values"] = given["pixel_values"][..., :size, :size] if size < 32 else torch.randn(
+        *given["pixel_values"].shape[:-2], size, size, generator=torch.Generator().manual_seed(0)
+    )  # fmt: skip
+    assert kind.new()(**given)[kind.answer].isfinite().all()
+
+
+@torch.no_grad()
+def test_long_texts(kind):
+    given = kind.batch(rows=2)
+    given["input_ids"] = torch.randint(
+        5, VOCABULARY - 3, (2, 512), generator=torch.Generator().manual_seed(0)
+    )
+    given["attention_mask"] = torch.ones_like(given["input_ids"])
+    assert kind.new()(**given)[kind.answer].isfinite().all()
+
+
+def test_configurations_keep_what_they_were_told(kind, tmp_path):
+    config = kind.new(gate={"joint_dim": 4, "kind": "kernel"}).config
+    config.save_pretrained(tmp_path)
+    loaded = type(config).from_pretrained(tmp_path)
+    assert loaded.gate == config.gate
+    assert loaded.to_dict() == config.to_dict() | {
+        "transformers_version": loaded.to_dict()["transformers_version"]
+    }
+    assert isinstance(loaded, VkoodConfig | BlipVkoodConfig)
