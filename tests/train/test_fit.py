@@ -7,9 +7,10 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
+import tiny_models
 from tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
 from vkood.data import FactTable, JointVqa, VqaCollator
-from vkood.models import VkoodForVisualQuestionAnswering, two_stream
+from vkood.models import VkoodForVisualQuestionAnswering, answering
 from vkood.tasks.saved import answer_ids
 from vkood.train import TrainingOptions, fit
 from vkood.train.fit import parameter_groups
@@ -62,7 +63,7 @@ def test_a_seed_repeats(rows, collate):
     losses = []
     for seed in (0, 0, 1):
         torch.manual_seed(5)
-        model = VkoodForVisualQuestionAnswering(tiny_config())
+        model = VkoodForVisualQuestionAnswering(tiny_models.tiny_config())
         reports = fit(model, Subset(rows, range(20)), collate, options(seed=seed))
         losses.append([report.loss for report in reports])
     assert losses[0] == losses[1] != losses[2]
@@ -80,7 +81,7 @@ def test_the_dataset_is_told_the_epoch(model, rows, collate):
 
 
 def test_a_broken_loss_shows(rows, collate, monkeypatch):
-    monkeypatch.setattr(two_stream, "answer_loss", lambda logits, labels: logits.sum() * torch.nan)
+    monkeypatch.setattr(answering, "answer_loss", lambda logits, labels: logits.sum() * torch.nan)
     ungated = VkoodForVisualQuestionAnswering(tiny_config(gate={"kind": "none"}))
     reports = fit(ungated, Subset(rows, range(8)), collate, options())
     assert all(math.isnan(report.loss) for report in reports)
@@ -97,6 +98,27 @@ def test_parameter_groups():
     assert {id(p) for p in kept["params"]} == {
         id(p) for p in (model[0].bias, model[1].weight, model[1].bias, model[2].bias, model.temperature)
     }
+
+
+@pytest.mark.parametrize("factors", [(5.0, 50.0), (1.0, 1.0)])
+def test_roles_learn_at_their_rates(factors):
+    """As METER's groups: towers and token types, co-attention with projections and poolers, heads."""
+    model = VkoodForVisualQuestionAnswering(tiny_models.tiny_config())
+    fusion, head = factors
+    groups = parameter_groups(model, options(fusion_factor=fusion, head_factor=head))
+    rates = {id(part): group["lr"] / 1e-3 for group in groups for part in group["params"]}
+    assert len(rates) == sum(1 for _ in model.parameters())
+    for name, rate in (
+        ("vkood.image_tower.encoder.embedder.embedder.convolution.weight", 1.0),
+        ("vkood.text_tower.encoder.embeddings.word_embeddings.weight", 1.0),
+        ("vkood.token_types.weight", 1.0),
+        ("vkood.image_projection.weight", fusion),
+        ("vkood.pooling.text.weight", fusion),
+        ("vkood.fusion.text_layers.0.cross_attention.key.weight", fusion),
+        ("vkood.outlier_layer.gate.threshold", fusion),
+        ("answer_head.3.bias", head),
+    ):
+        assert rates[id(dict(model.named_parameters())[name])] == pytest.approx(rate), name
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[st
             groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": decay}
-        for (rate, decay), parameters in groups.items()
+        for (rate, decay), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
 
 
