@@ -63,7 +63,7 @@ def test_a_seed_repeats(rows, collate):
     losses = []
     for seed in (0, 0, 1):
         torch.manual_seed(5)
-        model = VkoodForVisualQuestionAnswering(tiny_models.tiny_config())
+        model = VkoodForVisualQuestionAnswering(tiny_config())
         reports = fit(model, Subset(rows, range(20)), collate, options(seed=seed))
         losses.append([report.loss for report in reports])
     assert losses[0] == losses[1] != losses[2]
