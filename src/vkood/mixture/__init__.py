@@ -4,7 +4,7 @@ The mixtures are pure functions on batches of weighted sets; `OutlierLayer` is t
 """
 
 from vkood.mixture.covariance import Covariance, Diagonal, Full, Spherical, Tied
-from vkood.mixture.em import em_step, fit_mixture, map_objective
+from vkood.mixture.em import em_step, fit_mixture, map_objective, responsibilities
 from vkood.mixture.gate import Gate, GateOutput
 from vkood.mixture.kernel import KernelGate
 from vkood.mixture.layer import OutlierLayer
@@ -32,4 +32,5 @@ __all__ = [
     "mahalanobis",
     "map_objective",
     "negative_log_density",
+    "responsibilities",
 ]

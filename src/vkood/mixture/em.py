@@ -40,6 +40,22 @@ def expectation(
     return covariance.statistics(features, (shares * weights[:, None]).mT)
 
 
+def responsibilities(
+    tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture, covariance: Covariance
+) -> Float[Tensor, "sets tokens components"]:
+    """How much of each token each component accounts for: softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)).
+
+    Example:
+        >>> import torch
+        >>> from vkood.mixture import Diagonal, fit_mixture
+        >>> tokens = torch.randn(1, 6, 3)
+        >>> mixture, _ = fit_mixture(tokens, num_components=2)
+        >>> responsibilities(tokens, mixture, Diagonal()).shape
+        torch.Size([1, 6, 2])
+    """
+    return torch.softmax(covariance.log_affinity(covariance.features(tokens), mixture), dim=-1)
+
+
 def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -> Mixture:
     """The M-step under the prior.
 

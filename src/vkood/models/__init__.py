@@ -9,6 +9,7 @@ from transformers import (
     AutoModel,
     AutoModelForPreTraining,
     AutoModelForVisualQuestionAnswering,
+    AutoProcessor,
 )
 
 from vkood.models.answering import VkoodForVisualQuestionAnswering
@@ -22,7 +23,9 @@ from vkood.models.blip import (
     UniAdapter,
 )
 from vkood.models.configuration import GateConfig, VkoodConfig
+from vkood.models.explain import ExplainedFact, Explanation
 from vkood.models.pretraining import VkoodForPreTraining
+from vkood.models.processing import FactForText, VkoodProcessor
 from vkood.models.reasoning import VkoodForVisualReasoning
 from vkood.models.retrieval import VkoodForImageTextRetrieval
 from vkood.models.roles import Role, parameter_role
@@ -36,6 +39,9 @@ __all__ = [
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
     "BlipVkoodOutput",
+    "ExplainedFact",
+    "Explanation",
+    "FactForText",
     "GateConfig",
     "ImageTower",
     "Role",
@@ -50,6 +56,7 @@ __all__ = [
     "VkoodModel",
     "VkoodOutput",
     "VkoodPreTrainedModel",
+    "VkoodProcessor",
     "parameter_role",
 ]
 
@@ -60,3 +67,5 @@ AutoModelForPreTraining.register(VkoodConfig, VkoodForPreTraining)
 AutoConfig.register("blip-vkood", BlipVkoodConfig)
 AutoModel.register(BlipVkoodConfig, BlipVkoodModel)
 AutoModelForVisualQuestionAnswering.register(BlipVkoodConfig, BlipVkoodForQuestionAnswering)
+AutoProcessor.register(VkoodConfig, VkoodProcessor)
+AutoProcessor.register(BlipVkoodConfig, VkoodProcessor)

@@ -7,11 +7,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from vkood.models.configuration import VkoodConfig
+from vkood.models.explain import Explains
 from vkood.models.heads import AnswerHead, answer_loss
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
-class VkoodForVisualQuestionAnswering(VkoodPreTrainedModel):
+class VkoodForVisualQuestionAnswering(Explains, VkoodPreTrainedModel):
     """A two-stream model that picks one of the answers that its configuration keeps in `id2label`."""
 
     def __init__(self, config: VkoodConfig) -> None:

@@ -22,6 +22,7 @@ from vkood.models.blip.core import (
     new_adapters,
 )
 from vkood.models.blip.layers import text_decoder
+from vkood.models.explain import Explains
 
 _IGNORED = -100
 
@@ -43,7 +44,7 @@ class RankedAnswers:
     first_probabilities: Float[Tensor, "questions k"]
 
 
-class BlipVkoodForQuestionAnswering(BlipVkoodPreTrainedModel):
+class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
     """BLIP that answers questions about images in words, with the help of facts."""
 
     # The decoder's words are read and written with the same vectors.
@@ -248,6 +249,15 @@ class BlipVkoodForQuestionAnswering(BlipVkoodPreTrainedModel):
             probabilities=scores.softmax(-1),
             first_probabilities=chances.gather(1, order),
         )
+
+    @override
+    def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
+        """The answer that is generated, with its probability."""
+        ids = self.generate(**batch)
+        output = self(**batch, labels=ids)
+        chances = output.logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        chance = chances[ids[0, 1:] != self._text.pad_token_id].sum().exp()
+        return output, [(self.processor.tokenizer.decode(ids[0], skip_special_tokens=True), float(chance))]
 
     def _portions(self, picked: Tensor) -> list[tuple[slice, Tensor]]:
         size = max(1, self.config.max_answers_read // picked.shape[1])

