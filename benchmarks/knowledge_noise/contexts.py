@@ -34,7 +34,7 @@ def layer_of(name: str) -> OutlierLayer | KernelGate:
         384,
         JOINT,
         JOINT,
-        num_components=int(name[9]),
+        num_components=int(name.partition("K=")[2][0]),
         solver=Squarem(tolerance=1e-3, max_steps=30),
         gradient=Implicit(tolerance=1e-3, max_steps=30) if name.endswith("Implicit") else LastIterate(),
     )

@@ -40,7 +40,12 @@ def chosen(records: Records, name: str, fraction: float = 1.0) -> list[Record]:
         return []
     rate = max(tried, key=held_out)["learning_rate"]
     found = records.find(part="main", arm=name, learning_rate=rate, fraction=fraction, steps=SINGLE.steps)
-    return sorted(found, key=lambda record: record["seed"])
+    return sorted(_finished(found), key=lambda record: record["seed"])
+
+
+def _finished(found: list[Record]) -> list[Record]:
+    """The trainings that did not diverge."""
+    return [record for record in found if "failed" not in record]
 
 
 def spread(values: Iterable[float]) -> str:
@@ -117,7 +122,8 @@ def _mosaic(records: Records) -> None:
         (MOSAIC, "Mosaics, full budget"),
     ):
         groups: dict[tuple[str, float], list[Record]] = {}
-        for run in records.find(part="mosaic", steps=plan.steps):
+        found = records.find(part="mosaic", steps=plan.steps)
+        for run in _finished(found):
             groups.setdefault((run["arm"], run["learning_rate"]), []).append(run)
         rows = [
             [
@@ -152,6 +158,9 @@ def _mosaic(records: Records) -> None:
         ]
         if rows:
             print_table(f"{title}; {plan.steps} steps", header, rows)
+        for run in found:
+            if "failed" in run:
+                print(f"Diverged: {run['arm']}, rate {run['learning_rate']:g}, seed {run['seed']}.")
 
 
 def _tokens(records: Records) -> None:

@@ -114,6 +114,6 @@ def easy_vqa(*, seed: int = 0, quick: bool = False) -> EasyVqaRun:
             steps=300 if quick else 600, batch_size=32, learning_rate=3e-3, warmup=0.08, seed=seed
         ),
         joint=TrainingOptions(
-            steps=300 if quick else 3600, batch_size=16, learning_rate=2e-3, warmup=0.07, seed=seed
+            steps=300 if quick else 4000, batch_size=16, learning_rate=2e-3, warmup=0.07, seed=seed
         ),
     )

@@ -1,0 +1,330 @@
+"""Both families at full size: against the same fusion with eager attention, as METER writes it, and plain BLIP.
+
+    python benchmarks/models.py --json benchmarks/results/models.json
+
+Random weights, since only time and memory are asked for; contestants take turns and share their weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from measuring import milliseconds, peak_bytes, print_table, ratio, setting, write_json
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import (
+    BlipConfig,
+    BlipForQuestionAnswering,
+    BlipTextConfig,
+    BlipVisionConfig,
+    CLIPVisionConfig,
+    RobertaConfig,
+)
+
+from vkood.models import (
+    BlipVkoodConfig,
+    BlipVkoodForQuestionAnswering,
+    VkoodConfig,
+    VkoodForVisualQuestionAnswering,
+)
+from vkood.models.fusion import Attention, CoAttention
+
+NUM_FACTS, WORDS = 20, 50
+_MASKED = -10_000.0
+
+
+class EagerFusion(nn.Module):
+    """The fusion as METER writes it: attention step by step, and a mask on each stream, full or not.
+
+    Args:
+        fusion: Whose weights it takes.
+    """
+
+    def __init__(self, fusion: CoAttention) -> None:
+        super().__init__()
+        self.fusion = fusion
+
+    def forward(
+        self,
+        text: Tensor,
+        image: Tensor,
+        text_bias: Tensor,
+        image_bias: Tensor | None = None,
+        *,
+        first_word: bool = False,
+        seen: Any = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Both streams after all layers."""
+        del image_bias, first_word, seen
+        text_mask = text_bias.clamp_min(_MASKED)[:, None, None]
+        image_mask = torch.zeros_like(image[:, :, 0])[:, None, None]
+        for words, tokens in zip(self.fusion.text_layers, self.fusion.image_layers, strict=True):
+            streams = (
+                (words, text, text_mask, image, image_mask),
+                (tokens, image, image_mask, text, text_mask),
+            )
+            text, image = (self._layer(*stream) for stream in streams)
+        return text, image
+
+    def _layer(self, layer: Any, own: Tensor, own_mask: Tensor, other: Tensor, other_mask: Tensor) -> Tensor:
+        states = self._attend(layer.self_attention, own, own, own_mask)
+        return layer.feed_forward(self._attend(layer.cross_attention, states, other, other_mask))
+
+    @staticmethod
+    def _attend(part: Attention, states: Tensor, source: Tensor, mask: Tensor) -> Tensor:
+        def heads(projected: Tensor) -> Tensor:
+            return projected.view(*projected.shape[:-1], part.num_heads, -1).permute(0, 2, 1, 3)
+
+        query, key, value = heads(part.query(states)), heads(part.key(source)), heads(part.value(source))
+        scores = query @ key.transpose(-1, -2) / math.sqrt(query.shape[-1]) + mask
+        weights = functional.dropout(scores.softmax(-1), part.dropout.p, part.training)
+        merged = (weights @ value).permute(0, 2, 1, 3).contiguous().flatten(2)
+        return part.norm(part.dropout(part.output(merged)) + states)
+
+
+def two_stream() -> VkoodForVisualQuestionAnswering:
+    """CLIP-B/16 and RoBERTa-base at 224 pixels, six co-attention layers."""
+    image = CLIPVisionConfig(
+        hidden_size=768,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        intermediate_size=3072,
+        patch_size=16,
+        image_size=224,
+    )
+    text = RobertaConfig(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)
+    return VkoodForVisualQuestionAnswering(VkoodConfig(image_config=image, text_config=text))
+
+
+def batch(rows: int, vocabulary: int, device: str) -> dict[str, Tensor]:
+    """Pictures, texts of 50 words, and 20 facts each."""
+    generator = torch.Generator().manual_seed(0)
+    given = {
+        "pixel_values": torch.randn(rows, 3, 224, 224, generator=generator),
+        "input_ids": torch.randint(5, vocabulary, (rows, WORDS), generator=generator),
+        "attention_mask": torch.ones(rows, WORDS, dtype=torch.long),
+        "fact_features": functional.normalize(torch.randn(rows, NUM_FACTS, 384, generator=generator), dim=-1),
+        "fact_mask": torch.ones(rows, NUM_FACTS, dtype=torch.bool),
+    }
+    return {name: part.to(device) for name, part in given.items()}
+
+
+def without_facts(given: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same without facts."""
+    return {name: part for name, part in given.items() if not name.startswith("fact")}
+
+
+class Bench:
+    """Times contestants in turn.
+
+    Args:
+        device: "cpu" or "cuda".
+        rounds: How often each of them runs.
+        bfloat16: Whether to run under autocast.
+    """
+
+    def __init__(self, device: str, rounds: int, *, bfloat16: bool) -> None:
+        self.device, self.rounds, self.bfloat16 = device, rounds, bfloat16
+
+    def step(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, given: dict[str, Any]
+    ) -> Callable[[], None]:
+        """A training step."""
+
+        def work() -> None:
+            with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
+                loss = model(**given).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+        return work
+
+    def forward(self, model: nn.Module, given: dict[str, Any]) -> Callable[[], None]:
+        """A forward pass without a graph."""
+
+        def work() -> None:
+            with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
+                model(**given)
+
+        return work
+
+    def measure(
+        self, contestants: dict[str, Callable[[], None]]
+    ) -> tuple[dict[str, list[float]], dict[str, int]]:
+        """Seconds of every contestant in every round, and the most memory that each takes beside the weights."""
+        for work in contestants.values():
+            work()
+        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        for _ in range(self.rounds):
+            for name, work in contestants.items():
+                seconds[name].append(self._timed(work))
+        return seconds, {name: self._peak(work) for name, work in contestants.items()}
+
+    def _timed(self, work: Callable[[], None]) -> float:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            begin = time.perf_counter()
+            work()
+            torch.cuda.synchronize()
+            return time.perf_counter() - begin
+        clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+        begin = clock()
+        work()
+        return clock() - begin
+
+    def _peak(self, work: Callable[[], None]) -> int:
+        if self.device != "cuda":
+            return peak_bytes(work)
+        gc.collect()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return torch.cuda.max_memory_allocated() - before
+
+
+class Swapped(nn.Module):
+    """A model that runs with another fusion, which shares its weights."""
+
+    def __init__(self, model: VkoodForVisualQuestionAnswering) -> None:
+        super().__init__()
+        self.model, self.ours, self.theirs = model, model.vkood.fusion, EagerFusion(model.vkood.fusion)
+
+    def forward(self, **given: Tensor) -> Any:
+        """The model's output."""
+        core: Any = self.model.vkood
+        core.fusion = self.theirs
+        try:
+            return self.model(**given)
+        finally:
+            core.fusion = self.ours
+
+
+def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
+    """Ours against the eager fusion, and what facts cost."""
+    torch.manual_seed(0)
+    model = two_stream().to(bench.device)
+    eager = Swapped(model)
+    facts = batch(rows, 50_000, bench.device)
+    plain = without_facts(facts)
+    labels = {"labels": torch.rand(rows, 3129, device=bench.device)}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True)
+    model.eval()
+    with torch.inference_mode():
+        apart = (model(**plain).logits - eager(**plain).logits).abs().max().item()
+    print(f"two-stream: the eager fusion's logits differ by {apart:.1e}")
+    names = ("eager fusion, no facts", "ours, no facts", f"ours, {NUM_FACTS} facts")
+    models: tuple[Any, ...] = (eager, model, model)
+    batches = (plain, plain, facts)
+    forward = bench.measure(
+        {name: bench.forward(one, some) for name, one, some in zip(names, models, batches, strict=True)}
+    )
+    model.train()
+    step = bench.measure(
+        {
+            name: bench.step(one, optimizer, some | labels)
+            for name, one, some in zip(names, models, batches, strict=True)
+        }
+    )
+    return _report(f"CLIP-B/16 + RoBERTa-base, {rows} pictures at 224, {WORDS} words", names, forward, step)
+
+
+def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
+    """Ours against `transformers`' BLIP of the same size."""
+    torch.manual_seed(0)
+    vision = {"image_size": 224}
+    text = {"bos_token_id": 30522, "sep_token_id": 102, "eos_token_id": 102, "label_smoothing": 0.1}
+    ours = BlipVkoodForQuestionAnswering(BlipVkoodConfig(vision_config=vision, text_config=text)).to(
+        bench.device
+    )
+    plain = BlipForQuestionAnswering(
+        BlipConfig(
+            text_config=BlipTextConfig(**text).to_dict(), vision_config=BlipVisionConfig(**vision).to_dict()
+        )
+    ).to(bench.device)
+    facts = batch(rows, 30_000, bench.device)
+    no_facts = without_facts(facts)
+    labels = {"labels": torch.tensor([[30522, 2417, 102]] * rows, device=bench.device)}
+    names = ("transformers' BLIP", "ours, no facts", f"ours, {NUM_FACTS} facts")
+    models, batches = (plain, ours, ours), (no_facts, no_facts, facts)
+    optimizers = {
+        id(model): torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True) for model in (plain, ours)
+    }
+    for model in (plain, ours):
+        model.eval()
+    forward = bench.measure(
+        {
+            name: bench.forward(one, some | labels)
+            for name, one, some in zip(names, models, batches, strict=True)
+        }
+    )
+    for model in (plain, ours):
+        model.train()
+    step = bench.measure(
+        {
+            name: bench.step(one, optimizers[id(one)], some | labels)
+            for name, one, some in zip(names, models, batches, strict=True)
+        }
+    )
+    return _report(f"BLIP-base, {rows} pictures at 224, {WORDS} words, one answer each", names, forward, step)
+
+
+def _report(title: str, names: tuple[str, ...], forward: Any, step: Any) -> dict[str, Any]:
+    rows = []
+    base, own = names[:2]
+    for name in names:
+        cells = [name]
+        for seconds, peaks in (forward, step):
+            cells += [
+                milliseconds(seconds[name]),
+                f"{ratio(seconds[base], seconds[name]):.3f}",
+                f"{peaks[name] / 2**20:.0f}",
+            ]
+        rows.append(cells)
+    print_table(
+        title,
+        ["", "forward, ms", "times as fast", "peak, MiB", "training step, ms", "times as fast", "peak, MiB"],
+        rows,
+    )
+    seconds = step[0]
+    cost = ratio(seconds[names[2]], seconds[own]) - 1
+    print(f"\n{NUM_FACTS} facts with the layer cost {cost:.1%} of a training step.")
+    return {
+        "forward": {"seconds": forward[0], "peak_bytes": forward[1]},
+        "step": {"seconds": seconds, "peak_bytes": step[1]},
+        "facts_cost": cost,
+    }
+
+
+def main() -> None:
+    """Run, print the tables, write the numbers."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch-size", type=int, default=2)
+    parser.add_argument("--bfloat16", action="store_true", help="under autocast")
+    parser.add_argument("--only", choices=("two-stream", "blip"), help="one family alone")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    bench = Bench(arguments.device, arguments.rounds, bfloat16=arguments.bfloat16)
+    found: dict[str, Any] = {"setting": setting() | {"device": arguments.device}}
+    for name, family in (("two-stream", two_stream_family), ("blip", blip_family)):
+        if arguments.only in (None, name):
+            found[name] = family(bench, arguments.batch_size)
+            gc.collect()
+    if arguments.json:
+        write_json(arguments.json, found)
+
+
+if __name__ == "__main__":
+    main()
