@@ -162,6 +162,7 @@ class VkoodConfig(PreTrainedConfig):
         output_states: Whether outputs have the states of both streams. Without them the last fusion layer computes
             the first word alone: for small models, where that layer is a good part of the whole.
         match_loss_weight: Weight of the matching loss beside the ranking loss (image-text retrieval).
+        num_answers: How many answers there are: as many as labels, if these are given.
         masked_language: Whether a model for pre-training has a head for masked words.
         matching: Whether a model for pre-training has a head for matching.
         steer_fusion: Whether the token weights of the gate's `steering` act in the fusion too: on the
@@ -170,7 +171,7 @@ class VkoodConfig(PreTrainedConfig):
         initializer_range: Standard deviation of new weights.
 
     The answers live in `id2label` / `label2id`, as with every classifier of `transformers`; there are 3,129, VQAv2's
-    usual number, if neither they nor `num_labels` are given.
+    usual number, if nothing else is said.
     """
 
     # transformers wraps `__init__` to take further keywords; jaxtyping's checks under pytest must not wrap it
@@ -197,6 +198,7 @@ class VkoodConfig(PreTrainedConfig):
     num_images: int = 1
     output_states: bool = True
     match_loss_weight: float = 0.5
+    num_answers: int = NUM_ANSWERS
     masked_language: bool = True
     matching: bool = True
 
@@ -217,14 +219,16 @@ class VkoodConfig(PreTrainedConfig):
             )
         if self.intermediate_size is None:
             self.intermediate_size = 4 * self.hidden_size
-        if self.id2label is None and "num_labels" not in kwargs:
-            kwargs["num_labels"] = NUM_ANSWERS
+        if self.id2label is None:
+            # transformers does not write labels down that it takes for its own two.
+            kwargs.setdefault("num_labels", self.num_answers)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `num_attention_heads`; got {self.hidden_size} and "
                 f"{self.num_attention_heads}."
             )
         super().__post_init__(**kwargs)
+        self.num_answers = len(self.id2label or {})
 
     @property
     def gate_config(self) -> GateConfig:

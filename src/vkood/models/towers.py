@@ -38,9 +38,9 @@ class _Tower(nn.Module):
 
 ClipLayers = Literal["meter", "all"]
 
-# What `transformers` calls the towers that have position embeddings for one size of image, which it resizes only when
-# asked; the others take any size by themselves.
-_FIXED_SIZE = ("blip_vision_model", "clip_vision_model", "siglip_vision_model", "vit")
+FIXED_SIZE = ("blip_vision_model", "clip_vision_model", "siglip_vision_model", "vit")
+"""What `transformers` calls the towers that have position embeddings for one size of image, which it resizes only when
+asked; the others take any size by themselves, each in its own way."""
 
 
 class ImageTower(_Tower):
@@ -64,7 +64,7 @@ class ImageTower(_Tower):
         _drop_pooler(self.encoder)
         sizes = getattr(config, "hidden_sizes", None)
         self.width: int = sizes[-1] if sizes else config.hidden_size
-        self._asks_to_resize = config.model_type in _FIXED_SIZE
+        self._asks_to_resize = config.model_type in FIXED_SIZE
         embeddings = getattr(self.encoder, "embeddings", None)
         # Feature maps, windowed encoders (Swin) and SigLIP have no token that stands for the whole image.
         self.has_class_token: bool = hasattr(embeddings, "cls_token") or hasattr(

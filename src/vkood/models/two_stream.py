@@ -22,7 +22,7 @@ from vkood.models.configuration import VkoodConfig
 from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
 from vkood.models.heads import ConcatPooling, ProductPooling
 from vkood.models.steering import Steered
-from vkood.models.towers import ImageTower, TextTower, image_config_of, text_config_of
+from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
 
 _TEXT, _FACT = 0, -1  # token types; those of the images lie between
 _Model = TypeVar("_Model", bound="VkoodPreTrainedModel")
@@ -96,7 +96,7 @@ class VkoodPreTrainedModel(PreTrainedModel):
                 `transformers`. Of a model with two towers, such as CLIP, the image's is taken.
             text: Hub name or folder of the text tower: BERT, RoBERTa, ModernBERT, or another text encoder.
             image_size: Height and width of the images, in pixels; the pretrained tower's own, if None. Position
-                embeddings are resized for it once, which then costs nothing later.
+                embeddings that are for one size alone are resized for it once, which then costs nothing later.
             options: Fields of `VkoodConfig`, and `num_labels` / `id2label` / `label2id`.
 
         Raises:
@@ -115,7 +115,7 @@ class VkoodPreTrainedModel(PreTrainedModel):
             hint = f"; did you mean `{near[0]}`?" if near else "."
             raise ValueError(f"`options` must be fields of `VkoodConfig`; got `{unknown[0]}`{hint}")
         image_config = image_config_of(AutoConfig.from_pretrained(image))
-        if image_size is not None:
+        if image_size is not None and image_config.model_type in FIXED_SIZE:
             image_config.image_size = image_size
         text_config = text_config_of(AutoConfig.from_pretrained(text))
         model = cls(VkoodConfig(image_config=image_config, text_config=text_config, **options))
