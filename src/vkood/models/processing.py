@@ -181,11 +181,10 @@ class VkoodProcessor(ProcessorMixin):
         return {"fact_features": features, "fact_mask": mask}
 
     def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:
-        from vkood.knowledge import verbalise
         from vkood.knowledge.linking import default_linker
 
         found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
-        return [[FactForText(verbalise(one.fact), one.concept.span) for one in some] for some in found]
+        return [[FactForText(one.sentence, one.concept.span) for one in some] for some in found]
 
     def _pictures(self, examples: list[list[Picture]], num_texts: int | None) -> Tensor:
         if num_texts is not None and len(examples) != num_texts:
