@@ -210,7 +210,8 @@ class Swapped(nn.Module):
 def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
     """Ours against the eager fusion, and what facts cost."""
     torch.manual_seed(0)
-    model = two_stream().to(bench.device)
+    model: Any = two_stream()
+    model = model.to(bench.device)
     eager = Swapped(model)
     facts = batch(rows, 50_000, bench.device)
     plain = without_facts(facts)
@@ -239,16 +240,21 @@ def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
 def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
     """Ours against `transformers`' BLIP of the same size."""
     torch.manual_seed(0)
-    vision = {"image_size": 224}
-    text = {"bos_token_id": 30522, "sep_token_id": 102, "eos_token_id": 102, "label_smoothing": 0.1}
-    ours = BlipVkoodForQuestionAnswering(BlipVkoodConfig(vision_config=vision, text_config=text)).to(
-        bench.device
-    )
-    plain = BlipForQuestionAnswering(
+    vision: dict[str, Any] = {"image_size": 224}
+    text: dict[str, Any] = {
+        "bos_token_id": 30522,
+        "sep_token_id": 102,
+        "eos_token_id": 102,
+        "label_smoothing": 0.1,
+    }
+    ours: Any = BlipVkoodForQuestionAnswering(BlipVkoodConfig(vision_config=vision, text_config=text))
+    ours = ours.to(bench.device)
+    plain: Any = BlipForQuestionAnswering(
         BlipConfig(
             text_config=BlipTextConfig(**text).to_dict(), vision_config=BlipVisionConfig(**vision).to_dict()
         )
-    ).to(bench.device)
+    )
+    plain = plain.to(bench.device)
     facts = batch(rows, 30_000, bench.device)
     no_facts = without_facts(facts)
     labels = {"labels": torch.tensor([[30522, 2417, 102]] * rows, device=bench.device)}

@@ -233,3 +233,12 @@ def test_the_table_for_the_terminal():
         assert said in shown
     print_table(RESULTS | {"filter": None}, console)
     assert "AUROC" not in console.export_text()
+
+
+def test_where_the_fit_lies(tmp_path):
+    write_report(
+        demo_report(gallery=[item(patches=np.eye(4)[None].repeat(2, 0)), item(1)]), tmp_path / "report.html"
+    )
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("where component 1 lies") == page.count("where component 2 lies") == 1
+    assert page.count('class="components"') == 1

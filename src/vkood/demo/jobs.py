@@ -39,6 +39,7 @@ from vkood.data import (
     normalise_images,
 )
 from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.models.explain import ComponentMaps, component_maps
 from vkood.recipes import Arm, EasyVqaRun
 from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit
@@ -122,11 +123,12 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """What an arm makes of the report's examples; the lists of facts stay empty without a gate."""
+    """What an arm makes of the report's examples; the lists of facts stay empty, and `maps` None, without a gate."""
 
     predicted: list[int]
     gates: list[list[float]]
     scores: list[list[float]]
+    maps: ComponentMaps | None
 
 
 def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) -> Outcome:
@@ -305,4 +307,5 @@ def _gallery(
         predicted=output.logits.argmax(-1).tolist(),
         gates=per_row(output.fact_gate),
         scores=per_row(output.fact_score),
+        maps=component_maps(model.vkood, batch),
     )

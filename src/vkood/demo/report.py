@@ -11,12 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor
 
 from vkood.demo.figures import ARM_NAMES, KIND_NAMES, flood_figure, gate_figure, learning_figure
 from vkood.files import write_text
+from vkood.models.explain import highlighted
 
 FactKind = Literal["matching", "contradicting", "irrelevant"]
 
@@ -57,6 +59,8 @@ class GalleryItem:
         answer: The right answer.
         predictions: The answer of each arm.
         facts: The facts that came along.
+        patches: (components, rows, columns) how much of each component of the fitted mixture lies in which part of the
+            picture; None if nothing was fitted.
     """
 
     image: UInt8[Tensor, "3 64 64"]
@@ -64,6 +68,7 @@ class GalleryItem:
     answer: str
     predictions: dict[str, str]
     facts: list[GalleryFact]
+    patches: np.ndarray | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +239,8 @@ def _example(number: int, item: GalleryItem) -> str:
     rows = "\n".join(_fact(fact, item.answer) for fact in facts)
     return f"""<article class="example" aria-labelledby="example-{number}">
 <div>
-<img src="{_png(item.image)}" alt="Test picture of example {number}: 64 by 64 pixels, one coloured shape.">
+<img src="{_png(_picture(item))}" alt="Test picture of example {number}: 64 by 64 pixels, one coloured shape.">
+{_components(number, item)}
 <ul class="answers">
 {answers}
 </ul>
@@ -312,12 +318,26 @@ def _table(caption: str, heads: list[str], rows: list[list[str]]) -> str:
     )
 
 
-def _png(image: UInt8[Tensor, "3 64 64"]) -> str:
+def _components(number: int, item: GalleryItem) -> str:
+    """What of the picture each component of the fit went by, as small pictures."""
+    if item.patches is None:
+        return ""
+    pictures = "".join(
+        f'<img src="{_png(highlighted(_picture(item), weights))}" '
+        f'alt="Example {number}: where component {place} lies.">'
+        for place, weights in enumerate(item.patches, start=1)
+    )
+    return f'<p class="components">{pictures}<small>where the components of the fit lie</small></p>'
+
+
+def _picture(item: GalleryItem) -> Image.Image:
+    return Image.fromarray(item.image.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def _png(picture: Image.Image) -> str:
     """The picture, pixel by pixel, as an address that holds it."""
     content = io.BytesIO()
-    Image.fromarray(image.permute(1, 2, 0).contiguous().cpu().numpy()).save(
-        content, format="PNG", optimize=True
-    )
+    picture.save(content, format="PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 

@@ -196,6 +196,7 @@ def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, 
     answers = joint_answers()
     images = load_easy_vqa("test").images
     galleries: dict[str, jobs.Gallery] = {arm: found[f"test {arm}"].found["gallery"] for arm in ARMS}
+    maps = galleries["filtered"].maps
     others = set(irrelevant_facts("test"))
     items = []
     for index, question in enumerate(jobs.gallery_rows(run)[index] for index in range(jobs.GALLERY_SIZE)):
@@ -226,6 +227,7 @@ def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, 
                     )
                     for sentence, matches, gate, score in told
                 ],
+                patches=None if maps is None else maps.patches[index],
             )
         )
     return DemoReport(

@@ -6,7 +6,7 @@ import base64
 import html
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -110,8 +110,8 @@ class Explanation:
         )
         shares = np.ones(0) if self.component_weights is None else self.component_weights
         maps = "".join(
-            f'<figure><img alt="" src="{_data_url(self._overlaid(weights))}"><figcaption>component {number + 1}, '
-            f"{shares[number]:.0%}</figcaption></figure>"
+            f'<figure><img alt="" src="{_data_url(highlighted(self.picture, weights))}">'
+            f"<figcaption>component {number + 1}, {shares[number]:.0%}</figcaption></figure>"
             for number, weights in enumerate([] if self.patches is None else self.patches)
         )
         told = f'<table class="vkood-facts"><caption>Facts, by gate</caption>{facts}</table>' if facts else ""
@@ -124,12 +124,6 @@ class Explanation:
 
     def _led(self, fact: ExplainedFact) -> str:
         return "" if fact.span is None else self.text[slice(*fact.span)]
-
-    def _overlaid(self, weights: np.ndarray) -> Image.Image:
-        """The picture, darkened where a component has nothing."""
-        light = Image.fromarray((255 * weights / max(weights.max(), 1e-12)).astype(np.uint8))
-        light = light.resize(self.picture.size, Image.Resampling.BICUBIC)
-        return Image.composite(self.picture, Image.new("RGB", self.picture.size, "#20242c"), light)
 
     @staticmethod
     def _bars(axis: Any, items: Sequence[tuple[str, float]], title: str) -> None:
@@ -195,15 +189,15 @@ class Explains:
         was_training: bool = model.training  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         model.eval()  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         output, answers = self._answers(batch)
-        patches, shares = _patches(model.base_model, batch)  # pyright: ignore[reportAttributeAccessIssue]
+        maps = component_maps(model.base_model, batch)  # pyright: ignore[reportAttributeAccessIssue] - likewise
         model.train(was_training)  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         return Explanation(
             text=text,
             picture=open_picture(image, "image"),
             answers=answers,
             facts=_gated(told, output),
-            patches=patches,
-            component_weights=shares,
+            patches=None if maps is None else maps.patches[0],
+            component_weights=None if maps is None else maps.weights[0],
         )
 
     def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
@@ -226,22 +220,52 @@ def _gated(told: Sequence[Any], output: Any) -> list[ExplainedFact]:
     return sorted(found, key=lambda fact: fact.gate, reverse=True)
 
 
-def _patches(core: Any, batch: dict[str, Tensor]) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """How much of each component of the fit lies in each patch, and the components' shares."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentMaps:
+    """Where the components of fitted mixtures lie in pictures.
+
+    Attributes:
+        patches: (batch, components, rows, columns) how much of a component lies in each patch; each component's add up
+            to 1.
+        weights: (batch, components) shares of the components.
+    """
+
+    patches: np.ndarray
+    weights: np.ndarray
+
+
+@torch.no_grad()
+def component_maps(core: Any, batch: Mapping[str, Tensor]) -> ComponentMaps | None:
+    """Where the components of the mixtures lie that a model fits to pictures.
+
+    Args:
+        core: A model without head, of either family.
+        batch: What it is called with, facts among it, one text for each picture.
+
+    Returns:
+        The maps; None if the model fits no mixture, there are no facts, or the tokens are no square grid.
+    """
     layer = core.outlier_layer
     if not isinstance(layer, OutlierLayer) or "fact_features" not in batch:
-        return None, None
+        return None
     pixels = batch["pixel_values"]
     tokens = core.see(pixels) if hasattr(core, "see") else core.image_tower(pixels)
     gated = layer(batch["fact_features"], context=tokens, candidate_mask=batch["fact_mask"])
-    shares = responsibilities(layer.joint.context(tokens, None), gated.mixture, layer.covariance)[0]  # (T, K)
-    places = shares[1:] if getattr(core.image_tower, "has_class_token", True) else shares
-    side = math.isqrt(len(places))
-    if side * side != len(places):
-        return None, None  # registers or windows: no grid
-    maps = (places / places.sum(0).clamp_min(1e-12)).T.unflatten(1, (side, side))
-    weights = gated.mixture.log_weight[0].softmax(-1)
-    return maps.float().cpu().numpy(), weights.float().cpu().numpy()
+    shares = responsibilities(layer.joint.context(tokens, None), gated.mixture, layer.covariance)  # (B, T, K)
+    places = shares[:, 1:] if getattr(core.image_tower, "has_class_token", True) else shares
+    side = math.isqrt(places.shape[1])
+    if side * side != places.shape[1]:
+        return None  # registers, say
+    maps = (places / places.sum(1, keepdim=True).clamp_min(1e-12)).mT.unflatten(2, (side, side))
+    weights = gated.mixture.log_weight.softmax(-1)
+    return ComponentMaps(patches=maps.float().cpu().numpy(), weights=weights.float().cpu().numpy())
+
+
+def highlighted(picture: Image.Image, weights: np.ndarray) -> Image.Image:
+    """The picture, darkened where `weights`, (rows, columns), are small."""
+    light = Image.fromarray((255 * weights / max(weights.max(), 1e-12)).astype(np.uint8))
+    light = light.resize(picture.size, Image.Resampling.BICUBIC)
+    return Image.composite(picture, Image.new("RGB", picture.size, "#20242c"), light)
 
 
 def _data_url(picture: Image.Image) -> str:
