@@ -1,5 +1,19 @@
-"""Numbers that say how well something works, as pure functions."""
+"""Numbers that say how well something works: pure functions, and accumulators that sum over ranks."""
 
 from vkood.metrics.outliers import auroc, false_positive_rate
+from vkood.metrics.reasoning import ReasoningAccuracy
+from vkood.metrics.retrieval import recall_at
+from vkood.metrics.sums import GroupedMean
+from vkood.metrics.vqa import VqaAccuracy, normalise_answer, soft_score, vqa_accuracy
 
-__all__ = ["auroc", "false_positive_rate"]
+__all__ = [
+    "GroupedMean",
+    "ReasoningAccuracy",
+    "VqaAccuracy",
+    "auroc",
+    "false_positive_rate",
+    "normalise_answer",
+    "recall_at",
+    "soft_score",
+    "vqa_accuracy",
+]
