@@ -29,7 +29,7 @@ def test_plurals_and_back(one, many):
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=10))
 def test_any_word_has_forms(word):
-    assert singulars(word)[-1] == word
+    assert word in (singulars(word)[0], singulars(word)[-1])
     assert gerund(word).endswith("ing")
     assert third_person(word)
     assert article(word) in ("a", "an")

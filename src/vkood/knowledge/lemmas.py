@@ -58,7 +58,9 @@ _IE_NOUNS = words_of(
 
 @lru_cache(maxsize=65_536)
 def singulars(word: str) -> tuple[str, ...]:
-    """Return the words that this one may be the plural of, the likeliest first, and at last the word itself.
+    """Return the words that this one may be the plural of, the likeliest first, and the word itself.
+
+    The word comes last, unless it is the likeliest: few words in -us and -is are plurals.
 
     Args:
         word: A word in lower case.
