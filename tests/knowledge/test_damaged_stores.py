@@ -132,12 +132,12 @@ def test_altered_facts(path, statement):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.data())
-def test_no_byte_changes_unnoticed(tmp_path_factory, sound, data):
+@given(position=st.floats(0, 1, exclude_max=True), flipped=st.integers(1, 255))
+def test_no_byte_changes_unnoticed(tmp_path_factory, sound, position, flipped):
+    # A share of the file, for the number of bytes is not the same in every run: the header holds the date and the path.
     path = tmp_path_factory.mktemp("store") / "facts.db"
-    place = data.draw(st.integers(0, len(sound) - 1))
     changed = bytearray(sound)
-    changed[place] ^= data.draw(st.integers(1, 255))
+    changed[int(position * len(sound))] ^= flipped
     path.write_bytes(changed)
     with pytest.raises(StoreError, match=r"Copy or build it anew|is no fact store|schema version") as caught:
         verify(path)
