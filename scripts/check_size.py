@@ -23,6 +23,7 @@ EMPTY_NAMES = {"common.py", "helpers.py", "misc.py", "utils.py"}
 
 EXCEPTIONS = {
     "benchmarks/knowledge_noise/parts.py::Bench.run: parameters": "all that tells one run from another",
+    "src/vkood/cli/data.py::prepare: parameters": "they are the options of the command",
     "src/vkood/cli/evaluate.py::evaluate: parameters": "they are the options of the command",
     "src/vkood/models/blip/answering.py::BlipVkoodForQuestionAnswering.generate: parameters": (
         "a batch's tensors, as in `forward`, and how to search"

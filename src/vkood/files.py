@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,31 @@ def complete_file(path: str | Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def complete_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name beside a folder to write to, as `complete_file` does for a file.
+
+    At the end of the block the folder takes its own name, and the place of a folder that has it.
+
+    Args:
+        path: The folder's own name; what it lies in has to exist.
+
+    Yields:
+        The name to write to; nothing is there yet.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    try:
+        yield unfinished
+        if path.exists():
+            path.rename(replaced)
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -179,7 +179,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("arguments", "says"),
         [
-            (("--data", "vqav2"), "--data must be one of easy-vqa-knowledge, easy-vqa; got 'vqav2'"),
+            (
+                ("--data", "vqav2"),
+                "--data must be easy-vqa, easy-vqa-knowledge or a folder of tables; got 'vqav2'",
+            ),
             ((*KNOWLEDGE, "--irrelevant", -1), "--irrelevant must be a number from 0 to 10,000; got -1"),
             ((*KNOWLEDGE, "--irrelevant", 10**9), "--irrelevant must be"),
             ((*KNOWLEDGE, "--contradicting", -2), "--contradicting must be a number from 0 to 58; got -2"),

@@ -91,7 +91,7 @@ def test_parameter_groups():
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Conv2d(1, 2, 3), nn.Linear(4, 2))
     model.temperature = nn.Parameter(torch.tensor(1.0))
     model[3].requires_grad_(False)
-    decayed, kept = parameter_groups(model, options(weight_decay=0.3))
+    decayed, kept = parameter_groups(model, learning_rate=1e-3, weight_decay=0.3)
     assert (decayed["weight_decay"], kept["weight_decay"]) == (0.3, 0.0)
     assert decayed["lr"] == kept["lr"] == 1e-3
     assert {id(p) for p in decayed["params"]} == {id(model[0].weight), id(model[2].weight)}
@@ -105,7 +105,9 @@ def test_roles_learn_at_their_rates(factors):
     """As METER's groups: towers and token types, co-attention with projections and poolers, heads."""
     model = VkoodForVisualQuestionAnswering(tiny_models.tiny_config())
     fusion, head = factors
-    groups = parameter_groups(model, options(fusion_factor=fusion, head_factor=head))
+    groups = parameter_groups(
+        model, learning_rate=1e-3, weight_decay=0.01, fusion_factor=fusion, head_factor=head
+    )
     rates = {id(part): group["lr"] / 1e-3 for group in groups for part in group["params"]}
     assert len(rates) == sum(1 for _ in model.parameters())
     for name, rate in (

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import vkood
-from vkood.cli import convert, demo, evaluate, knowledge
+from vkood.cli import convert, data, demo, evaluate, knowledge, predict, train
 
 __all__ = ["app", "main"]
 
@@ -22,7 +22,11 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)
+app.command()(train.train)
+app.command()(train.recipes)
+app.command()(predict.predict)
 app.command()(convert.convert)
+app.add_typer(data.app, name="data")
 app.add_typer(knowledge.app, name="knowledge")
 
 

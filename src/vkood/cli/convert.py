@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,21 +99,15 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _save(model: PreTrainedModel, report: CheckpointReport, output: Path) -> None:
-    """Write the folder aside, then put it in its place."""
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.unfinished")
-    replaced = output.with_name(f".{output.name}.{os.getpid()}.replaced")
+    from vkood.files import complete_folder
+
+    told = [
+        {"name": key.name, "outcome": key.outcome, "ours": list(key.ours), "allowed": key.allowed}
+        for key in report.keys
+    ]
     try:
-        model.save_pretrained(unfinished)
-        told = [
-            {"name": key.name, "outcome": key.outcome, "ours": list(key.ours), "allowed": key.allowed}
-            for key in report.keys
-        ]
-        (unfinished / "conversion.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        if output.exists():
-            output.rename(replaced)
-        unfinished.rename(output)
+        with complete_folder(output) as unfinished:
+            model.save_pretrained(unfinished)
+            (unfinished / "conversion.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         refuse(f"the model cannot be written to {str(output)!r}: {error.strerror or error}.")
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)

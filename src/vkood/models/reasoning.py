@@ -40,6 +40,7 @@ class VkoodForVisualReasoning(VkoodPreTrainedModel):
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
         labels: Int[Tensor, " batch"] | None = None,
         image_features: Float[Tensor, "batch images tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -54,6 +55,7 @@ class VkoodForVisualReasoning(VkoodPreTrainedModel):
             fact_mask: As for `VkoodModel`.
             labels: (batch,) 1 where the sentence is true, 0 where it is not. Gives a loss.
             image_features: As for `VkoodModel`.
+            text_features: As for `VkoodModel`.
             output_states: As for `VkoodModel`.
             output_attentions: As for `VkoodModel`.
 
@@ -76,6 +78,7 @@ class VkoodForVisualReasoning(VkoodPreTrainedModel):
             fact_features,
             fact_mask,
             image_features,
+            text_features,
             output_states=output_states,
             output_attentions=output_attentions,
         )

@@ -46,6 +46,7 @@ class VkoodForImageTextRetrieval(VkoodPreTrainedModel):
         labels: Int[Tensor, " batch"] | None = None,
         match_labels: Int[Tensor, "batch *texts"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -63,6 +64,7 @@ class VkoodForImageTextRetrieval(VkoodPreTrainedModel):
             match_labels: (batch,) or (batch, texts) 1 where the text goes with the image, 0 where not, -100 where it
                 does not count. Adds `match_loss_weight` times the matching loss.
             image_features: As for `VkoodModel`.
+            text_features: As for `VkoodModel`.
             output_states: As for `VkoodModel`.
             output_attentions: As for `VkoodModel`.
 
@@ -85,6 +87,7 @@ class VkoodForImageTextRetrieval(VkoodPreTrainedModel):
             fact_features,
             fact_mask,
             image_features,
+            text_features,
             output_states=output_states,
             output_attentions=output_attentions,
         )

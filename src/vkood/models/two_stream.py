@@ -208,6 +208,7 @@ class VkoodModel(VkoodPreTrainedModel):
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         image_features: Float[Tensor, "batch *images tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -230,6 +231,8 @@ class VkoodModel(VkoodPreTrainedModel):
             image_features: (batch, tokens, image_width) or (batch, images, tokens, image_width) what `image_tower`
                 made of the images, in place of `pixel_values`: a tower that stays as it is need see each image only
                 once.
+            text_features: (batch, words, text_width) or (batch, texts, words, text_width) what `text_tower` made of the
+                texts, for the same reason; `input_ids` then tells their shape alone.
             output_states: Whether `text_states` and `image_states` come out; as the configuration says, if None.
                 Without them the last fusion layer computes no text token but the first.
             output_attentions: Whether to tell where each fusion layer looked.
@@ -247,7 +250,11 @@ class VkoodModel(VkoodPreTrainedModel):
         input_ids, attention_mask = input_ids.flatten(0, -2), attention_mask.flatten(0, -2)
         image = self._image_tokens(pixel_values, image_features)  # (B, N, T, D)
         num_images = self._require_images(image, texts)
-        words = self.text_tower(input_ids, attention_mask)
+        words = (
+            self.text_tower(input_ids, attention_mask)
+            if text_features is None
+            else text_features.flatten(0, -3)
+        )
         context = image.flatten(1, 2)  # (B, N * T, D)
         if len(texts) > 1 and self.steering is not None:
             context = context.repeat_interleave(texts[1], dim=0)
@@ -259,13 +266,7 @@ class VkoodModel(VkoodPreTrainedModel):
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
             shape = fact_mask.shape
-            gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
-            facts = (
-                self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
-                + self.token_types.weight[_FACT]
-            )
-            text = torch.cat([text, facts], dim=1)
-            bias = torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
+            gated, text, bias = self._with_facts(text, bias, fact_features, fact_mask, context, steered)
         pairs = _Pairs(texts, num_images)
         image_states = pairs.images(
             self.image_projection(image) + self.token_types.weight[1 : num_images + 1, None]
@@ -289,6 +290,21 @@ class VkoodModel(VkoodPreTrainedModel):
             solve_status=self._solve_status(gated, texts),
             attentions=None if seen is None else tuple(seen),
         )
+
+    def _with_facts(
+        self,
+        text: Tensor,
+        bias: Tensor,
+        fact_features: Tensor,
+        fact_mask: Tensor,
+        context: Tensor,
+        steered: Steered | None,
+    ) -> tuple[GateOutput | None, Tensor, Tensor]:
+        """What the gate says of the facts; and the text stream and its bias with the facts behind the words."""
+        gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
+        facts = self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
+        text = torch.cat([text, facts + self.token_types.weight[_FACT]], dim=1)
+        return gated, text, torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
 
     def _require_images(self, image: Tensor, texts: torch.Size) -> int:
         num_images = image.shape[1]

@@ -120,28 +120,53 @@ def fit(
             ),
             data_collator=collate,
             train_dataset=dataset,
-            callbacks=[reports, _Epochs(dataset)],
+            callbacks=[reports, Epochs(dataset)],
             # Fused: on CPUs too, one pass over each parameter in place of a dozen small operations.
-            optimizers=(torch.optim.AdamW(parameter_groups(model, options), fused=True), None),
+            optimizers=(torch.optim.AdamW(_groups(model, options), fused=True), None),
         )
         trainer.remove_callback(PrinterCallback)  # `on_report` says where reports go
         trainer.train()
     return reports.seen
 
 
-def parameter_groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
-    """Parameter groups of an optimiser: a rate for each role, and no weight decay for what has a single axis."""
-    factors = {"tower": 1.0, "fusion": options.fusion_factor, "head": options.head_factor}
+def parameter_groups(
+    model: nn.Module,
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    fusion_factor: float = 1.0,
+    head_factor: float = 1.0,
+) -> list[dict[str, Any]]:
+    """Parameter groups of an optimiser: a rate for each role, and no weight decay for what has a single axis.
+
+    Args:
+        model: The model; what is frozen is left out.
+        learning_rate: The towers' rate.
+        weight_decay: Of matrices.
+        fusion_factor: How many times faster the fusion learns than the towers; roles are `parameter_role`'s.
+        head_factor: How many times faster heads learn.
+    """
+    factors = {"tower": 1.0, "fusion": fusion_factor, "head": head_factor}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            rate = options.learning_rate * factors[parameter_role(name)]
-            decay = options.weight_decay if parameter.dim() >= 2 else 0.0
+            rate = learning_rate * factors[parameter_role(name)]
+            decay = weight_decay if parameter.dim() >= 2 else 0.0
             groups.setdefault((rate, decay), []).append(parameter)
     return [
         {"params": parameters, "lr": rate, "weight_decay": decay}
         for (rate, decay), parameters in sorted(groups.items(), key=lambda group: group[0], reverse=True)
     ]
+
+
+def _groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
+    return parameter_groups(
+        model,
+        learning_rate=options.learning_rate,
+        weight_decay=options.weight_decay,
+        fusion_factor=options.fusion_factor,
+        head_factor=options.head_factor,
+    )
 
 
 class _Reports(TrainerCallback):
@@ -167,7 +192,7 @@ class _Reports(TrainerCallback):
             self._on_report(self.seen[-1])
 
 
-class _Epochs(TrainerCallback):
+class Epochs(TrainerCallback):
     """Tells the dataset which epoch begins."""
 
     def __init__(self, dataset: Dataset[Any]) -> None:

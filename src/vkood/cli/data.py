@@ -1,0 +1,210 @@
+"""`vkood data`: from the files that data sets come in to tables, and a look at what is in them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vkood.cli.inputs import refuse, require_output_folder, require_packages
+
+if TYPE_CHECKING:
+    from vkood.data.prepare import Prepared
+    from vkood.data.readers import Source
+
+app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=True)
+PACKAGES = ("pyarrow",)
+OWN = "own"
+EASY_VQA = "easy-vqa"
+_SHOWN = 5
+
+
+@app.command()
+def prepare(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, easy-vqa, own (a file "
+            "of yours), or tables (METER's and ViLT's, to link facts)."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the tables.", metavar="FOLDER")],
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the data set's own files; for own, of its images.", metavar="FOLDER"),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(help="own: a .csv, .tsv or .jsonl of questions or captions.", metavar="FILE"),
+    ] = None,
+    facts: Annotated[
+        str,
+        typer.Option(help="Where facts are looked up: default, none, or a store's file.", metavar="STORE"),
+    ] = "default",
+    facts_per_concept: Annotated[int, typer.Option(help="Most facts of each thing that a text names.")] = 5,
+    min_answers: Annotated[
+        int | None,
+        typer.Option(help="How often an answer has to be given to be in the vocabulary (VQA: 9; own: 1)."),
+    ] = None,
+    max_bad: Annotated[
+        float, typer.Option(help="Highest share of rows that may be left out as unreadable.")
+    ] = 0.01,
+) -> None:
+    """Write a data set's tables, with the facts of each text.
+
+    Images stay as they are, encoded; texts are parsed here, once, and never in training. Rows that cannot be read are
+    told by file and row, and left out up to --max-bad; more of them end the work, and nothing is written.
+    """
+    require_packages(PACKAGES, extra="train")
+    if not 0 <= max_bad <= 1:
+        refuse(f"--max-bad must be a share from 0 to 1; got {max_bad}.")
+    if facts_per_concept < 1:
+        refuse(f"--facts-per-concept must be at least 1; got {facts_per_concept}.")
+    require_output_folder(output)
+    from vkood.data.prepare import prepare as write_tables
+
+    try:
+        source = _source(name, root, file, min_answers)
+        with _progress() as tell:
+            prepared = write_tables(
+                source,
+                output,
+                facts=_store(facts),
+                facts_per_concept=facts_per_concept,
+                max_bad=max_bad,
+                on_rows=tell,
+            )
+    except (ValueError, ImportError, FileNotFoundError) as error:
+        refuse(str(error))
+    _print(prepared, source, output)
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder of tables.", metavar="FOLDER")],
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Also write all that was found.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Look over all tables of a folder: every image is decoded. Exit code 1 if anything is wrong."""
+    require_packages(PACKAGES, extra="train")
+    from rich.console import Console
+    from rich.table import Table
+
+    from vkood import files
+    from vkood.data.check import check_folder
+
+    try:
+        with _progress() as tell:
+            found = check_folder(folder, on_rows=tell)
+    except ValueError as error:
+        refuse(str(error))
+    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=str(folder))
+    for one in found:
+        wrong = {
+            "without an image": one.missing_images,
+            "with an image that cannot be decoded": one.undecodable_images,
+            "with an answer outside the vocabulary": one.unknown_answers,
+            "more than once": one.duplicates,
+        }
+        told = "; ".join(
+            f"{len(names):,} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
+            for what, names in wrong.items()
+            if names
+        )
+        counts = (one.rows, one.texts, one.texts_with_facts, one.without_answer)
+        shown.add_row(one.table, *(f"{count:,}" for count in counts), told or "nothing")
+    Console().print(shown)
+    if json_out is not None:
+        files.write_text(json_out, json.dumps([one.record() for one in found], indent=1) + "\n")
+    if not all(one.sound for one in found):
+        raise typer.Exit(1)
+
+
+@app.command()
+def tiny(
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, own-questions or "
+            "own-captions."
+        ),
+    ],
+    output: Annotated[Path, typer.Option(help="Folder for the files.", metavar="FOLDER")],
+    num_images: Annotated[int, typer.Option(help="Pictures in each split.")] = 24,
+    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+) -> None:
+    """Write a small made data set in the very files that the real one comes in, to try commands on."""
+    require_output_folder(output)
+    from vkood.data.tiny import write_tiny
+
+    try:
+        write_tiny(name, output, num_images=num_images, seed=seed)
+    except ValueError as error:
+        refuse(str(error))
+    typer.echo(f"a made {name} is in {output}")
+
+
+def _print(prepared: Prepared, source: Source, output: Path) -> None:
+    """Tell what was written, and which rows were left out."""
+    for told in prepared.left_out[:_SHOWN]:
+        typer.echo(f"left out: {told}")
+    if len(prepared.left_out) > _SHOWN:
+        typer.echo(f"left out: {len(prepared.left_out) - _SHOWN:,} more")
+    for table, rows in prepared.rows.items():
+        typer.echo(f"{table}: {rows:,} rows, {prepared.texts[table]:,} texts")
+    if source.answers is not None:
+        typer.echo(f"{len(source.answers):,} answers in the vocabulary")
+    typer.echo(f"{prepared.facts:,} different facts linked; the tables are in {output}")
+
+
+def _source(name: str, root: Path | None, file: Path | None, min_answers: int | None) -> Any:
+    """What the reader of a data set finds."""
+    from vkood.data.prepare import read_source
+    from vkood.data.readers.easy_vqa import read_easy_vqa
+    from vkood.data.readers.own import read_own
+
+    options = {} if min_answers is None else {"min_occurrences": min_answers}
+    if name == EASY_VQA:
+        return read_easy_vqa()
+    if root is None:
+        refuse("--root must be the folder of the data set's files.")
+    if name == OWN:
+        if file is None:
+            refuse("--file must be a .csv, .tsv or .jsonl of questions or captions, for own.")
+        return read_own(file, root, name=file.stem, **options)
+    return read_source(name, root, **options)
+
+
+def _store(told: str) -> Any:
+    """The store of facts that a word means."""
+    if told == "none":
+        return None
+    if told == "default":
+        return "default"
+    from vkood.knowledge import FactStore
+
+    return FactStore.open(told)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[..., None]]:
+    """A line for each table with its rows, on terminals."""
+    from rich.console import Console
+    from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        lines: dict[str, TaskID] = {}
+
+        def tell(table: str, done: int, total: int | None = None) -> None:
+            if table not in lines:
+                lines[table] = bars.add_task(table, total=total)
+            bars.update(lines[table], completed=done)
+
+        yield tell

@@ -1,0 +1,110 @@
+"""`vkood evaluate` on prepared tables: a model, or predictions from a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.train import PACKAGES, carry_out
+
+_TASK_OF = {
+    "VkoodForPreTraining": "pretrain",
+    "VkoodForVisualQuestionAnswering": "vqa",
+    "VkoodForVisualReasoning": "nlvr2",
+    "VkoodForImageTextRetrieval": "retrieval",
+    "BlipVkoodForQuestionAnswering": "blip-vqa",
+    "BlipVkoodForImageTextRetrieval": "blip-retrieval",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedOfTables:
+    """What is to be evaluated on which tables.
+
+    Attributes:
+        model: A folder with a model and its processor; None for predictions.
+        folder: The folder of the tables.
+        tables: Names of tables; all that fit, if empty.
+        predictions: A file of predictions; None for a model.
+        output: The folder for results.
+        limit: Only the first so many texts of each table.
+    """
+
+    model: Path | None
+    folder: Path
+    tables: list[str]
+    predictions: Path | None
+    output: Path
+    limit: int | None
+
+
+def evaluate_tables(asked: AskedOfTables) -> None:
+    """Evaluate, print the numbers and, of a model, write all that came out."""
+    require_packages(PACKAGES, extra="train")
+    if not asked.folder.is_dir():
+        refuse(
+            f"--data must be easy-vqa, easy-vqa-knowledge or a folder of tables; got {str(asked.folder)!r}."
+        )
+    if (asked.model is None) == (asked.predictions is None):
+        refuse("either MODEL or --predictions must be given, not both.")
+    if asked.predictions is not None:
+        _print(_of_predictions(asked, asked.predictions))
+        return
+    assert asked.model is not None
+    from vkood.train.evaluation import tables_for
+    from vkood.train.run import DataOptions, ModelOptions, Run, RunError
+
+    task = _task_of(asked.model)
+    try:
+        tables = asked.tables or tables_for(asked.folder, task)
+    except RunError as error:
+        refuse(str(error))
+    run = Run(
+        task=task,
+        model=ModelOptions(checkpoint=str(asked.model), image_size=1),  # the model's own stays
+        data=DataOptions(folder=str(asked.folder), test=tables, evaluate_limit=asked.limit, workers=0),
+        output=str(asked.output),
+        evaluate_only=True,
+    )
+    carry_out(run, sys.argv[1:])
+    _print(json.loads((asked.output / "results.json").read_text(encoding="utf-8")))
+
+
+def _of_predictions(asked: AskedOfTables, predictions: Path) -> dict[str, Any]:
+    from vkood.train.evaluation import evaluate_predictions
+    from vkood.train.run import RunError
+
+    if len(asked.tables) != 1:
+        refuse("--predictions needs one --table, the one that they are for.")
+    try:
+        return {asked.tables[0]: evaluate_predictions(asked.folder, asked.tables[0], predictions)}
+    except RunError as error:
+        refuse(str(error))
+
+
+def _task_of(folder: Path) -> str:
+    try:
+        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
+    except (OSError, ValueError, AttributeError):
+        refuse(f"MODEL must be a folder with a model; {str(folder)!r} has no config.json that can be read.")
+    if names[0] not in _TASK_OF:
+        refuse(
+            f"the model in {str(folder)!r} is a {names[0] or 'model of no name'}; it must be one of "
+            f"{', '.join(_TASK_OF)}."
+        )
+    return _TASK_OF[names[0]]
+
+
+def _print(found: dict[str, dict[str, float]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    for name, metrics in found.items():
+        table = Table(title=name, title_justify="left", show_header=False)
+        for metric, value in metrics.items():
+            table.add_row(metric, f"{value:.4f}")
+        Console().print(table if metrics else f"{name}: no answers are known")

@@ -1,0 +1,132 @@
+"""`vkood train` and `vkood recipes`: carry out a run, go on with it, or show what there is."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vkood.cli.inputs import refuse, require_packages
+
+if TYPE_CHECKING:
+    from vkood.train.run import Run
+
+PACKAGES = ("omegaconf", "pyarrow", "tensorboard", "matplotlib")
+
+Recipe = Annotated[
+    str | None, typer.Argument(help="A recipe; `vkood recipes` lists them.", metavar="[RECIPE]")
+]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(help="Presets, and key=value.", metavar="[PRESET...] [KEY=VALUE...]"),
+]
+Config = Annotated[
+    Path | None, typer.Option(help="A run as YAML, in place of a recipe's values.", metavar="FILE")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the run as YAML, which --config takes.")]
+
+
+def train(recipe: Recipe = None, words: Words = None, config: Config = None, dry_run: DryRun = False) -> None:
+    """Train a model, and evaluate it: pre-training, questions, reasoning, retrieval.
+
+    A run needs the folder of its tables (`data.folder=...`; `vkood data prepare` makes it) and has a folder of its own
+    (`output=...`). Stopped at any moment and started again with the same words, it goes on from its last checkpoint
+    and ends as if unbroken. `num_gpus` and `num_nodes` start a process for each GPU.
+    """
+    require_packages(PACKAGES, extra="train")
+    if recipe is not None and "=" in recipe:  # with --config there need be no recipe
+        recipe, words = None, [recipe, *(words or [])]
+    if recipe is None and config is None:
+        raise typer.BadParameter("a recipe or --config must be given; `vkood recipes` lists the recipes.")
+    run = resolved(recipe, words or [], config)
+    if dry_run:
+        from vkood.train.settings import to_yaml
+
+        typer.echo(to_yaml(run), nl=False)
+        return
+    carry_out(run, sys.argv[1:])
+
+
+def resolved(recipe: str | None, words: list[str], config: Path | None) -> Run:
+    """The run that the words ask for, or one sentence that refuses it."""
+    from vkood.recipes.resolve import resolve
+    from vkood.train.run import RunError
+
+    try:
+        return resolve(recipe, words, config)
+    except RunError as error:
+        refuse(str(error))
+
+
+def carry_out(run: Run, arguments: list[str]) -> None:
+    """Carry out a run, in several processes if it wants several.
+
+    Args:
+        run: The run.
+        arguments: The command line that asks for it, behind `vkood`.
+    """
+    from vkood.models.convert import CheckpointError
+    from vkood.train.launch import is_launched, launch, num_processes
+    from vkood.train.run import RunError, require_possible
+
+    try:
+        require_possible(run)
+        processes = 1 if is_launched() else num_processes(run)
+        if processes > 1 or (run.num_nodes > 1 and not is_launched()):
+            launch(arguments, run, processes=processes)
+            return
+        _quieten_transformers()
+        if run.evaluate_only:
+            from vkood.train.evaluation import evaluate
+
+            evaluate(run, _tell)
+        else:
+            from vkood.train.training import train
+
+            train(run, _tell)
+    except (RunError, CheckpointError) as error:
+        refuse(str(error))
+
+
+def recipes(
+    keys: Annotated[bool, typer.Option("--keys", help="List all keys with their values.")] = False,
+) -> None:
+    """List the recipes and presets of `vkood train`."""
+    require_packages(PACKAGES, extra="train")
+    from rich.console import Console
+    from rich.table import Table
+
+    from vkood.recipes.presets import PRESETS
+    from vkood.recipes.resolve import PUBLISHED_SPLITS
+    from vkood.recipes.tasks import RECIPES
+    from vkood.train.run import Run
+    from vkood.train.settings import keys_of
+
+    console = Console()
+    if keys:
+        for name, value in keys_of(Run()).items():
+            typer.echo(f"{name}={'' if value is None else value}")
+        return
+    table = Table("Recipe", "What it does", title_justify="left", title="Recipes")
+    for name, make in RECIPES.items():
+        table.add_row(name, (make.__doc__ or "").splitlines()[0])
+    console.print(table)
+    table = Table("Preset", "What it sets", title_justify="left", title="Presets")
+    for name, values in PRESETS.items():
+        table.add_row(name, ", ".join(f"{key}={value}" for key, value in values.items()))
+    table.add_row(PUBLISHED_SPLITS, "the splits of the published loaders, which validate on the test split")
+    console.print(table)
+
+
+def _tell(told: str) -> None:
+    typer.echo(told, err=True)
+
+
+def _quieten_transformers() -> None:
+    """Hide the loader's own bars and advice."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()

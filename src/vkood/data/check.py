@@ -1,0 +1,118 @@
+"""Look over a folder of tables: what is in it, and what is wrong with it."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from vkood.data.layout import IMAGES_OF, Kind, kind_of
+from vkood.data.tables import Table, find_tables
+
+
+@dataclass
+class TableCheck:
+    """What a table holds. Lists name rows by their image's id or identifier, and by their place.
+
+    Attributes:
+        table: Its name.
+        kind: What its rows are.
+        rows: How many.
+        texts: How many questions, captions or sentences.
+        texts_with_facts: How many of them have facts.
+        missing_images: Rows without an image.
+        undecodable_images: Rows with an image that cannot be decoded.
+        unknown_answers: Questions with a target outside the vocabulary.
+        without_answer: How many questions have no known answer.
+        duplicates: Question ids, or image ids and identifiers, that are there more than once.
+    """
+
+    table: str
+    kind: Kind
+    rows: int = 0
+    texts: int = 0
+    texts_with_facts: int = 0
+    missing_images: list[str] = field(default_factory=list)
+    undecodable_images: list[str] = field(default_factory=list)
+    unknown_answers: list[str] = field(default_factory=list)
+    without_answer: int = 0
+    duplicates: list[str] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not (self.missing_images or self.undecodable_images or self.unknown_answers or self.duplicates)
+
+    def record(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        return asdict(self) | {"sound": self.sound}
+
+
+def check_folder(
+    folder: str | Path, *, on_rows: Callable[[str, int, int], None] | None = None
+) -> list[TableCheck]:
+    """Look over all tables of a folder, decoding every image.
+
+    Args:
+        folder: The folder.
+        on_rows: Called with a table's name, rows done, and rows in all.
+
+    Raises:
+        TableError: If the folder has no tables, or one of them is no Arrow file or is cut off.
+        ValueError: If a table has other columns.
+    """
+    return [_check(table, on_rows) for table in find_tables(folder, ["*"])]
+
+
+def _check(table: Table, on_rows: Callable[[str, int, int], None] | None) -> TableCheck:
+    kind = kind_of(table.columns)
+    found = TableCheck(table.name, kind)
+    names: Counter[str] = Counter()
+    answers = table.told.get("answers")
+    for place, row in enumerate(table.scan(table.columns)):
+        name = str(row.get("image_id", row.get("identifier", place)))
+        told = f"{name} (row {place})"
+        found.rows += 1
+        for column in IMAGES_OF[kind]:
+            if not row[column]:
+                found.missing_images.append(told)
+            elif not _decodes(row[column]):
+                found.undecodable_images.append(told)
+        _count_texts(found, row, kind)
+        if kind == "questions":
+            names.update(f"question {number}" for number in row["question_id"])
+            _check_answers(found, row, None if answers is None else len(answers))
+        else:
+            names[name] += 1
+        if on_rows is not None:
+            on_rows(table.name, found.rows, len(table))
+    found.duplicates = [name for name, count in names.items() if count > 1]
+    return found
+
+
+def _count_texts(found: TableCheck, row: dict[str, Any], kind: Kind) -> None:
+    found.texts += len(row["caption" if kind == "captions" else "questions"])
+    found.texts_with_facts += sum(map(bool, row.get("fact_ids") or []))
+
+
+def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int | None) -> None:
+    for number, labels, known in zip(
+        row["question_id"], row["answer_labels"] or [], row["answers"] or [], strict=False
+    ):
+        outside = [one for one in labels if one < 0 or (num_answers is not None and one >= num_answers)]
+        if outside or len(labels) != len(known):
+            found.unknown_answers.append(f"question {number}")
+        found.without_answer += not labels
+
+
+def _decodes(content: bytes) -> bool:
+    try:
+        Image.open(io.BytesIO(content)).load()
+    except Exception:  # PIL's decoders fail in as many ways as there are formats
+        return False
+    return True

@@ -1,0 +1,108 @@
+"""The columns of prepared tables: METER's and ViLT's, and what we add behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import pyarrow as pa
+
+Kind = Literal["questions", "captions", "pairs"]
+"""What a table's rows are: an image with questions, an image with captions, two images with sentences."""
+
+_TEXTS, _NUMBERS = pa.list_(pa.string()), pa.list_(pa.int64())
+# Facts are numbers of sentences in the facts table, a list for each text of a row.
+_FACTS = pa.field("fact_ids", pa.list_(pa.list_(pa.int32())))
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "questions": pa.schema(
+        [
+            ("image", pa.binary()),
+            ("questions", _TEXTS),
+            ("answers", pa.list_(_TEXTS)),
+            ("answer_labels", pa.list_(_NUMBERS)),
+            ("answer_scores", pa.list_(pa.list_(pa.float64()))),
+            ("image_id", pa.int64()),
+            ("question_id", _NUMBERS),
+            ("split", pa.string()),
+            # Ours: what the annotators said, word for word, and the types by which accuracy is told apart.
+            ("annotations", pa.list_(_TEXTS)),
+            ("answer_types", _TEXTS),
+            ("question_types", _TEXTS),
+            _FACTS,
+        ]
+    ),
+    "captions": pa.schema(
+        [
+            ("image", pa.binary()),
+            ("caption", _TEXTS),
+            ("image_id", pa.string()),
+            ("split", pa.string()),
+            _FACTS,
+        ]
+    ),
+    "regions": pa.schema(
+        [
+            ("image", pa.binary()),
+            ("caption", _TEXTS),
+            ("width", _NUMBERS),
+            ("height", _NUMBERS),
+            ("x", _NUMBERS),
+            ("y", _NUMBERS),
+            ("image_id", pa.string()),
+            _FACTS,
+        ]
+    ),
+    "pairs": pa.schema(
+        [
+            ("image_0", pa.binary()),
+            ("image_1", pa.binary()),
+            ("questions", _TEXTS),
+            ("answers", _TEXTS),
+            ("identifier", pa.string()),
+            ("identifiers", _TEXTS),  # ours: of each sentence, for consistency
+            _FACTS,
+        ]
+    ),
+}
+
+TEXTS_OF: dict[Kind, str] = {"questions": "questions", "captions": "caption", "pairs": "questions"}
+"""The column of each kind that has its texts."""
+
+IMAGES_OF: dict[Kind, tuple[str, ...]] = {
+    "questions": ("image",),
+    "captions": ("image",),
+    "pairs": ("image_0", "image_1"),
+}
+"""The columns of each kind that have its images."""
+
+FACTS_SCHEMA = pa.schema([("sentence", pa.string())])
+"""A facts table: sentences by their numbers."""
+
+
+def kind_of(columns: Iterable[str]) -> Kind:
+    """What a table's rows are, by its columns.
+
+    Raises:
+        ValueError: If they are none of ours.
+
+    Example:
+        >>> kind_of(["image", "caption", "image_id", "split"])
+        'captions'
+    """
+    there = set(columns)
+    if {"image_0", "image_1", "questions", "answers"} <= there:
+        return "pairs"
+    if {"image", "questions", "question_id"} <= there:
+        return "questions"
+    if {"image", "caption"} <= there:
+        return "captions"
+    raise ValueError(
+        "the table must have the columns of questions (image, questions, question_id), captions (image, caption) or "
+        f"pairs of images (image_0, image_1, questions, answers); it has {', '.join(sorted(there)) or 'none'}."
+    )
+
+
+def empty_facts(row: dict[str, Any], kind: Kind) -> list[list[int]]:
+    """No facts for each text of a row."""
+    return [[] for _ in row[TEXTS_OF[kind]]]

@@ -1,0 +1,248 @@
+"""Rows of tables as examples: a question, a caption or a sentence each, with its images, facts and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from vkood.data.layout import IMAGES_OF, TEXTS_OF, Kind, kind_of
+from vkood.data.tables import Table, TableError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A text with its images.
+
+    Attributes:
+        images: Each image as its file's bytes; empty where images are not asked for.
+        text: The question, caption or sentence.
+        facts: Numbers of its facts in the rows' `sentences`.
+        index: The example's number among the rows.
+        image_index: The number of its image (or pair) among those of all tables.
+        name: What to call it in errors.
+        seed: What everything random about it is drawn from; another one in every epoch.
+        id: The question's id, the sentence's identifier, or the image's id.
+        labels: Ids of answers; of a sentence 1 if it is true, 0 if not.
+        scores: The score of each label.
+        answers: What annotators answered, word for word.
+        answer_type: By which accuracy is told apart; may be empty.
+        question_type: Likewise.
+        false_texts: Texts that belong to other images, with the facts of each.
+    """
+
+    images: tuple[bytes, ...]
+    text: str
+    facts: tuple[int, ...] = ()
+    index: int = 0
+    image_index: int = 0
+    name: str = ""
+    seed: tuple[int, ...] = ()
+    id: int | str = 0
+    labels: tuple[int, ...] = ()
+    scores: tuple[float, ...] = ()
+    answers: tuple[str, ...] = ()
+    answer_type: str = ""
+    question_type: str = ""
+    false_texts: tuple[tuple[str, tuple[int, ...]], ...] = ()
+
+    def generator(self) -> np.random.Generator:
+        """The source of everything random about the example."""
+        return np.random.default_rng(self.seed)
+
+
+class Rows(Dataset[Example]):
+    """The texts of tables, one an example; tables stay on disk, and an index of 8 bytes a text in memory.
+
+    Args:
+        tables: Tables of one kind.
+        answered: Leave out questions without a target, from which nothing can be learnt.
+        num_false: False texts to draw for each example, from captions of other images.
+        seed: Of what is drawn.
+        images: Whether examples bring their images.
+        limit: Only the first so many texts; all, if None.
+
+    Attributes:
+        kind: What the tables' rows are.
+        sentences: The facts of all tables; `Example.facts` counts in them.
+        image_index: (texts,) the number of each text's image.
+
+    Raises:
+        TableError: If there are no tables, they are of several kinds, or a facts table is missing.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        *,
+        answered: bool = False,
+        num_false: int = 0,
+        seed: int = 0,
+        images: bool = True,
+        limit: int | None = None,
+    ) -> None:
+        self.tables = tuple(tables)
+        kinds = {kind_of(table.columns) for table in tables}
+        if len(kinds) != 1:
+            raise TableError(
+                f"tables must be of one kind; these are of {', '.join(sorted(kinds)) or 'none'}."
+            )
+        self.kind: Kind = cast(Kind, kinds.pop())
+        self.num_false, self.seed, self._images, self.epoch = num_false, seed, images, 0
+        starts, index, text_index = [0], [], []
+        for table in tables:
+            rows, texts = _text_index(table, TEXTS_OF[self.kind], answered and self.kind == "questions")
+            index.append(rows + starts[-1])
+            text_index.append(texts)
+            starts.append(starts[-1] + len(table))
+        self._starts = np.array(starts)
+        self.image_index = np.concatenate(index)[:limit]
+        self._text_index = np.concatenate(text_index)[:limit]
+        self.num_images = starts[-1]
+        if num_false and len(np.unique(self.image_index[:2048])) < 2:
+            raise TableError("false texts need at least two images.")
+        self.sentences, self._fact_starts = _sentences(self.tables)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw anew."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """How many texts there are."""
+        return len(self.image_index)
+
+    def __getitem__(self, index: int) -> Example:
+        """An example."""
+        text, facts, row, place, number = self._text(index, everything=True)
+        seed = (self.seed, self.epoch, index)
+        table = self.tables[number]
+        told: dict[str, Any] = {"index": index, "image_index": int(self.image_index[index]), "seed": seed}
+        told["name"] = f"{table.path.name}, row {told['image_index'] - int(self._starts[number])}"
+        images = tuple(row[column] for column in IMAGES_OF[self.kind]) if self._images else ()
+        if self.kind == "questions":
+            told |= _question(row, place)
+        elif self.kind == "pairs":
+            identifiers = row.get("identifiers") or [
+                f"{row['identifier']}-{n}" for n in range(len(row["questions"]))
+            ]
+            told |= {"id": identifiers[place], "labels": (int(row["answers"][place] == "True"),)}
+        else:
+            told["id"] = str(row.get("image_id", ""))
+        if self.num_false:
+            told["false_texts"] = self._false_texts(index, np.random.default_rng((*seed, 1)))
+        return Example(images=images, text=text, facts=facts, **told)
+
+    def text(self, index: int) -> tuple[str, tuple[int, ...]]:
+        """A text and its facts, without anything else of its row."""
+        text, facts, *_ = self._text(index, everything=False)
+        return text, facts
+
+    def image_bytes(self, image_index: int) -> tuple[bytes, ...]:
+        """The images of a row, by its number among those of all tables."""
+        number = int(np.searchsorted(self._starts, image_index, side="right")) - 1
+        row = self.tables[number].row(image_index - int(self._starts[number]), IMAGES_OF[self.kind])
+        return tuple(row.values())
+
+    def _text(self, index: int, *, everything: bool) -> tuple[str, tuple[int, ...], dict[str, Any], int, int]:
+        image, place = int(self.image_index[index]), int(self._text_index[index])
+        number = int(np.searchsorted(self._starts, image, side="right")) - 1
+        table, texts = self.tables[number], TEXTS_OF[self.kind]
+        columns = [texts] + (["fact_ids"] if "fact_ids" in table.columns else [])
+        if everything:
+            skipped = () if self._images else IMAGES_OF[self.kind]
+            columns = [column for column in table.columns if column not in skipped]
+        row = table.row(image - int(self._starts[number]), columns)
+        start = self._fact_starts[number]
+        facts = row["fact_ids"][place] if start is not None and row.get("fact_ids") else []
+        return row[texts][place], tuple(fact + (start or 0) for fact in facts), row, place, number
+
+    def _false_texts(
+        self, index: int, generator: np.random.Generator
+    ) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        own = self.image_index[index]
+        drawn: list[tuple[str, tuple[int, ...]]] = []
+        while len(drawn) < self.num_false:
+            other = int(generator.integers(len(self)))
+            if self.image_index[other] != own:
+                drawn.append(self.text(other))
+        return tuple(drawn)
+
+
+class RowImages(Dataset[Example]):
+    """The images of rows, without texts.
+
+    Args:
+        rows: The rows.
+        numbers: Which images, by their numbers among those of all tables.
+    """
+
+    def __init__(self, rows: Rows, numbers: np.ndarray) -> None:
+        self._rows, self._numbers = rows, numbers
+
+    def __len__(self) -> int:
+        """How many images (or pairs)."""
+        return len(self._numbers)
+
+    def __getitem__(self, index: int) -> Example:
+        """An image as an example without a text."""
+        number = int(self._numbers[index])
+        images = self._rows.image_bytes(number)
+        return Example(images=images, text="", image_index=number, name=f"image {number}")
+
+
+def _question(row: dict[str, Any], place: int) -> dict[str, Any]:
+    """The targets of a question, as far as they are known."""
+    told: dict[str, Any] = {"id": row["question_id"][place]}
+    for name, column in (
+        ("labels", "answer_labels"),
+        ("scores", "answer_scores"),
+        ("answers", "annotations"),
+    ):
+        if row.get(column):
+            told[name] = tuple(row[column][place])
+    for name, column in (("answer_type", "answer_types"), ("question_type", "question_types")):
+        if row.get(column):
+            told[name] = row[column][place]
+    return told
+
+
+def _text_index(table: Table, texts: str, answered: bool) -> tuple[np.ndarray, np.ndarray]:
+    """For each text of a table its row and its place in the row."""
+    rows, places, done = [], [], 0
+    for batch in table.batches([texts, "answer_labels"] if answered else [texts]):
+        counts = _lengths(batch.column(texts))
+        of_rows = np.repeat(np.arange(batch.num_rows), counts)
+        of_texts = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        if answered:
+            kept = _lengths(batch.column("answer_labels").flatten()) > 0
+            of_rows, of_texts = of_rows[kept], of_texts[kept]
+        rows.append((of_rows + done).astype(np.int32))
+        places.append(of_texts.astype(np.int32))
+        done += batch.num_rows
+    empty = np.zeros(0, np.int32)
+    return np.concatenate([empty, *rows]), np.concatenate([empty, *places])
+
+
+def _lengths(lists: Any) -> np.ndarray:
+    return lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+
+
+def _sentences(tables: Sequence[Table]) -> tuple[tuple[str, ...], list[int | None]]:
+    """The facts of all tables, and where those of each begin; None for tables without."""
+    sentences: list[str] = []
+    begun: dict[str, int] = {}
+    starts: list[int | None] = []
+    for table in tables:
+        name = table.told.get("facts")
+        if name is None:
+            starts.append(None)
+            continue
+        path = str(table.path.with_name(f"{name}.arrow"))
+        if path not in begun:
+            begun[path] = len(sentences)
+            sentences += [row["sentence"] for row in Table(path).scan(["sentence"])]
+        starts.append(begun[path])
+    return tuple(sentences), starts

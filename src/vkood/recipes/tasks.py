@@ -1,0 +1,162 @@
+"""The recipes of the paper's tasks, with the values of its configurations. Splits are kept apart.
+
+METER's and VK-OOD's loaders validate COCO and Flickr30k on the test split, and VQAv2 on what they train on. Here the
+validation split chooses the model and the test split is looked at once; `published_splits` has the old habit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run, TaskOptions
+
+_BERT_BETAS = [0.9, 0.999]
+
+
+def pretrain() -> Run:
+    """Pre-training on captions: masked words and matching (COCO, Visual Genome, SBU, Conceptual Captions)."""
+    return Run(
+        recipe="pretrain",
+        task="pretrain",
+        data=DataOptions(
+            train=["coco_caption_karpathy_train", "coco_caption_karpathy_restval", "vg", "sbu_*",
+                   "conceptual_caption_train_*"],
+            validation=["coco_caption_karpathy_val"],
+        ),
+        optimisation=OptimisationOptions(batch_size=4096, device_batch_size=64, steps=100_000, learning_rate=1e-5,
+                                         fusion_factor=5.0, head_factor=5.0),
+    )  # fmt: skip
+
+
+def vqa() -> Run:
+    """VQAv2, from a vocabulary of answers."""
+    return Run(
+        recipe="vqa",
+        task="vqa",
+        model=ModelOptions(image_size=576),
+        data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
+                         test=["vqav2_test"]),
+        optimisation=OptimisationOptions(batch_size=512, device_batch_size=32, epochs=10.0, learning_rate=5e-6,
+                                         fusion_factor=5.0, head_factor=50.0, evaluate_every=0.1),
+    )  # fmt: skip
+
+
+def okvqa() -> Run:
+    """OK-VQA, whose questions ask for knowledge; trained on its train split, reported on its val split."""
+    run = vqa()
+    return replace(run, recipe="okvqa", data=DataOptions(train=["okvqa_train"], validation=["okvqa_val"]))
+
+
+def nlvr2() -> Run:
+    """NLVR2: is a sentence true of two images?"""
+    return Run(
+        recipe="nlvr2",
+        task="nlvr2",
+        model=ModelOptions(image_size=288),
+        data=DataOptions(train=["nlvr2_train"], validation=["nlvr2_dev"], test=["nlvr2_test1"]),
+        optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=10.0, learning_rate=1e-5,
+                                         fusion_factor=5.0, head_factor=10.0),
+    )  # fmt: skip
+
+
+def retrieval_coco() -> Run:
+    """Retrieval on COCO, Karpathy's splits."""
+    return Run(
+        recipe="retrieval-coco",
+        task="retrieval",
+        model=ModelOptions(image_size=384),
+        data=DataOptions(
+            train=["coco_caption_karpathy_train", "coco_caption_karpathy_restval"],
+            validation=["coco_caption_karpathy_val"],
+            test=["coco_caption_karpathy_test"],
+        ),
+        optimisation=OptimisationOptions(batch_size=512, device_batch_size=8, epochs=10.0, learning_rate=5e-6,
+                                         fusion_factor=5.0, head_factor=5.0),
+    )  # fmt: skip
+
+
+def retrieval_flickr30k() -> Run:
+    """Retrieval on Flickr30k, Karpathy's splits."""
+    return replace(retrieval_coco(), recipe="retrieval-flickr30k", data=_flickr30k())
+
+
+def blip_vqa() -> Run:
+    """VQAv2 by BLIP, whose answers are ranked in words."""
+    return Run(
+        recipe="blip-vqa",
+        task="blip-vqa",
+        model=ModelOptions(image="", text="bert-base-uncased", image_size=224),
+        data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
+                         test=["vqav2_test"], text_length=35),
+        optimisation=OptimisationOptions(batch_size=32, device_batch_size=4, epochs=5.0, learning_rate=2e-5,
+                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
+                                         schedule="cosine", warmup=0.0),
+    )  # fmt: skip
+
+
+def blip_retrieval_coco() -> Run:
+    """Retrieval on COCO by BLIP: features first, then a closer look at the nearest."""
+    return Run(
+        recipe="blip-retrieval-coco",
+        task="blip-retrieval",
+        model=ModelOptions(image="", text="bert-base-uncased", image_size=384),
+        data=replace(retrieval_coco().data, text_length=35),
+        optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=6.0, learning_rate=1e-5,
+                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
+                                         schedule="cosine", warmup=0.0),
+        options=TaskOptions(shortlist=256),
+    )  # fmt: skip
+
+
+def blip_retrieval_flickr30k() -> Run:
+    """Retrieval on Flickr30k by BLIP."""
+    return replace(
+        blip_retrieval_coco(),
+        recipe="blip-retrieval-flickr30k",
+        data=replace(_flickr30k(), text_length=35),
+        options=TaskOptions(shortlist=128),
+    )
+
+
+def easy_vqa_run() -> Run:
+    """easy-VQA with small new towers: a run for a laptop's CPU, of data that come with a package."""
+    return Run(
+        recipe="easy-vqa",
+        task="vqa",
+        model=ModelOptions(image="tiny", text="tiny", image_size=64),
+        data=DataOptions(train=["easy_vqa_train"], validation=["easy_vqa_test"], facts=False, workers=0),
+        optimisation=OptimisationOptions(batch_size=64, device_batch_size=64, epochs=3.0, learning_rate=1e-3,
+                                         fusion_factor=1.0, head_factor=1.0, max_grad_norm=1.0),
+    )  # fmt: skip
+
+
+def published_splits(run: Run) -> Run:
+    """A run with the splits of the published loaders: validation on the test split, or on what is trained on."""
+    data = run.data
+    if any(name.startswith("vqav2") for name in data.train):
+        return replace(run, data=replace(data, train=["vqav2_train", "vqav2_val"], validation=["vqav2_val"]))
+    return replace(run, data=replace(data, validation=data.test)) if data.test else run
+
+
+RECIPES: dict[str, Callable[[], Run]] = {
+    "pretrain": pretrain,
+    "vqa": vqa,
+    "okvqa": okvqa,
+    "nlvr2": nlvr2,
+    "retrieval-coco": retrieval_coco,
+    "retrieval-flickr30k": retrieval_flickr30k,
+    "blip-vqa": blip_vqa,
+    "blip-retrieval-coco": blip_retrieval_coco,
+    "blip-retrieval-flickr30k": blip_retrieval_flickr30k,
+    "easy-vqa": easy_vqa_run,
+}
+"""The recipes by their names."""
+
+
+def _flickr30k() -> DataOptions:
+    return DataOptions(
+        train=["f30k_caption_karpathy_train"],
+        validation=["f30k_caption_karpathy_val"],
+        test=["f30k_caption_karpathy_test"],
+    )

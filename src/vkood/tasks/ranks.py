@@ -1,0 +1,38 @@
+"""The processes of a job: which one this is, and what all of them found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import torch.distributed as dist
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if _several() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if _several() else 1
+
+
+def gathered(found: T) -> list[T]:
+    """What each process found, in the order of their numbers; every process gets all of it."""
+    if not _several():
+        return [found]
+    everything: list[T] = [found] * world_size()
+    dist.all_gather_object(everything, found)
+    return everything
+
+
+def own_share(items: Sequence[T]) -> list[T]:
+    """Every n-th item of n processes, beginning with the process's number."""
+    return list(items[rank() :: world_size()])
+
+
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized()

@@ -1,0 +1,169 @@
+"""What frozen towers make of images and texts, computed once and kept on disk at two bytes a number.
+
+Files of a few hundred images (or texts) appear when they are complete, so that an interrupted job goes on where it was,
+and several processes share the work. They lie in a folder that is called by a fingerprint of towers, preparation and
+tables.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from vkood.data.batches import Collator
+from vkood.data.rows import Example, RowImages, Rows
+from vkood.files import complete_file
+from vkood.tasks.ranks import gathered, own_share
+from vkood.tasks.task import Looking, evaluating
+
+_IMAGES_IN_FILE = 256
+_TEXTS_IN_FILE = 4096
+
+
+class CachedFeatures:
+    """Features on disk, memory-mapped.
+
+    Args:
+        folder: The folder of the files.
+        texts: All different texts in the order of the files; empty if texts are not kept.
+        tokens: How many tokens each text has.
+    """
+
+    def __init__(self, folder: Path, texts: Sequence[str], tokens: Sequence[int]) -> None:
+        self.folder = folder
+        self._number = {text: number for number, text in enumerate(texts)}
+        self._tokens = np.array(tokens, dtype=np.int64)
+        parts = range(0, len(texts), _TEXTS_IN_FILE)
+        inside = [np.cumsum(self._tokens[part : part + _TEXTS_IN_FILE]) for part in parts]
+        ends = np.concatenate([np.zeros(0, np.int64), *inside])
+        self._starts = ends - self._tokens
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts are kept."""
+        return bool(self._number)
+
+    def images(self, examples: Sequence[Example]) -> Float[Tensor, "batch *images tokens width"]:
+        """The tokens of the examples' images."""
+        rows = []
+        for example in examples:
+            part, place = divmod(example.image_index, _IMAGES_IN_FILE)
+            rows.append(_mapped(self.folder / f"images-{part:06d}.npy")[place])
+        return torch.from_numpy(np.stack(rows)).float()
+
+    def texts(self, texts: Sequence[str], length: int) -> Float[Tensor, "batch length width"]:
+        """The tokens of texts, zero where a text is shorter than `length`."""
+        rows = []
+        for text in texts:
+            number = self._number[text]
+            start, count = self._starts[number], self._tokens[number]
+            rows.append(
+                _mapped(self.folder / f"texts-{number // _TEXTS_IN_FILE:06d}.npy")[start : start + count]
+            )
+        found = torch.zeros(len(rows), length, rows[0].shape[1])
+        for row, states in zip(found, rows, strict=True):
+            row[: len(states)] = torch.from_numpy(states.astype(np.float32))
+        return found
+
+
+def cached_features(
+    model: Any, rows: Rows, collate: Collator, folder: Path, *, with_texts: bool, looking: Looking
+) -> CachedFeatures:
+    """The features of rows: read where they are there, computed where they are not.
+
+    Every process computes a share, and returns when all is there.
+
+    Args:
+        model: A two-stream model with frozen towers.
+        rows: The rows.
+        collate: Prepares pictures and texts.
+        folder: Where features of all kinds are kept.
+        with_texts: Whether texts are kept too.
+        looking: How to go through the rows.
+    """
+    core = model.base_model
+    place = folder / fingerprint(core, rows, collate)
+    place.mkdir(parents=True, exist_ok=True)
+    with evaluating(model, looking.autocast):
+        _fill_images(core, rows, collate, place, looking)
+        texts = tuple(dict.fromkeys(rows.text(index)[0] for index in range(len(rows)))) if with_texts else ()
+        tokens = collate.tokens(texts) if texts else []
+        _fill_texts(core, tokens, collate, place, looking)
+    gathered(None)  # all have written
+    return CachedFeatures(place, texts, [len(ids) for ids in tokens])
+
+
+def fingerprint(core: Any, rows: Rows, collate: Collator) -> str:
+    """What features depend on, as a short name: weights, preparation of pictures and texts, and tables."""
+    found = hashlib.sha256()
+    for tower in (core.image_tower, core.text_tower):
+        for name, tensor in sorted(tower.state_dict().items()):
+            found.update(name.encode())
+            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    processor: Any = collate.processor
+    found.update(json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str).encode())
+    told = [(table.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in rows.tables]
+    found.update(json.dumps([told, processor.max_length, len(processor.tokenizer), len(rows)]).encode())
+    return found.hexdigest()[:20]
+
+
+def _fill_images(core: Any, rows: Rows, collate: Collator, place: Path, looking: Looking) -> None:
+    device = next(core.parameters()).device
+    for part in own_share(range(-(-rows.num_images // _IMAGES_IN_FILE))):
+        path = place / f"images-{part:06d}.npy"
+        if path.exists():
+            continue
+        numbers = np.arange(part * _IMAGES_IN_FILE, min((part + 1) * _IMAGES_IN_FILE, rows.num_images))
+        loader = DataLoader(
+            RowImages(rows, numbers),
+            batch_size=looking.batch_size,
+            collate_fn=collate.images,
+            num_workers=looking.num_workers,
+        )
+        _write(path, (_see(core, batch["pixel_values"].to(device)) for batch in loader))
+
+
+def _see(core: Any, pixels: Tensor) -> Tensor:
+    if pixels.dim() == 4:
+        return core.image_tower(pixels)
+    return core.image_tower(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+
+
+def _fill_texts(core: Any, tokens: list[list[int]], collate: Collator, place: Path, looking: Looking) -> None:
+    device = next(core.parameters()).device
+    for part in own_share(range(-(-len(tokens) // _TEXTS_IN_FILE))):
+        path = place / f"texts-{part:06d}.npy"
+        if path.exists():
+            continue
+        some = tokens[part * _TEXTS_IN_FILE : (part + 1) * _TEXTS_IN_FILE]
+        batches = (
+            some[start : start + looking.batch_size] for start in range(0, len(some), looking.batch_size)
+        )
+        _write(path, (_read(core, batch, collate, device) for batch in batches))
+
+
+def _read(core: Any, tokens: list[list[int]], collate: Collator, device: torch.device) -> Tensor:
+    """The states of all tokens of some texts, one text's after the other's."""
+    batch = {name: tensor.to(device) for name, tensor in collate.padded(tokens).items()}
+    return core.text_tower(**batch)[batch["attention_mask"].bool()]
+
+
+def _write(path: Path, parts: Iterator[Tensor]) -> None:
+    arrays = [part.to(torch.float16).cpu().numpy() for part in parts]
+    with complete_file(path) as unfinished, unfinished.open("wb") as file:
+        np.save(file, np.concatenate(arrays))
+
+
+@functools.lru_cache(maxsize=4096)
+def _mapped(path: Path) -> np.ndarray:
+    return np.load(path, mmap_mode="r")

@@ -1,0 +1,72 @@
+"""Start the processes of a run by torch's own elastic launcher, which ends them all when one dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+
+from vkood.train.run import Run, RunError
+
+_ADDRESS, _PORT, _NODE = "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"
+
+
+def num_processes(run: Run) -> int:
+    """How many processes a machine starts for a run: one for each GPU, or as many as it says without GPUs.
+
+    Raises:
+        RunError: If it asks for more GPUs than there are.
+    """
+    there = torch.cuda.device_count()
+    wanted = there if run.num_gpus is None else run.num_gpus
+    if wanted > there:
+        raise RunError(
+            f"`num_gpus` is {wanted}, but this machine has {there}; `num_gpus=0` runs on the CPU"
+            f"{f', `num_gpus={there}` on what there is' if there else ''}."
+        )
+    return wanted or run.processes
+
+
+def is_launched() -> bool:
+    """Whether this process is one of several that a launcher has started."""
+    return "LOCAL_RANK" in os.environ
+
+
+def launch(arguments: Sequence[str], run: Run, *, processes: int) -> None:
+    """Run `vkood` with these arguments in several processes, and wait for them.
+
+    Args:
+        arguments: The command line behind `vkood`.
+        run: The run.
+        processes: How many on this machine.
+
+    Raises:
+        RunError: If a process fails; the others are ended. What it said is on the standard error.
+    """
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import main
+
+    options = [f"--nproc-per-node={processes}", "--max-restarts=0", f"--nnodes={run.num_nodes}"]
+    if run.num_nodes == 1:
+        options.append("--standalone")
+    else:
+        missing = [name for name in (_ADDRESS, _NODE) if name not in os.environ]
+        if missing:
+            raise RunError(
+                f"`num_nodes={run.num_nodes}` needs {' and '.join(missing)} in the environment of every machine: the "
+                "first machine's address, and each one's number from 0. docs/cluster.md shows it."
+            )
+        options += [
+            f"--node-rank={os.environ[_NODE]}",
+            f"--master-addr={os.environ[_ADDRESS]}",
+            f"--master-port={os.environ.get(_PORT, '29500')}",
+        ]
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    try:
+        main([*options, "-m", "vkood", *arguments])
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        raise RunError(
+            f"process {rank} failed (exit code {failure.exitcode}), so the others were ended; what it said is above."
+        ) from None

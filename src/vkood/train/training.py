@@ -1,0 +1,316 @@
+"""Train by the Hugging Face Trainer: a run goes on from its last whole checkpoint, and ends the same as unbroken."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from safetensors import safe_open
+from torch.utils.data import Sampler
+from transformers import EarlyStoppingCallback, PrinterCallback, ProgressCallback, Trainer, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
+from typing_extensions import override
+
+from vkood.data.rows import Rows
+from vkood.files import write_text
+from vkood.tasks.ranks import rank, world_size
+from vkood.tasks.task import Scores
+from vkood.train.assembly import Assembly, assemble
+from vkood.train.building import plain
+from vkood.train.callbacks import BEST, LAST, Checkpoints, KeepBest, WriteDown, save_to
+from vkood.train.checkpoints import newest_whole, steps_of
+from vkood.train.fit import Epochs, parameter_groups
+from vkood.train.launch import is_launched
+from vkood.train.record import RESULTS_FILE, Ledger, MetricsLog, begin, write_predictions
+from vkood.train.run import Run, RunError, require_possible
+
+Tell = Callable[[str], None]
+_SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "polynomial": ("polynomial", {"power": 1.0, "lr_end": 0.0}),
+    "cosine": ("cosine", {}),
+    "linear": ("linear", {}),
+    "constant": ("constant_with_warmup", {}),
+}
+
+
+def train(run: Run, tell: Tell = lambda told: None) -> Path:
+    """Carry out a run, or go on with it.
+
+    Args:
+        run: The run. What its folder holds afterwards: `run.yaml`, `environment.json`, `metrics.jsonl`, `ledger.json`,
+            `tensorboard`, `checkpoints`, the models `best` and `last`, `predictions`, `results.json`, `report.html`.
+        tell: Called with what is going on.
+
+    Returns:
+        The run's folder.
+
+    Raises:
+        RunError: If the run cannot be, or its folder has another one.
+    """
+    require_possible(run)
+    if is_launched():
+        join(run)
+    folder = Path(run.output or f"runs/{run.recipe or run.task}")
+    tell = tell if rank() == 0 else _silent
+    finished = begin(folder, run) if rank() == 0 else False
+    if any_process(finished):
+        tell(f"{folder} is finished already")
+        return folder
+    assembly = assemble(run, tell)
+    trainer, ledger = _trainer(assembly, folder, tell)
+    checkpoint = newest_whole(folder / "checkpoints")
+    if checkpoint is not None:
+        tell(f"goes on from {checkpoint}")
+        ledger.go_on_from(checkpoint)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    trainer.keep(folder / LAST)
+    _finish(assembly, trainer, ledger, folder, tell)
+    return folder
+
+
+def join(run: Run) -> None:
+    """Join the other processes of a run that a launcher has started."""
+    from accelerate import PartialState
+
+    PartialState(cpu=_on_cpu(run))
+
+
+def any_process(this: bool) -> bool:
+    """Whether anything is so in any process."""
+    if world_size() == 1:
+        return this
+    told = torch.tensor(int(this), device=None if dist.get_backend() == "gloo" else "cuda")
+    dist.all_reduce(told)
+    return bool(told)
+
+
+def steps_of_epoch(run: Run, num_examples: int) -> int:
+    """How many optimiser steps an epoch has."""
+    return max(1, num_examples // run.optimisation.batch_size)
+
+
+class _WholeSteps(Sampler[int]):
+    """The order of an epoch, which depends on the seed and the epoch alone, so that it is the same when taken up again.
+
+    What is over a whole number of steps is left out, other examples in each epoch, on however many devices.
+    """
+
+    def __init__(self, rows: Rows, run: Run) -> None:
+        self._rows, self._seed = rows, run.optimisation.seed
+        self._length = steps_of_epoch(run, len(rows)) * run.optimisation.batch_size
+
+    def __len__(self) -> int:
+        return self._length
+
+    @override
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng((self._seed, self._rows.epoch))
+        return iter(generator.permutation(len(self._rows))[: self._length].tolist())
+
+
+class _Trainer(Trainer):
+    """The Hugging Face Trainer with a task's own loss and evaluation."""
+
+    def __init__(self, assembly: Assembly, **options: Any) -> None:
+        super().__init__(model=assembly.built.model, **options)
+        self._assembly = assembly
+
+    @override
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        assert self._assembly.train is not None
+        return _WholeSteps(self._assembly.train, self._assembly.run)
+
+    @override
+    def evaluate(  # pyright: ignore[reportIncompatibleMethodOverride] - of the run's rows
+        self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        assert self._assembly.validation is not None
+        scores = self._assembly.evaluate(self._assembly.validation, self.accelerator.unwrap_model(self.model))
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def keep(self, folder: Path) -> None:
+        """Save the model and its processor; every process has to call this."""
+        save_to(folder, self._keep, first=rank() == 0, wait=self.accelerator.wait_for_everyone)
+
+    def _keep(self, folder: Path) -> None:
+        if self.is_fsdp_enabled:  # every process has a part of the weights
+            self.save_model(str(folder), _internal_call=True)
+        elif rank() == 0:
+            plain(self.accelerator.unwrap_model(self.model)).save_pretrained(folder)
+        if rank() == 0:
+            (folder / "training_args.bin").unlink(missing_ok=True)
+            self._assembly.built.processor.save_pretrained(folder)
+
+    @override
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write a checkpoint's weights under the names that they have in memory.
+
+        `save_pretrained` writes some under the names of earlier releases, which the Trainer, going on from a
+        checkpoint, takes for missing and silently leaves new.
+        """
+        assert output_dir is not None
+        self.model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+
+    @override
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        path = Path(resume_from_checkpoint) / "model.safetensors"
+        if self.is_fsdp_enabled or not path.is_file():
+            return
+        with safe_open(path, framework="pt") as file:
+            other = set(file.keys()).symmetric_difference(self.model.state_dict())
+        if other := other.difference(getattr(self.model, "all_tied_weights_keys", ())):
+            raise RunError(
+                f"the checkpoint {resume_from_checkpoint!r} has other weights than the model: {min(other)}."
+            )
+
+
+def _trainer(assembly: Assembly, folder: Path, tell: Tell) -> tuple[_Trainer, Ledger]:
+    run, rows, model = assembly.run, assembly.train, assembly.built.model
+    assert rows is not None
+    parameters = list(model.parameters())
+    ledger = Ledger(
+        parameters=sum(parameter.numel() for parameter in parameters),
+        trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
+        processes=world_size(),
+    )
+    checkpoint = newest_whole(folder / "checkpoints")
+    told = run.optimisation
+    rates = {"fusion_factor": told.fusion_factor, "head_factor": told.head_factor}
+    groups = parameter_groups(
+        model, learning_rate=told.learning_rate, weight_decay=told.weight_decay, **rates
+    )
+    betas = (told.betas[0], told.betas[1])
+    trainer = _Trainer(
+        assembly,
+        args=_arguments(
+            run, len(rows), folder, metric=f"eval_{assembly.task.metric}" if assembly.validation else None
+        ),
+        data_collator=assembly.collator(rows, training=True),
+        train_dataset=rows,
+        eval_dataset=assembly.validation,
+        callbacks=[Epochs(rows)],
+        optimizers=(
+            torch.optim.AdamW(groups, lr=told.learning_rate, betas=betas, eps=told.eps, fused=True),
+            None,
+        ),
+    )
+    for shown in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(shown)  # `tell` says how it goes
+    trainer.add_callback(Checkpoints(ledger, trainer.accelerator.wait_for_everyone))
+    trainer.add_callback(KeepBest(folder, assembly.task.metric, trainer.keep))
+    if rank() == 0:
+        log = MetricsLog(folder, after=0 if checkpoint is None else steps_of(checkpoint))
+        trainer.add_callback(WriteDown(folder, log, ledger, told.batch_size, tell))
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / "tensorboard"))))
+    if told.patience is not None and assembly.validation is not None:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=told.patience))
+    return trainer, ledger
+
+
+def _arguments(run: Run, num_examples: int, folder: Path, *, metric: str | None) -> TrainingArguments:
+    told = run.optimisation
+    share = told.batch_size // world_size()
+    device_batch_size = min(told.device_batch_size, max(1, share))
+    if share == 0 or told.batch_size % (device_batch_size * world_size()):
+        raise RunError(
+            f"`optimisation.batch_size`, {told.batch_size}, must be a multiple of {world_size()} processes times "
+            f"`optimisation.device_batch_size`, {device_batch_size}."
+        )
+    epoch = steps_of_epoch(run, num_examples)
+    steps = told.steps or math.ceil(told.epochs * epoch)
+    between = max(1, round(told.evaluate_every * epoch))
+    schedule, schedule_options = _SCHEDULES[told.schedule]
+    return TrainingArguments(
+        output_dir=str(folder / "checkpoints"),
+        max_steps=steps,
+        per_device_train_batch_size=device_batch_size,
+        gradient_accumulation_steps=told.batch_size // (device_batch_size * world_size()),
+        learning_rate=told.learning_rate,
+        lr_scheduler_type=schedule,
+        lr_scheduler_kwargs=schedule_options,
+        warmup_steps=round(told.warmup * steps),
+        max_grad_norm=told.max_grad_norm,
+        bf16=told.precision == "bf16",
+        fp16=told.precision == "fp16",
+        seed=told.seed,
+        data_seed=told.seed,
+        logging_steps=told.log_every,
+        logging_nan_inf_filter=False,
+        eval_strategy="no" if metric is None else "steps",
+        eval_steps=between,
+        metric_for_best_model=metric,
+        greater_is_better=None if metric is None else True,
+        save_strategy="steps",
+        save_steps=told.save_every or min(between, steps),
+        save_total_limit=told.keep_checkpoints,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_drop_last=True,
+        dataloader_num_workers=run.data.workers,
+        dataloader_pin_memory=not _on_cpu(run),
+        use_cpu=_on_cpu(run),
+        ddp_backend="gloo" if world_size() > 1 and _on_cpu(run) else None,
+        ddp_find_unused_parameters=True if world_size() > 1 and not told.fsdp else None,
+        fsdp="full_shard auto_wrap" if told.fsdp else None,
+        restore_callback_states_from_checkpoint=True,
+        average_tokens_across_devices=False,
+    )
+
+
+def _on_cpu(run: Run) -> bool:
+    return run.num_gpus == 0 or not torch.cuda.is_available()
+
+
+def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path, tell: Tell) -> None:
+    """Evaluate the best model on the test tables, and write down all that came out."""
+    from vkood.train.report import write_report
+
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    if (folder / BEST).is_dir():
+        device = model.device
+        model = type(plain(model)).from_pretrained(folder / BEST).to(device)
+    results: dict[str, Any] = {
+        "run": assembly.run.as_dict(),
+        "model": BEST if (folder / BEST).is_dir() else LAST,
+    }
+    for name, rows in (("validation", assembly.validation), ("test", None)):
+        if name == "test" and assembly.run.data.test:
+            rows = assembly.rows(assembly.run.data.test)
+        if rows is not None:
+            tell(f"evaluates on {name}")
+            scores = assembly.evaluate(rows, model)
+            results[name] = scores.metrics
+            if rank() == 0:
+                write_scores(folder, name, scores)
+    if rank() == 0:
+        ledger.update(trainer.state.global_step, assembly.run.optimisation.batch_size)
+        ledger.write(folder)
+        results["cost"] = {name: value for name, value in vars(ledger).items() if not name.startswith("_")}
+        write_report(folder, assembly, model)
+        write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
+        tell(f"results are in {folder / RESULTS_FILE}, and to look at in {folder / 'report.html'}")
+    trainer.accelerator.wait_for_everyone()
+
+
+def write_scores(folder: Path, name: str, scores: Scores) -> None:
+    """Write the predictions on a set of tables, if there are any."""
+    if scores.predictions:
+        (folder / "predictions").mkdir(exist_ok=True)
+        write_predictions(folder / "predictions" / f"{name}.jsonl", scores.predictions)
+
+
+def _silent(told: str) -> None:
+    """Only the first process tells."""

@@ -1,0 +1,200 @@
+"""Runs from the command line: every task from tables to numbers, in one process and two, killed and gone on with."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import prepared
+from vkood.recipes.resolve import resolve
+from vkood.train.evaluation import evaluate
+from vkood.train.record import read_metrics
+from vkood.train.run import RunError
+from vkood.train.training import train
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+
+
+def words(output, *changes, data="vqav2"):
+    """What is said of a small run."""
+    return [
+        "tiny",
+        f"data.folder={prepared.tables(*data.split())}",
+        f"output={output}",
+        "num_gpus=0",
+        *changes,
+    ]
+
+
+def command(recipe, *told):
+    return [sys.executable, "-m", "vkood", "train", recipe, *map(str, told)]
+
+
+def trained(recipe, output, *changes, data="vqav2"):
+    """Carry out a run in this process; returns what came out."""
+    folder = train(resolve(recipe, words(output, *changes, data=data)))
+    return json.loads((folder / "results.json").read_text())
+
+
+def weights(folder):
+    return load_file(folder / "last" / "model.safetensors")
+
+
+def losses(folder):
+    return [line["loss"] for line in read_metrics(folder) if "loss" in line]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "data", "changes", "metrics"),
+    [
+        ("vqa", "vqav2", (), {"soft_score", "accuracy", "accuracy, answer_type: other"}),
+        ("vqa", "vqav2", ("cached",), {"soft_score", "accuracy"}),
+        ("okvqa", "okvqa", ("data.facts=false", "randaug"), {"soft_score", "accuracy"}),
+        ("nlvr2", "nlvr2", (), {"accuracy", "consistency"}),
+        ("retrieval-coco", "coco", (), {"text_recall@1", "image_recall@10", "mean_recall"}),
+        ("retrieval-flickr30k", "flickr30k", ("lora",), {"text_recall@5", "mean_recall"}),
+        ("blip-vqa", "vqav2", ("options.inference=generate",), {"soft_score", "accuracy"}),
+        ("blip-retrieval-coco", "coco", ("options.shortlist=8", "adapters"), {"image_recall@1"}),
+    ],
+)
+def test_tasks(tmp_path, recipe, data, changes, metrics):
+    found = trained(recipe, tmp_path / "run", "optimisation.steps=3", *changes, data=data)
+    assert metrics <= set(found["validation"])
+    assert found["cost"]["steps"] == 3
+    assert found["cost"]["samples"] == 48
+    for file in ("run.yaml", "environment.json", "ledger.json", "report.html", "best/model.safetensors"):
+        assert (tmp_path / "run" / file).is_file()
+    assert not list((tmp_path / "run").glob(".*"))
+
+
+def test_pre_training_and_then_questions(tmp_path):
+    folder = tmp_path / "pretrained"
+    found = trained(
+        "pretrain",
+        folder,
+        "optimisation.steps=3",
+        data="coco visual-genome sbu conceptual-captions",
+    )
+    assert {"masked_word_accuracy", "match_accuracy", "score"} == set(found["validation"])
+    found = trained(
+        "vqa", tmp_path / "run", f"model.checkpoint={folder / 'last'}", "optimisation.steps=1",
+        "optimisation.learning_rate=1e-9",
+    )  # fmt: skip
+    assert "soft_score" in found["validation"]
+    before, after = weights(folder), weights(tmp_path / "run")
+    shared = [name for name in before if name.startswith("vkood.")]
+    assert len(shared) > 50
+    for name in shared:
+        torch.testing.assert_close(after[name], before[name], atol=1e-6, rtol=0)
+
+
+def test_a_model_learns(tmp_path):
+    """A batch that it sees again and again it can answer in the end."""
+    found = trained(
+        "vqa", tmp_path / "run", "data.limit=16", "optimisation.steps=60", "optimisation.evaluate_every=60",
+        "data.validation=[vqav2_train]", "data.evaluate_limit=16", "data.test=[]",
+    )  # fmt: skip
+    assert found["validation"]["accuracy"] > 0.99
+    curve = losses(tmp_path / "run")
+    assert curve[-1] < 0.2 * curve[0]
+
+
+@pytest.mark.slow
+def test_killed_and_gone_on_with(tmp_path):
+    """Killed while it writes a checkpoint, a run ends with the very weights of one that was not."""
+    changes = ("optimisation.epochs=4", "optimisation.save_every=4", "randaug", "model.config.dropout=0.1",
+               "optimisation.evaluate_every=2", "optimisation.log_every=1")  # fmt: skip
+    unbroken = tmp_path / "unbroken"
+    subprocess.run(
+        command("vqa", *words(unbroken, *changes)), env=ENVIRONMENT, check=True, capture_output=True
+    )
+    broken = tmp_path / "broken"
+    process = subprocess.Popen(
+        command("vqa", *words(broken, *changes)), env=ENVIRONMENT, stderr=subprocess.DEVNULL
+    )
+    while not (broken / "checkpoints" / "checkpoint-8").exists():
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    subprocess.run(command("vqa", *words(broken, *changes)), env=ENVIRONMENT, check=True, capture_output=True)
+    one, other = weights(unbroken), weights(broken)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert losses(unbroken) == losses(broken)
+    results = [json.loads((folder / "results.json").read_text()) for folder in (unbroken, broken)]
+    assert results[0]["validation"] == results[1]["validation"]
+
+
+@pytest.mark.slow
+def test_two_processes_as_one(tmp_path):
+    """Two processes and one with the same total batch have the same losses, and evaluate the same."""
+    changes = ("optimisation.steps=4", "optimisation.log_every=1", "optimisation.device_batch_size=8")
+    trained("vqa", tmp_path / "one", *changes)
+    told = words(tmp_path / "two", *changes, "processes=2")
+    subprocess.run(command("vqa", *told), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
+    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert two["validation"] == pytest.approx(one["validation"])
+    assert two["cost"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_search_as_one(tmp_path):
+    told = words(tmp_path / "two", "options.shortlist=8", "optimisation.steps=1", "processes=2", data="coco")
+    told.append("optimisation.device_batch_size=4")
+    subprocess.run(command("blip-retrieval-coco", *told), env=ENVIRONMENT, check=True, capture_output=True)
+    changes = ("options.shortlist=8", "optimisation.device_batch_size=4", "evaluate_only=true")
+    model = f"model.checkpoint={tmp_path / 'two' / 'best'}"
+    evaluate(resolve("blip-retrieval-coco", words(tmp_path / "one", *changes, model, data="coco")))
+    one = (tmp_path / "one" / "coco_caption_karpathy_test.jsonl").read_text()
+    assert one == (tmp_path / "two" / "predictions" / "test.jsonl").read_text()
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_ends_the_job(tmp_path):
+    told = words(tmp_path / "run", "processes=2", "optimisation.epochs=1000")
+    process = subprocess.Popen(command("vqa", *told), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    while not list((tmp_path / "run").glob("checkpoints/*")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    children = subprocess.run(
+        ["pgrep", "-f", str(tmp_path / "run")], capture_output=True, text=True, check=True
+    ).stdout.split()
+    victim = next(int(child) for child in children if int(child) != process.pid)
+    os.kill(victim, signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "failed" in said.splitlines()[-1]
+
+
+def test_finished_runs_and_other_runs(tmp_path):
+    trained("vqa", tmp_path / "run", "optimisation.steps=1")
+    stamp = (tmp_path / "run" / "results.json").stat().st_mtime_ns
+    trained("vqa", tmp_path / "run", "optimisation.steps=1")
+    assert (tmp_path / "run" / "results.json").stat().st_mtime_ns == stamp
+    with pytest.raises(RunError, match=r"has another run \(optimisation.steps was 1, is 2\)"):
+        trained("vqa", tmp_path / "run", "optimisation.steps=2")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (("data.train=[none]",), "There is no table 'none'"),
+        (("data.train=[nlvr2_train]",), "There is no table"),
+        (("optimisation.batch_size=1000",), "only 108 examples"),
+        (("features=cached",), "needs `model.freeze_towers=true`"),
+        (("model.checkpoint=nowhere",), "'nowhere' is none"),
+        (("optimisation.batch_size=30",), "must be a multiple"),
+        (("model.image=no/such/tower",), "cannot be loaded"),
+    ],
+)
+def test_refusals(tmp_path, changes, says):
+    with pytest.raises(RunError, match=says.replace("(", r"\(")):
+        trained("vqa", tmp_path / "run", *changes)
