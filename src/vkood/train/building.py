@@ -85,6 +85,7 @@ def build(run: Run, answers: tuple[str, ...] | None) -> Built:
             f"a tower, tokenizer or model cannot be loaded: {str(error).splitlines()[0]} Without a network, give "
             "folders (`model.image`, `model.text`, `model.checkpoint`)."
         ) from error
+    _require_vocabulary(model, processor)
     if run.model.freeze_towers:
         model.freeze_towers()
     if run.model.gradient_checkpointing:
@@ -195,6 +196,15 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
         model = _without_head(model)
     model, new = fitted(model, kind, config)
     return model, told + (f"; new weights: {_heads(new)}" if new else "")
+
+
+def _require_vocabulary(model: Any, processor: VkoodProcessor) -> None:
+    known = model.config.text_config.vocab_size
+    if len(processor.tokenizer) > known:
+        raise RunError(
+            f"the tokenizer has {len(processor.tokenizer):,} tokens, but the model knows {known:,} only: `model.text` "
+            "must be the text tower that the model was made with."
+        )
 
 
 def _without_head(model: Any) -> Any:

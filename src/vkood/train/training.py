@@ -158,7 +158,8 @@ class _Trainer(Trainer):
         checkpoint, takes for missing and silently leaves new.
         """
         assert output_dir is not None
-        self.model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
+        model: Any = self.model
+        model.save_pretrained(output_dir, state_dict=state_dict, save_original_format=False)
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -166,9 +167,10 @@ class _Trainer(Trainer):
         path = Path(resume_from_checkpoint) / "model.safetensors"
         if self.is_fsdp_enabled or not path.is_file():
             return
+        whole: Any = self.model
         with safe_open(path, framework="pt") as file:
-            other = set(file.keys()).symmetric_difference(self.model.state_dict())
-        if other := other.difference(getattr(self.model, "all_tied_weights_keys", ())):
+            other = set(file.keys()).symmetric_difference(whole.state_dict())
+        if other := other.difference(getattr(whole, "all_tied_weights_keys", ())):
             raise RunError(
                 f"the checkpoint {resume_from_checkpoint!r} has other weights than the model: {min(other)}."
             )

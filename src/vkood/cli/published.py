@@ -1,0 +1,53 @@
+"""The paper's own command lines, carried out as `vkood train`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+import typer
+
+from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.train import PACKAGES, carry_out, resolved
+from vkood.recipes.published import Translation, from_blip, from_vilt
+from vkood.train.run import RunError
+
+
+def train_vilt(words: Sequence[str]) -> None:
+    """Carry out `python vkood_vilt/train_vilt.py WORDS`."""
+    _answered(lambda: _carry_out(from_vilt(words)))
+
+
+def train_blip(words: Sequence[str]) -> None:
+    """Carry out `python vkood_blip/train_vqa.py --config FILE --output_dir FOLDER [--evaluate] [key=value...]`."""
+    parser = argparse.ArgumentParser(prog="vkood_blip/train_vqa.py", description=train_blip.__doc__)
+    parser.add_argument("--config", default="./configs/vqa.yaml", help="a YAML file with BLIP's keys")
+    parser.add_argument("--output_dir", default="output/vqa", help="the folder for what comes out")
+    parser.add_argument("--evaluate", action="store_true", help="evaluate only")
+    parser.add_argument("changes", nargs="*", metavar="key=value", help="values of ours, which win")
+    told = parser.parse_args(words)
+    _answered(
+        lambda: _carry_out(
+            from_blip(told.config, told.output_dir, evaluate=told.evaluate, changes=told.changes)
+        )
+    )
+
+
+def _carry_out(translation: Translation) -> None:
+    """Carry out what a command means, and say what that is."""
+    require_packages(PACKAGES, extra="train")
+    if os.environ.get("RANK", "0") == "0":
+        typer.echo(f"vkood {' '.join(translation.arguments)}", err=True)
+    carry_out(resolved(translation.recipe, translation.words, None), translation.arguments)
+
+
+def _answered(work: Callable[[], None]) -> None:
+    """Do the work outside of Typer, whose exit carries the exit code."""
+    try:
+        try:
+            work()
+        except RunError as error:
+            refuse(str(error))
+    except typer.Exit as stop:
+        raise SystemExit(stop.exit_code) from None

@@ -1,0 +1,175 @@
+"""The paper's own commands, in words of ours: what its scripts took, and which recipe and values that is.
+
+`vkood_vilt/train_vilt.py` took names and key=value in the manner of METER's; `vkood_blip/train_vqa.py` options and a
+YAML file in the manner of BLIP's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from vkood.train.run import RunError
+
+_TASKS = {
+    "task_mlm_itm_clip_bert": "pretrain",
+    "task_finetune_vqa_clip_bert": "vqa",
+    "task_finetune_nlvr2_clip_bert": "nlvr2",
+    "task_finetune_irtr_coco_clip_bert": "retrieval-coco",
+    "task_finetune_irtr_f30k_clip_bert": "retrieval-flickr30k",
+}
+_NAMES = {
+    "clip16": "clip16",
+    "clip32": "clip32",
+    "swin32_base224": "swin-base-224",
+    "swin32_base384": "swin-base-384",
+    "swin32_large384": "swin-large-384",
+    "text_roberta": "text-roberta",
+    "text_roberta_large": "text-roberta-large",
+    "text_bert": "text-bert",
+    "clip_randaug": "randaug",
+    "imagenet_randaug": "randaug",
+}
+_KEYS = {
+    "data_root": "data.folder",
+    "num_gpus": "num_gpus",
+    "num_nodes": "num_nodes",
+    "per_gpu_batchsize": "optimisation.device_batch_size",
+    "batch_size": "optimisation.batch_size",
+    "load_path": "model.checkpoint",
+    "image_size": "model.image_size",
+    "max_epoch": "optimisation.epochs",
+    "max_steps": "optimisation.steps",
+    "learning_rate": "optimisation.learning_rate",
+    "lr_mult_head": "optimisation.head_factor",
+    "lr_mult_cross_modal": "optimisation.fusion_factor",
+    "weight_decay": "optimisation.weight_decay",
+    "num_workers": "data.workers",
+    "seed": "optimisation.seed",
+    "log_dir": "output",
+    "max_text_len": "data.text_length",
+    "draw_false_text": "options.false_texts",
+}
+_YAML_KEYS = {
+    "vqa_root": "data.folder",
+    "pretrained": "model.checkpoint",
+    "image_size": "model.image_size",
+    "batch_size_train": "optimisation.device_batch_size",
+    "init_lr": "optimisation.learning_rate",
+    "weight_decay": "optimisation.weight_decay",
+    "max_epoch": "optimisation.epochs",
+    "k_test": "options.k",
+    "inference": "options.inference",
+    "adapter_size": "model.adapter_size",
+    "vit_grad_ckpt": "model.gradient_checkpointing",
+}
+_TEST_TABLES = ["vqav2_test", "vqav2_test-dev"]
+
+
+@dataclass
+class Translation:
+    """Words of ours.
+
+    Attributes:
+        recipe: The recipe.
+        words: Presets and key=value, behind it.
+    """
+
+    recipe: str
+    words: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The command line behind `vkood`."""
+        return ["train", self.recipe, *self.words]
+
+
+def from_vilt(words: Sequence[str]) -> Translation:
+    """What the words of `train_vilt.py` mean.
+
+    Args:
+        words: Behind the script's name; METER's "with" before them is fine.
+
+    Raises:
+        RunError: If a word is unknown, a space is missing between two of them, or no task is named.
+    """
+    words = [word for word in words if word != "with"]
+    recipes = [_TASKS[word] for word in words if word in _TASKS]
+    found = Translation("")
+    test_only = False
+    for word in words:
+        key, equals, value = word.partition("=")
+        if word in _TASKS:
+            continue
+        if equals and key == "test_only":
+            test_only = value.lower() in ("true", "1")
+        elif equals and key in _KEYS:
+            _require_space(word, value)
+            # Other keys of ours may stand beside the paper's: the tiny preset, say.
+            found.words.append(f"{_KEYS[key]}={value}")
+        elif word in _NAMES:
+            found.words.insert(0, _NAMES[word])
+        elif equals and "." in key:
+            found.words.append(word)
+        else:
+            near = difflib.get_close_matches(key, [*_TASKS, *_NAMES, *_KEYS, "test_only"], 1, 0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise RunError(f"{word!r} is neither a name nor a key of the paper's command.{hint}")
+    if len(recipes) != 1:
+        raise RunError(f"one task must be named, of {', '.join(_TASKS)}; got {len(recipes)}.")
+    found.recipe = recipes[0]
+    if test_only:
+        tables = f"data.test=[{','.join(_TEST_TABLES)}]" if found.recipe == "vqa" else None
+        found.words += ["evaluate_only=true", *([tables] if tables else [])]
+        if not any(word.startswith("output=") for word in found.words):
+            found.words.append("output=results")
+    return found
+
+
+def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Sequence[str] = ()) -> Translation:
+    """What the options of `train_vqa.py` mean.
+
+    Args:
+        config: The YAML file, with BLIP's keys.
+        output: The folder for what comes out.
+        evaluate: Whether to evaluate only: what training left in the folder, if it left something, or else the
+            file's `pretrained`.
+        changes: key=value of ours, which win.
+
+    Raises:
+        RunError: If the file cannot be read, or a key in it is unknown.
+    """
+    try:
+        told: dict[Any, Any] = OmegaConf.to_container(OmegaConf.load(config))  # pyright: ignore[reportAssignmentType]
+    except Exception as error:  # OmegaConf's, PyYAML's and the file system's
+        raise RunError(f"{str(config)!r} cannot be read as YAML: {str(error).splitlines()[0]}.") from None
+    found = Translation("blip-vqa", [f"output={output}"])
+    for key, value in told.items():
+        if key not in _YAML_KEYS:
+            near = difflib.get_close_matches(str(key), _YAML_KEYS, 1, 0.5)
+            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(_YAML_KEYS)}."
+            raise RunError(f"{str(config)!r} has the key {key!r}, which is unknown.{hint}")
+        if value is not None:
+            found.words.append(f"{_YAML_KEYS[key]}={value}")
+    if evaluate:
+        best = Path(output) / "best"
+        found.words += ["evaluate_only=true", f"data.test=[{','.join(_TEST_TABLES)}]"]
+        if best.is_dir():
+            found.words.append(f"model.checkpoint={best}")
+        found.words.append(f"output={Path(output) / 'results'}")
+    found.words += changes
+    return found
+
+
+def _require_space(word: str, value: str) -> None:
+    """Tell of two words that run into each other, as on the published page."""
+    for name in (*_TASKS, *_NAMES):
+        if value != name and value.endswith(name) and re.fullmatch(r"[\w./-]*?\d", value[: -len(name)]):
+            cut = word[: -len(name)]
+            raise RunError(f"a space is missing in {word!r}: write {cut + ' ' + name!r}.")
