@@ -100,10 +100,11 @@ class Assembly:
             Path(self.run.data.folder) / ".features",
             # Hidden words change in every epoch.
             with_texts=self.run.task != "pretrain",
-            looking=self._looking(),
+            looking=self.looking(),
         )
 
-    def _looking(self, on_rows: Callable[[int], None] | None = None) -> Looking:
+    def looking(self, on_rows: Callable[[int], None] | None = None) -> Looking:
+        """How rows are gone through."""
         return Looking(
             batch_size=self.run.optimisation.device_batch_size,
             num_workers=self.run.data.workers,
@@ -114,7 +115,7 @@ class Assembly:
     def evaluate(self, rows: Rows, model: Any = None, on_rows: Callable[[int], None] | None = None) -> Scores:
         """Put a model, by default the run's own, to the test on rows."""
         model = self.built.model if model is None else model
-        return self.task.evaluate(model, rows, self.collator(rows, training=False), self._looking(on_rows))
+        return self.task.evaluate(model, rows, self.collator(rows, training=False), self.looking(on_rows))
 
     def rows(self, names: list[str]) -> Rows:
         """The rows of further tables, to be evaluated on."""

@@ -31,7 +31,7 @@ from vkood.train.record import RESULTS_FILE, Ledger, MetricsLog, begin, write_pr
 from vkood.train.run import Run, RunError, require_possible
 
 Tell = Callable[[str], None]
-_SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
+SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
     "polynomial": ("polynomial", {"power": 1.0, "lr_end": 0.0}),
     "cosine": ("cosine", {}),
     "linear": ("linear", {}),
@@ -233,7 +233,7 @@ def _arguments(run: Run, num_examples: int, folder: Path, *, metric: str | None)
     epoch = steps_of_epoch(run, num_examples)
     steps = told.steps or math.ceil(told.epochs * epoch)
     between = max(1, round(told.evaluate_every * epoch))
-    schedule, schedule_options = _SCHEDULES[told.schedule]
+    schedule, schedule_options = SCHEDULES[told.schedule]
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=steps,

@@ -1,0 +1,125 @@
+"""Words of a command line become a run, or one sentence that says what is wrong and what is near."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+import oracles
+from vkood.cli import app
+from vkood.recipes.presets import PRESETS
+from vkood.recipes.resolve import resolve
+from vkood.recipes.tasks import RECIPES
+from vkood.train.run import RunError, require_possible
+from vkood.train.settings import from_yaml, keys_of, to_yaml
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_yaml_is_taken_back(tmp_path, recipe):
+    result = CliRunner().invoke(app, ["train", recipe, "data.folder=x", "--dry-run"])
+    assert result.exit_code == 0
+    file = tmp_path / "run.yaml"
+    file.write_text(result.stdout)
+    assert from_yaml(file) == resolve(recipe, ["data.folder=x"]) == resolve(None, [], file)
+    assert to_yaml(from_yaml(file)) == result.stdout
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets(preset):
+    values = keys_of(resolve("vqa", [preset]))
+    assert all(values[key] == value for key, value in PRESETS[preset].items())
+
+
+def test_values_of_the_paper():
+    """Total batch, rates and factors, as its configurations have them."""
+    for recipe, batch, rate, head, size in (
+        ("vqa", 512, 5e-6, 50, 576), ("nlvr2", 256, 1e-5, 10, 288), ("retrieval-coco", 512, 5e-6, 5, 384),
+        ("pretrain", 4096, 1e-5, 5, 224),
+    ):  # fmt: skip
+        run = resolve(recipe)
+        told = run.optimisation
+        assert (told.batch_size, told.learning_rate, told.head_factor) == (batch, rate, head)
+        assert (told.fusion_factor, told.betas, told.weight_decay, told.warmup) == (5, [0.9, 0.98], 0.01, 0.1)
+        assert run.model.image_size == size
+
+
+def test_splits_are_apart_unless_asked():
+    for recipe in RECIPES:
+        data = resolve(recipe).data
+        assert not set(data.train) & set(data.validation)
+        assert not set(data.validation) & set(data.test)
+    assert resolve("retrieval-coco", ["published-splits"]).data.validation == ["coco_caption_karpathy_test"]
+    assert resolve("vqa", ["published-splits"]).data.train == ["vqav2_train", "vqav2_val"]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "says"),
+    [
+        ("vqa2", [], "Did you mean 'vqa'"),
+        ("vqa", ["clip61"], "Did you mean 'clip16'"),
+        ("vqa", ["learning_rate=1"], "Did you mean `optimisation.learning_rate`"),
+        ("vqa", ["optimisation.learningrate=1"], "Did you mean `optimisation.learning_rate`"),
+        ("vqa", ["optimisation.learning_rate=fast"], "cannot be 'fast'"),
+        ("vqa", ["data.workers=1.5"], "cannot be '1.5'"),
+        ("vqa", ["data.train=vqav2_train"], "cannot be"),
+    ],
+)
+def test_mistakes(recipe, words, says):
+    with pytest.raises(RunError, match=says):
+        resolve(recipe, words)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words", "says"),
+    [
+        ("vqa", [], "`data.folder` must be the folder"),
+        ("vqa", ["data.folder=x", "optimisation.schedule=linaer"], "must be one of polynomial, cosine"),
+        ("vqa", ["data.folder=x", "optimisation.steps=0"], "`optimisation.steps` must be above 0"),
+        ("vqa", ["data.folder=x", "optimisation.keep_checkpoints=1"], "at least 2"),
+        ("blip-vqa", ["data.folder=x"], "BLIP starts from pretrained weights"),
+        ("vqa", ["data.folder=x", "model.adapter_size=8"], "for the BLIP family"),
+        ("vqa", ["data.folder=x", "evaluate_only=true"], "needs `model.checkpoint`"),
+    ],
+)
+def test_what_cannot_be(recipe, words, says):
+    with pytest.raises(RunError, match=says):
+        require_possible(resolve(recipe, words))
+
+
+def test_bad_yaml(tmp_path):
+    file = tmp_path / "run.yaml"
+    for text, says in (
+        ("- 1", "named values"),
+        ("a: [", "YAML"),
+        ("task: vqa\nmodel: {imag: x}", "model.image"),
+    ):
+        file.write_text(text)
+        with pytest.raises(RunError, match=says):
+            from_yaml(file)
+    file.write_text(to_yaml(replace(resolve("vqa"), recipe="nlvr2")))
+    with pytest.raises(RunError, match="is a run of the recipe 'nlvr2'"):
+        resolve("vqa", [], file)
+
+
+@oracles.needs_oracles
+@pytest.mark.parametrize("name", ["polynomial", "cosine"])
+def test_schedules(name):
+    """Rates by step, against those of the peers."""
+    import torch
+    from transformers import get_scheduler
+
+    from vkood.train.training import SCHEDULES
+
+    wanted = json.loads((oracles.FOLDER / "metrics" / "lr_schedule.json").read_text())
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimiser = torch.optim.SGD([parameter], lr=wanted["base_lr"])
+    kind, options = SCHEDULES[name]
+    schedule = get_scheduler(kind, optimiser, wanted["warmup_steps"], wanted["max_steps"], options)
+    found = []
+    for _ in range(wanted["max_steps"] + 1):
+        found.append(schedule.get_last_lr()[0])
+        optimiser.step()
+        schedule.step()
+    key = "polynomial_power1_end0" if name == "polynomial" else "cosine"
+    assert found == pytest.approx(wanted[key], abs=1e-12)
