@@ -36,7 +36,12 @@ from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
 
 _IMAGES, _TEXTS, _WORDS, _PAIRS_AT_ONCE = 200, 1000, 16, 50
-_TOWER = {"hidden_size": 384, "num_attention_heads": 6, "intermediate_size": 1536, "num_hidden_layers": 8}
+_TOWER: dict[str, Any] = {
+    "hidden_size": 384,
+    "num_attention_heads": 6,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 8,
+}
 _SHORTLIST = 16
 
 

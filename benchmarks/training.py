@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from vkood.train.record import read_metrics
 from vkood.train.run import Run
 
 _WIDTH, _LAYERS, _BATCH = 384, 8, 16
+_TOTAL = 128
 _MILLION = 1_000_000
 
 
@@ -44,8 +46,9 @@ def tables(folder: Path, num_images: int) -> Path:
     return folder / "tables"
 
 
-def mid_size(folder: Path, *words: str) -> Run:
-    """A run with frozen towers of 384 x 8 layers, 197 image tokens, and a fusion of two layers."""
+def mid_size(folder: Path, fusion: tuple[int, int], *words: str) -> Run:
+    """A run with frozen towers of 384 x 8 layers, 197 image tokens, and a fusion of so many layers of some width."""
+    layers, width = fusion
     tower = {"hidden_size": _WIDTH, "num_attention_heads": 6, "intermediate_size": 4 * _WIDTH,
              "num_hidden_layers": _LAYERS}  # fmt: skip
     run = resolve("vqa", ["tiny", f"data.folder={folder}", "model.image_size=224", f"optimisation.batch_size={_BATCH}",
@@ -53,10 +56,10 @@ def mid_size(folder: Path, *words: str) -> Run:
     run.model.config |= {
         "image_config": tower | {"model_type": "vit", "image_size": 224, "patch_size": 16},
         "text_config": tower | {"model_type": "bert", "vocab_size": 30_522},
-        "hidden_size": 192,
-        "intermediate_size": 768,
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
         "num_attention_heads": 4,
-        "num_fusion_layers": 2,
+        "num_fusion_layers": layers,
     }
     return run
 
@@ -82,11 +85,12 @@ def steps(run: Run) -> Any:
     return step
 
 
-def cached_features(folder: Path, rounds: int) -> dict[str, Any]:
+def cached_features(folder: Path, fusion: tuple[int, int], rounds: int) -> dict[str, Any]:
     """Steps from cached features against steps with frozen towers in the loop; filling against towers alone."""
-    looped = steps(mid_size(folder, "features=computed"))
-    assembly = assemble(mid_size(folder, "features=cached"))
+    looped = steps(mid_size(folder, fusion, "features=computed"))
+    assembly = assemble(mid_size(folder, fusion, "features=cached"))
     assert assembly.train is not None
+    shutil.rmtree(folder / ".features", ignore_errors=True)
     begin = time.process_time()
     features = assembly.features(assembly.train)
     filling = time.process_time() - begin
@@ -105,7 +109,9 @@ def cached_features(folder: Path, rounds: int) -> dict[str, Any]:
     plain = time.process_time() - plain
     size = sum(path.stat().st_size for path in features.folder.iterdir())
     tokens = rows.num_images * 197 + sum(len(ids) for ids in collate.tokens(texts))
-    seconds = interleaved({"looped": looped, "cached": steps(mid_size(folder, "features=cached"))}, rounds)
+    seconds = interleaved(
+        {"looped": looped, "cached": steps(mid_size(folder, fusion, "features=cached"))}, rounds
+    )
     return {
         "steps from cached features, times those with towers in the loop": ratio(
             seconds["looped"], seconds["cached"]
@@ -121,7 +127,8 @@ def two_processes(folder: Path, num_steps: int) -> dict[str, Any]:
     for processes in (1, 2):
         output = folder.parent / f"run {processes}"
         words = ["tiny", f"data.folder={folder}", f"output={output}", "num_gpus=0", f"processes={processes}",
-                 "optimisation.batch_size=64", "optimisation.device_batch_size=32", f"optimisation.steps={num_steps}",
+                 f"optimisation.batch_size={_TOTAL}",
+                 f"optimisation.device_batch_size={_TOTAL // 2}", f"optimisation.steps={num_steps}",
                  "optimisation.log_every=1", "optimisation.evaluate_every=100000", "data.test=[]",
                  "model.config.num_fusion_layers=6"]  # fmt: skip
         command = [sys.executable, "-m", "vkood", "train", "vqa", *words]
@@ -129,7 +136,7 @@ def two_processes(folder: Path, num_steps: int) -> dict[str, Any]:
         subprocess.run(command, check=True, env=environment, capture_output=True)
         lines = [line for line in read_metrics(output) if "loss" in line]
         losses[processes] = [line["loss"] for line in lines]
-        rates[processes] = 64 * (len(lines) - 5) / (lines[-1]["seconds"] - lines[4]["seconds"])
+        rates[processes] = _TOTAL * (len(lines) - 5) / (lines[-1]["seconds"] - lines[4]["seconds"])
     return {
         "samples a second, two processes to one": rates[2] / rates[1],
         "largest difference of losses": max(abs(a - b) for a, b in zip(losses[1], losses[2], strict=True)),
@@ -186,7 +193,8 @@ def main() -> None:
         folder = tables(Path(scratch), told.images)
         assert find_tables(folder, ["vqav2_train"])
         parts = (
-            ("cached features", lambda: cached_features(folder, told.rounds)),
+            ("cached features, fusion of 1 x 128", lambda: cached_features(folder, (1, 128), told.rounds)),
+            ("cached features, fusion of 2 x 192", lambda: cached_features(folder, (2, 192), told.rounds)),
             ("two processes", lambda: two_processes(folder, 25)),
             ("reading", lambda: reading(tables(Path(scratch) / "more", 400), told.rounds)),
             ("a million rows", lambda: many_rows(Path(scratch))),

@@ -1,11 +1,13 @@
 """Runs from the command line: every task from tables to numbers, in one process and two, killed and gone on with."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -164,6 +166,16 @@ def test_two_processes_search_as_one(tmp_path):
     assert one == (tmp_path / "two" / "predictions" / "test.jsonl").read_text()
 
 
+def worker_of(launcher, output):
+    """A process of a run that is not its launcher."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = (folder / "cmdline").read_text()
+            if f"output={output}" in told and int(folder.name) != launcher:
+                return int(folder.name)
+    raise AssertionError("the launcher has started no process")
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(tmp_path):
     told = words(tmp_path / "run", "processes=2", "optimisation.epochs=1000")
@@ -171,11 +183,7 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
     while not list((tmp_path / "run").glob("checkpoints/*")):
         assert process.poll() is None
         time.sleep(0.1)
-    children = subprocess.run(
-        ["pgrep", "-f", str(tmp_path / "run")], capture_output=True, text=True, check=True
-    ).stdout.split()
-    victim = next(int(child) for child in children if int(child) != process.pid)
-    os.kill(victim, signal.SIGKILL)
+    os.kill(worker_of(process.pid, tmp_path / "run"), signal.SIGKILL)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "failed" in said.splitlines()[-1]

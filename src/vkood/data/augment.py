@@ -59,7 +59,7 @@ class RandAugment:
         ValueError: If a number is out of range.
 
     Example:
-        >>> RandAugment(2, 9)(Image.new("RGB", (8, 8)), np.random.default_rng(0)).size
+        >>> RandAugment(2, 9.0)(Image.new("RGB", (8, 8)), np.random.default_rng(0)).size
         (8, 8)
     """
 

