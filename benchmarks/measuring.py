@@ -109,6 +109,17 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         print(line(row), flush=True)
 
 
+def run_parts(parts: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, Mapping[str, float]]:
+    """Measure one part after the other, and print its numbers at once."""
+    found: dict[str, Mapping[str, float]] = {}
+    for name, part in parts.items():
+        found[name] = part()
+        print(name)
+        for what, value in found[name].items():
+            print(f"  {what}: {value:.4g}", flush=True)
+    return found
+
+
 def write_json(path: Path | None, content: Mapping[str, object]) -> None:
     """Write the raw numbers, if a path was given."""
     if path is not None:

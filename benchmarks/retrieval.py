@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import interleaved
+from measuring import interleaved, run_parts, setting, write_json
 from PIL import Image, ImageDraw
 from torch import Tensor
 from transformers import BertConfig, ViTConfig
@@ -205,18 +205,14 @@ def main() -> None:
     told = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    found: dict[str, Any] = {"torch": torch.__version__, "threads": 1, "images": _IMAGES, "texts": _TEXTS}
-    for name, part in (
-        ("full scoring", lambda: full_scoring(told.rounds)),
-        ("shortlist", lambda: shortlist(told.rounds)),
-        ("recall", lambda: recall(told.steps)),
-    ):
-        found[name] = part()
-        print(name)
-        for what, value in found[name].items():
-            print(f"  {what}: {value:.4g}", flush=True)
-    if told.json is not None:
-        told.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    found = run_parts(
+        {
+            "full scoring": lambda: full_scoring(told.rounds),
+            "shortlist": lambda: shortlist(told.rounds),
+            "recall": lambda: recall(told.steps),
+        }
+    )
+    write_json(told.json, {"setting": setting(), "images": _IMAGES, "texts": _TEXTS, **found})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Ratios in one run, on the CPU; contestants take turns.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import shutil
@@ -19,14 +18,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import interleaved, ratio
+from measuring import interleaved, ratio, run_parts, setting, write_json
 from torch.utils.data import DataLoader, Subset
 
 from vkood.data.batches import Collator
 from vkood.data.layout import SCHEMAS
 from vkood.data.prepare import prepare, read_source
 from vkood.data.rows import Rows
-from vkood.data.tables import Table, find_tables, table_writer
+from vkood.data.tables import Table, table_writer
 from vkood.data.tiny import write_tiny
 from vkood.recipes.resolve import resolve
 from vkood.train.assembly import assemble
@@ -188,24 +187,18 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=48, help="made pictures in each split")
     told = parser.parse_args()
     torch.set_num_threads(1)
-    found: dict[str, Any] = {"torch": torch.__version__, "threads": 1}
     with tempfile.TemporaryDirectory() as scratch:
         folder = tables(Path(scratch), told.images)
-        assert find_tables(folder, ["vqav2_train"])
-        parts = (
-            ("cached features, fusion of 1 x 128", lambda: cached_features(folder, (1, 128), told.rounds)),
-            ("cached features, fusion of 2 x 192", lambda: cached_features(folder, (2, 192), told.rounds)),
-            ("two processes", lambda: two_processes(folder, 25)),
-            ("reading", lambda: reading(tables(Path(scratch) / "more", 400), told.rounds)),
-            ("a million rows", lambda: many_rows(Path(scratch))),
+        found = run_parts(
+            {
+                "cached features, fusion of 1 x 128": lambda: cached_features(folder, (1, 128), told.rounds),
+                "cached features, fusion of 2 x 192": lambda: cached_features(folder, (2, 192), told.rounds),
+                "two processes": lambda: two_processes(folder, 25),
+                "reading": lambda: reading(tables(Path(scratch) / "more", 400), told.rounds),
+                "a million rows": lambda: many_rows(Path(scratch)),
+            }
         )
-        for name, part in parts:
-            found[name] = part()
-            print(name)
-            for what, value in found[name].items():
-                print(f"  {what}: {value:.4g}", flush=True)
-    if told.json is not None:
-        told.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(told.json, {"setting": setting(), **found})
 
 
 if __name__ == "__main__":

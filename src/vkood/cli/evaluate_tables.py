@@ -65,7 +65,7 @@ def evaluate_tables(asked: AskedOfTables) -> None:
         refuse(str(error))
     run = Run(
         task=task,
-        model=ModelOptions(checkpoint=str(asked.model), image_size=1),  # the model's own stays
+        model=ModelOptions(checkpoint=str(asked.model)),
         data=DataOptions(folder=str(asked.folder), test=tables, evaluate_limit=asked.limit, workers=0),
         output=str(asked.output),
         evaluate_only=True,
@@ -95,6 +95,11 @@ def _task_of(folder: Path) -> str:
         refuse(
             f"the model in {str(folder)!r} is a {names[0] or 'model of no name'}; it must be one of "
             f"{', '.join(_TASK_OF)}."
+        )
+    if not (folder / "processor_config.json").is_file():
+        refuse(
+            f"the model folder {str(folder)!r} has no processor, so how pictures are prepared is not known; `vkood "
+            "train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
         )
     return _TASK_OF[names[0]]
 

@@ -86,13 +86,22 @@ class VkoodProcessor(ProcessorMixin):
             options: As for the processor.
         """
         image_processor = AutoImageProcessor.from_pretrained(image)
+        processor = cls(image_processor, AutoTokenizer.from_pretrained(text), **options)
         if image_size is not None:
-            shortest = "shortest_edge" in dict(image_processor.size)
-            square = {"height": image_size, "width": image_size}
-            image_processor.size = {"shortest_edge": image_size} if shortest else square
-            if getattr(image_processor, "do_center_crop", False):
-                image_processor.crop_size = square
-        return cls(image_processor, AutoTokenizer.from_pretrained(text), **options)
+            processor.set_image_size(image_size)
+        return processor
+
+    def set_image_size(self, image_size: int) -> None:
+        """Make pictures of another size from now on.
+
+        Args:
+            image_size: Height and width, in pixels.
+        """
+        shortest = "shortest_edge" in dict(self.image_processor.size)
+        square = {"height": image_size, "width": image_size}
+        self.image_processor.size = {"shortest_edge": image_size} if shortest else square
+        if getattr(self.image_processor, "do_center_crop", False):
+            self.image_processor.crop_size = square
 
     @override
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - facts in place of sound and film

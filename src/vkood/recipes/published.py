@@ -111,11 +111,10 @@ def from_vilt(words: Sequence[str]) -> Translation:
             test_only = value.lower() in ("true", "1")
         elif equals and key in _KEYS:
             _require_space(word, value)
-            # Other keys of ours may stand beside the paper's: the tiny preset, say.
             found.words.append(f"{_KEYS[key]}={value}")
         elif word in _NAMES:
             found.words.insert(0, _NAMES[word])
-        elif equals and "." in key:
+        elif equals and "." in key:  # keys of ours may stand beside the paper's
             found.words.append(word)
         else:
             near = difflib.get_close_matches(key, [*_TASKS, *_NAMES, *_KEYS, "test_only"], 1, 0.5)
@@ -157,6 +156,8 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
             raise RunError(f"{str(config)!r} has the key {key!r}, which is unknown.{hint}")
         if value is not None:
             found.words.append(f"{_YAML_KEYS[key]}={value}")
+    if told.get("adapter_size") is not None:
+        found.words.append("model.freeze_towers=true")  # what adapters are for
     if evaluate:
         best = Path(output) / "best"
         found.words += ["evaluate_only=true", f"data.test=[{','.join(_TEST_TABLES)}]"]

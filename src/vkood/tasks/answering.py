@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 from torch import Tensor
 from typing_extensions import override
 
 from vkood.data.batches import Collator
+from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
 from vkood.metrics import GroupedMean, VqaAccuracy
@@ -21,21 +21,27 @@ _TOLD = 5
 """Answers of each question that predictions tell."""
 
 
-@dataclass
 class _Counted:
-    """Accuracy as training's soft scores have it, and as the leaderboard does."""
+    """Accuracy as training's soft scores have it, and as the leaderboard does.
 
-    soft: GroupedMean
-    leaderboard: VqaAccuracy
+    Args:
+        rows: The questions. Answers are looked up among the targets as words where the tables tell their vocabulary,
+            since a model may have another one; else ids are taken to be the model's.
+        answers: The model's vocabulary.
+    """
 
-    def add(self, answer: str, label: int | None, example: Example) -> None:
+    def __init__(self, rows: Rows, answers: Iterable[str]) -> None:
+        told = rows.tables[0].told.get("answers") or answers
+        self._ids = {answer: index for index, answer in enumerate(told)}
+        self._soft, self._leaderboard = GroupedMean(), VqaAccuracy()
+
+    def add(self, answer: str, example: Example) -> None:
+        """Count an answer, if the question's are known."""
         if example.labels or example.answers:
-            score = dict(zip(example.labels, example.scores, strict=True)).get(
-                -1 if label is None else label, 0.0
-            )
-            self.soft.add(score, ["soft_score"])
+            scores = dict(zip(example.labels, example.scores, strict=True))
+            self._soft.add(scores.get(self._ids.get(answer, -1), 0.0), ["soft_score"])
         if example.answers:
-            self.leaderboard.add(
+            self._leaderboard.add(
                 answer,
                 example.answers,
                 answer_type=example.answer_type,
@@ -45,7 +51,7 @@ class _Counted:
     def result(self) -> dict[str, float]:
         """Numbers over all processes."""
         soft, leaderboard = GroupedMean(), GroupedMean()
-        for one, other in gathered((self.soft.state(), self.leaderboard.sums.state())):
+        for one, other in gathered((self._soft.state(), self._leaderboard.sums.state())):
             soft.merge(GroupedMean.from_state(one))
             leaderboard.merge(GroupedMean.from_state(other))
         found = soft.means()
@@ -54,10 +60,9 @@ class _Counted:
         return found
 
 
-class AnsweringTask(Task):
-    """Questions, answered from the vocabulary that the model's configuration keeps."""
+class _QuestionsTask(Task):
+    """What both ways of answering share."""
 
-    name = "vqa"
     metric = "soft_score"
 
     @override
@@ -66,19 +71,24 @@ class AnsweringTask(Task):
     ) -> Rows:
         return Rows(tables, answered=training, seed=seed, limit=limit)
 
+
+class AnsweringTask(_QuestionsTask):
+    """Questions, answered from the vocabulary that the model's configuration keeps."""
+
+    name = "vqa"
+
     @override
     def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
         """Soft score and the leaderboard's accuracy where answers are known; predictions in any case."""
-        counted = _Counted(GroupedMean(), VqaAccuracy())
-        predictions: list[tuple[int, dict[str, Any]]] = []
         answers: dict[int, str] = model.config.id2label
+        counted = _Counted(rows, (answers[index] for index in range(len(answers))))
+        predictions: list[tuple[int, dict[str, Any]]] = []
         for examples, batch in look_at(model, rows, collate, looking):
-            batch.pop("labels", None)
             logits = model(**batch).logits.float()
             chances, best = logits.softmax(-1).topk(min(_TOLD, logits.shape[-1]))
             for example, some, of_some in zip(examples, best.tolist(), chances.tolist(), strict=True):
                 answer = answers[some[0]]
-                counted.add(answer, some[0], example)
+                counted.add(answer, example)
                 ranked = [
                     [answers[index], round(chance, 6)] for index, chance in zip(some, of_some, strict=True)
                 ]
@@ -87,7 +97,7 @@ class AnsweringTask(Task):
         return Scores(metrics=counted.result(), predictions=in_order(predictions))
 
 
-class WordedAnsweringTask(Task):
+class WordedAnsweringTask(_QuestionsTask):
     """Questions, answered in words: ranked among the vocabulary, or written freely.
 
     Args:
@@ -97,7 +107,6 @@ class WordedAnsweringTask(Task):
     """
 
     name = "blip-vqa"
-    metric = "soft_score"
 
     def __init__(
         self, vocabulary: Sequence[str], *, inference: Literal["rank", "generate"] = "rank", k: int = 128
@@ -107,17 +116,10 @@ class WordedAnsweringTask(Task):
         self.vocabulary, self.inference, self.k = tuple(vocabulary), inference, k
 
     @override
-    def rows(
-        self, tables: Sequence[Table], *, training: bool, seed: int = 0, limit: int | None = None
-    ) -> Rows:
-        return Rows(tables, answered=training, seed=seed, limit=limit)
-
-    @override
     def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
         """As for a vocabulary of the model's own; answers that are written freely count where they are in it."""
-        counted = _Counted(GroupedMean(), VqaAccuracy())
+        counted = _Counted(rows, self.vocabulary)
         predictions: list[tuple[int, dict[str, Any]]] = []
-        labels = {answer: index for index, answer in enumerate(self.vocabulary)}
         worded = collate.texts(self.vocabulary) if self.inference == "rank" else {}
         worded = {name: tensor.to(model.device) for name, tensor in worded.items()}
         tokenizer = collate.processor.tokenizer
@@ -129,7 +131,7 @@ class WordedAnsweringTask(Task):
                 ranked = [[[answer, math.nan]] for answer in written]
             for example, some in zip(examples, ranked, strict=True):
                 answer = some[0][0]
-                counted.add(answer, labels.get(answer), example)
+                counted.add(answer, example)
                 told: dict[str, Any] = {"question_id": example.id, "answer": answer}
                 told |= {"ranked": some} if self.inference == "rank" else {}
                 predictions.append((example.index, told))
@@ -184,9 +186,7 @@ def score_answers(predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str
     answer_of = {one["question_id"]: one["answer"] for one in predictions}
     examples = [rows[index] for index in range(len(rows))]
     require_every_question(predictions, [int(example.id) for example in examples])
-    vocabulary = {answer: index for index, answer in enumerate(rows.tables[0].told.get("answers", ()))}
-    counted = _Counted(GroupedMean(), VqaAccuracy())
+    counted = _Counted(rows, answers_of(rows.tables))
     for example in examples:
-        answer = answer_of[example.id]
-        counted.add(answer, vocabulary.get(answer), example)
+        counted.add(answer_of[example.id], example)
     return counted.result()

@@ -26,7 +26,6 @@ class ReasoningTask(Task):
         predictions: list[tuple[int, dict[str, Any]]] = []
         judged = ReasoningAccuracy()
         for examples, batch in look_at(model, rows, collate, looking):
-            batch.pop("labels", None)
             chances = model(**batch).logits.float().softmax(-1)[:, 1].tolist()
             for example, chance in zip(examples, chances, strict=True):
                 judged.add(chance > 0.5, bool(example.labels[0]), str(example.id))

@@ -103,35 +103,31 @@ class RetrievalTask(Task):
                 "none. Leave it out."
             )
         with evaluating(model, looking.autocast), tempfile.TemporaryDirectory() as folder:
-            encoder = _Blip(model, self.add_similarity) if blip else _TwoStream(model)
+            encoder = _Blip(model) if blip else _TwoStream(model)
             texts = _Texts(rows, collate, encoder, looking)
             images = _Images(rows, collate, encoder, looking, Path(folder))
             return self._scored(encoder, images, texts, looking)
 
     def _scored(self, encoder: Any, images: _Images, texts: _Texts, looking: Looking) -> PairScores:
         found: list[tuple[int, np.ndarray, np.ndarray]] = []
-        wanted = self._wanted(images, texts)
+        wanted, step = self._wanted(images, texts), self._pairs_at_once(images, texts)
         for number in images.own:
             of_image = np.arange(len(texts)) if wanted is None else np.flatnonzero(wanted[:, number].any(0))
-            scores = torch.cat(
-                [
-                    encoder.pairs(images.tokens(number), texts.some(of_image[start : start + step]))
-                    for step in (self._pairs_at_once(images, texts),)
-                    for start in range(0, len(of_image), step)
-                ]
-            )
+            tokens = images.tokens(number)
+            chunks = [of_image[start : start + step] for start in range(0, len(of_image), step)]
+            scores = torch.cat([encoder.pairs(tokens, texts.some(chunk)) for chunk in chunks])
             if looking.on_rows is not None:
                 looking.on_rows(1)
             found.append((number, of_image, scores.float().cpu().numpy()))
         whole = np.full((len(images), len(texts)), NOT_SCORED, dtype=np.float32)
         for number, of_image, scores in (one for some in gathered(found) for one in some):
             whole[number, of_image] = scores
+        if self.add_similarity and isinstance(encoder, _Blip):
+            whole += images.similarity(texts).numpy()
         if wanted is None:
             everything = torch.from_numpy(whole)
             return PairScores(text_search=everything, image_search=everything)
-        similarity = images.similarity(texts).numpy()
-        closer = whole + similarity if self.add_similarity else whole
-        searched = [torch.from_numpy(np.where(some, closer, NOT_SCORED)) for some in wanted]
+        searched = [torch.from_numpy(np.where(some, whole, NOT_SCORED)) for some in wanted]
         return PairScores(text_search=searched[0], image_search=searched[1])
 
     def _wanted(self, images: _Images, texts: _Texts) -> np.ndarray | None:
@@ -212,7 +208,7 @@ class _Texts:
 
     def __init__(self, rows: Rows, collate: Collator, encoder: Any, looking: Looking) -> None:
         told = [rows.text(index) for index in range(len(rows))]
-        tokens = [ids for ids in collate.tokens([text for text, _ in told])]
+        tokens = collate.tokens([text for text, _ in told])
         self._tokens, self._collate, self._device = tokens, collate, encoder.model.device
         self._facts = [facts for _, facts in told]
         self.longest = max(map(len, tokens)) + max(map(len, self._facts))
@@ -264,8 +260,8 @@ class _TwoStream:
 class _Blip:
     """How BLIP scores pairs: by features, and by reading the image."""
 
-    def __init__(self, model: BlipVkoodForImageTextRetrieval, add_similarity: bool) -> None:
-        self.model, self.add_similarity = model, add_similarity
+    def __init__(self, model: BlipVkoodForImageTextRetrieval) -> None:
+        self.model = model
 
     def images(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         return self.model.image_features(batch["pixel_values"])

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
-from transformers import PreTrainedModel
 
 from vkood.data.batches import Collator
 from vkood.data.rows import Example, Rows
@@ -73,10 +72,6 @@ class Task:
             limit: Only the first so many.
         """
         return Rows(tables, seed=seed, limit=limit)
-
-    def loss(self, model: PreTrainedModel, batch: dict[str, Tensor]) -> Tensor:
-        """The training loss of a batch."""
-        return model(**batch).loss
 
     def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
         """Put a model to the test; every process takes its share, and all get the result."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,25 +66,28 @@ class Assembly:
     train: Rows | None
     validation: Rows | None
     vectors: FactVectors
+    _features: dict[Rows, CachedFeatures] = field(default_factory=dict)
 
     def collator(self, rows: Rows, *, training: bool) -> Collator:
         """What makes batches of rows."""
         run, processor = self.run, self.built.processor
         parts: dict[str, Any] = {"processor": processor, "fact_vectors": self.vectors.of(rows)}
         if run.features == "cached":
-            parts["features"] = self.features(rows)
+            if rows not in self._features:
+                self._features[rows] = self.features(rows)
+            parts["features"] = self._features[rows]
         if training and run.data.augment == "randaug":
             parts["augment"] = RandAugment(2, 9.0)
-        if run.task == "vqa":
-            return AnswerBatches(num_answers=len(answers_in(self.built.model)), **parts)
-        if run.task == "nlvr2":
-            return JudgementBatches(**parts)
         if run.task == "pretrain":
             share = run.options.mask_share
             mask = WholeWordMask(processor.tokenizer, share) if share else None
             return PreTrainingBatches(mask=mask, **parts)
         if not training:
             return Collator(**parts)
+        if run.task == "vqa":
+            return AnswerBatches(num_answers=len(answers_in(self.built.model)), **parts)
+        if run.task == "nlvr2":
+            return JudgementBatches(**parts)
         if run.task == "retrieval":
             return RankBatches(**parts)
         if run.task == "blip-vqa":
@@ -164,23 +167,15 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
     """
     torch.manual_seed(run.optimisation.seed)
     try:
-        tables = {"train": [] if run.evaluate_only else _tables(run, run.data.train)}
-        tables["validation"] = [] if run.evaluate_only else _tables(run, run.data.validation)
+        learnt = [] if run.evaluate_only else _tables(run, run.data.train)
+        watched = [] if run.evaluate_only else _tables(run, run.data.validation)
         answers = None
         if KINDS.get(run.task) == "questions":
-            answers = answers_of([*tables["train"], *tables["validation"]] or _tables(run, run.data.test))
+            answers = _evaluated_answers(run) if run.evaluate_only else answers_of([*learnt, *watched])
         task = _task(run, answers)
         seed = run.optimisation.seed
-        train = (
-            task.rows(tables["train"], training=True, seed=seed, limit=run.data.limit)
-            if tables["train"]
-            else None
-        )
-        validation = (
-            task.rows(tables["validation"], training=False, limit=run.data.evaluate_limit)
-            if tables["validation"]
-            else None
-        )
+        train = task.rows(learnt, training=True, seed=seed, limit=run.data.limit) if learnt else None
+        validation = task.rows(watched, training=False, limit=run.data.evaluate_limit) if watched else None
     except (TableError, SourceError) as error:
         raise RunError(str(error)) from error
     if train is not None and len(train) < run.optimisation.batch_size:
@@ -199,6 +194,19 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
     return Assembly(
         run=run, task=task, built=built, answers=answers, train=train, validation=validation, vectors=vectors
     )
+
+
+def _evaluated_answers(run: Run) -> tuple[str, ...] | None:
+    """The vocabulary that a model without one of its own is evaluated with; None if no table tells it.
+
+    Tables of test questions, METER's that is, have no answers; those that it was trained on do.
+    """
+    for names in (run.data.test, [*run.data.train, *run.data.validation]):
+        try:
+            return answers_of(find_tables(run.data.folder, names))
+        except (TableError, SourceError):
+            continue
+    return None
 
 
 def autocast_type(run: Run) -> torch.dtype | None:
@@ -220,6 +228,11 @@ def _task(run: Run, answers: tuple[str, ...] | None) -> Task:
     if run.task == "vqa":
         return AnsweringTask()
     if run.task == "blip-vqa":
+        if answers is None and options.inference == "rank":
+            raise RunError(
+                "no table tells the answers to rank: `data.folder` must have those that were trained on, or take "
+                "`options.inference=generate`."
+            )
         return WordedAnsweringTask(answers or (), inference=options.inference, k=options.k)  # pyright: ignore[reportArgumentType] - checked
     if run.task == "nlvr2":
         return ReasoningTask()

@@ -165,7 +165,8 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
     """A model that goes on from a checkpoint."""
     path = Path(run.model.checkpoint or "")
     if path.is_file():
-        task = _DOOR_TASKS.get(run.task, run.task)
+        # To be evaluated, a file must have the heads itself.
+        task = None if run.evaluate_only else _DOOR_TASKS.get(run.task, run.task)
         model, report = load_checkpoint(path, image_size=run.model.image_size, task=task)
         told = str(report).partition("\n")[0]
     elif (path / "config.json").is_file():
@@ -180,7 +181,14 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
             f"the model in {str(path)!r} is {'' if blip else 'not '}of the BLIP family, unlike the recipe's."
         )
     kind = _CLASSES[run.task]
-    if run.evaluate_only and isinstance(model, kind):
+    if run.evaluate_only:
+        if not isinstance(model, kind):
+            raise RunError(
+                f"the model in {str(path)!r} is a {type(model).__name__}, which has no head for {run.task}: train "
+                "it first."
+            )
+        if run.task == "vqa" and not _has_words(model):
+            _name_answers(model, answers)
         return model, told
     config = copy.deepcopy(model.config)
     changes = _changes(run, answers)
@@ -191,11 +199,29 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
     _set_image_size(config, run.model.image_size)
     if isinstance(model, kind) and config.to_dict() == model.config.to_dict():
         return model, told
-    if "id2label" in changes and isinstance(model, kind) and answers_in(model) != answers:
+    if (
+        "id2label" in changes
+        and isinstance(model, kind)
+        and _has_words(model)
+        and answers_in(model) != answers
+    ):
         # A head for other answers would be read wrongly.
-        model = _without_head(model)
+        del model.answer_head
     model, new = fitted(model, kind, config)
     return model, told + (f"; new weights: {_heads(new)}" if new else "")
+
+
+def _name_answers(model: Any, answers: tuple[str, ...] | None) -> None:
+    """Give a peer's model, whose checkpoint keeps no words for its answers, those of the tables."""
+    wanted = len(model.config.id2label)
+    if answers is None or len(answers) != wanted:
+        raise RunError(
+            f"the checkpoint answers with {wanted:,} numbers and keeps no words for them, and the tables tell "
+            f"{0 if answers is None else len(answers):,} answers: `data.folder` must have the tables that it was "
+            "trained on."
+        )
+    model.config.id2label = dict(enumerate(answers))
+    model.config.label2id = {answer: index for index, answer in enumerate(answers)}
 
 
 def _require_vocabulary(model: Any, processor: VkoodProcessor) -> None:
@@ -207,9 +233,9 @@ def _require_vocabulary(model: Any, processor: VkoodProcessor) -> None:
         )
 
 
-def _without_head(model: Any) -> Any:
-    del model.answer_head
-    return model
+def _has_words(model: Any) -> bool:
+    """Whether a model keeps its answers; METER's and VK-OOD's checkpoints have numbers alone."""
+    return answers_in(model)[:1] != ("LABEL_0",)
 
 
 def _heads(names: list[str]) -> str:
@@ -241,7 +267,9 @@ def _processor(run: Run) -> VkoodProcessor:
     if told.checkpoint is not None and (folder / "processor_config.json").is_file():
         processor = VkoodProcessor.from_pretrained(folder)
         assert isinstance(processor, VkoodProcessor)
-        processor.max_length = run.data.text_length
+        if not run.evaluate_only:
+            processor.set_image_size(size)
+            processor.max_length = run.data.text_length
         return processor
     if run.is_blip or told.image == TINY:
         return _own_processor(run, size)

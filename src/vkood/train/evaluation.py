@@ -35,7 +35,8 @@ def evaluate(run: Run, tell: Tell = lambda told: None) -> dict[str, dict[str, fl
 
     Returns:
         The numbers of each table; none for a table without answers. The run's folder gets `results.json`, the
-        predictions of each table, and for questions `vqa_submit_<table>.json`, as the VQA server takes it.
+        predictions of each table, and for questions, if all are asked, `vqa_submit_<table>.json`, as the VQA server
+        takes it.
 
     Raises:
         RunError: If the run cannot be, or a table or the model is missing.
@@ -56,7 +57,9 @@ def evaluate(run: Run, tell: Tell = lambda told: None) -> dict[str, dict[str, fl
         tell(f"{name}: {told or 'no answers are known'}")
         if rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            _write(folder, name, rows, scores, tell)
+            write_predictions(folder / f"{name}.jsonl", scores.predictions)
+            if rows.kind == "questions" and run.data.evaluate_limit is None:
+                _write_submission(folder / f"vqa_submit_{name}.json", rows, scores, tell)
     if rank() == 0:
         write_text(folder / "results.json", json.dumps(found, indent=1) + "\n")
     return found
@@ -110,16 +113,15 @@ def _is_of(table: Table, kind: str) -> bool:
         return False
 
 
-def _write(folder: Path, name: str, rows: Rows, scores: Scores, tell: Tell) -> None:
-    write_predictions(folder / f"{name}.jsonl", scores.predictions)
-    if rows.kind != "questions":
-        return
+def _write_submission(path: Path, rows: Rows, scores: Scores, tell: Tell) -> None:
+    wanted = [
+        one for table in rows.tables for row in table.scan(["question_id"]) for one in row["question_id"]
+    ]
     try:
-        require_every_question(scores.predictions, [int(rows[index].id) for index in range(len(rows))])
+        require_every_question(scores.predictions, wanted)
     except ValueError as error:
-        raise RunError(f"the predictions on {name} cannot be handed in: {error}") from error
+        raise RunError(f"{path.name} cannot be handed in: {error}") from error
     answers = [{"question_id": one["question_id"], "answer": one["answer"]} for one in scores.predictions]
-    path = folder / f"vqa_submit_{name}.json"
     write_text(path, json.dumps(answers))
     tell(f"{path} has {len(answers):,} answers, one for every question, as the VQA server takes them")
 

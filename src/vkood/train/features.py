@@ -92,7 +92,7 @@ def cached_features(
         looking: How to go through the rows.
     """
     core = model.base_model
-    place = folder / fingerprint(core, rows, collate)
+    place = folder / fingerprint(core, rows, collate, looking)
     place.mkdir(parents=True, exist_ok=True)
     with evaluating(model, looking.autocast):
         _fill_images(core, rows, collate, place, looking)
@@ -103,8 +103,8 @@ def cached_features(
     return CachedFeatures(place, texts, [len(ids) for ids in tokens])
 
 
-def fingerprint(core: Any, rows: Rows, collate: Collator) -> str:
-    """What features depend on, as a short name: weights, preparation of pictures and texts, and tables."""
+def fingerprint(core: Any, rows: Rows, collate: Collator, looking: Looking) -> str:
+    """What features depend on, as a short name: weights, preparation of pictures and texts, tables, precision."""
     found = hashlib.sha256()
     for tower in (core.image_tower, core.text_tower):
         for name, tensor in sorted(tower.state_dict().items()):
@@ -113,7 +113,8 @@ def fingerprint(core: Any, rows: Rows, collate: Collator) -> str:
     processor: Any = collate.processor
     found.update(json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str).encode())
     told = [(table.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in rows.tables]
-    found.update(json.dumps([told, processor.max_length, len(processor.tokenizer), len(rows)]).encode())
+    found.update(json.dumps([told, processor.max_length, len(rows), str(looking.autocast)]).encode())
+    found.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
     return found.hexdigest()[:20]
 
 

@@ -56,6 +56,7 @@ def _curves(folder: Path) -> list[tuple[str, str]]:
 
     lines = read_metrics(folder)
     names = [name for line in lines for name in line if name == "loss" or name.startswith("eval_")]
+    names = [name for name in names if "," not in name]  # those by type of question are dozens
     found = []
     for name in dict.fromkeys(names):
         points = [(line["step"], line[name]) for line in lines if name in line]

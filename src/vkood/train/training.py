@@ -63,8 +63,8 @@ def train(run: Run, tell: Tell = lambda told: None) -> Path:
         tell(f"{folder} is finished already")
         return folder
     assembly = assemble(run, tell)
-    trainer, ledger = _trainer(assembly, folder, tell)
     checkpoint = newest_whole(folder / "checkpoints")
+    trainer, ledger = _trainer(assembly, folder, checkpoint, tell)
     if checkpoint is not None:
         tell(f"goes on from {checkpoint}")
         ledger.go_on_from(checkpoint)
@@ -176,7 +176,9 @@ class _Trainer(Trainer):
             )
 
 
-def _trainer(assembly: Assembly, folder: Path, tell: Tell) -> tuple[_Trainer, Ledger]:
+def _trainer(
+    assembly: Assembly, folder: Path, checkpoint: Path | None, tell: Tell
+) -> tuple[_Trainer, Ledger]:
     run, rows, model = assembly.run, assembly.train, assembly.built.model
     assert rows is not None
     parameters = list(model.parameters())
@@ -185,7 +187,6 @@ def _trainer(assembly: Assembly, folder: Path, tell: Tell) -> tuple[_Trainer, Le
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         processes=world_size(),
     )
-    checkpoint = newest_whole(folder / "checkpoints")
     told = run.optimisation
     rates = {"fusion_factor": told.fusion_factor, "head_factor": told.head_factor}
     groups = parameter_groups(
@@ -296,7 +297,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
             scores = assembly.evaluate(rows, model)
             results[name] = scores.metrics
             if rank() == 0:
-                write_scores(folder, name, scores)
+                _write_scores(folder, name, scores)
     if rank() == 0:
         ledger.update(trainer.state.global_step, assembly.run.optimisation.batch_size)
         ledger.write(folder)
@@ -307,7 +308,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
     trainer.accelerator.wait_for_everyone()
 
 
-def write_scores(folder: Path, name: str, scores: Scores) -> None:
+def _write_scores(folder: Path, name: str, scores: Scores) -> None:
     """Write the predictions on a set of tables, if there are any."""
     if scores.predictions:
         (folder / "predictions").mkdir(exist_ok=True)

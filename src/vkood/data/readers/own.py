@@ -133,10 +133,12 @@ def _questions(
     single = all(len(one.answers) <= 1 for one in every)
     ids = {answer: index for index, answer in enumerate(answers)}
     numbers = {image: index for index, image in enumerate(dict.fromkeys(one.image for one in every))}
-    made = _Made(file.name, images, ids, numbers, single, unread)
-    tables = {
-        f"{name}_{split}": partial(made.rows, split, list(some.values())) for split, some in by_split.items()
-    }
+    made = _Made(file.name, images, ids, numbers, single)
+    tables = {}
+    for split, some in by_split.items():
+        # Of rows that cannot be read the split is not known; they are told once.
+        tables[f"{name}_{split}"] = partial(made.rows, split, list(some.values()), unread)
+        unread = []
     return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers)
 
 
@@ -170,10 +172,9 @@ class _Made:
     ids: Mapping[str, int]
     image_numbers: Mapping[str, int]
     single: bool
-    unread: list[int]
 
-    def rows(self, split: str, questions: list[_Question], bad: BadRows) -> Iterator[Row]:
-        for number in self.unread:
+    def rows(self, split: str, questions: list[_Question], unread: list[int], bad: BadRows) -> Iterator[Row]:
+        for number in unread:
             bad.bad(self.file, number, "it must have an image and a question")
         by_image: dict[str, list[_Question]] = defaultdict(list)
         for one in questions:

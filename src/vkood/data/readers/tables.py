@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,7 @@ from vkood.data.readers.source import BadRows, Row, Source, SourceError
 from vkood.data.tables import Table, find_tables
 
 
-def answers_of(tables: list[Table]) -> tuple[str, ...]:
+def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
     """The answer vocabulary of tables of questions: what they say of themselves, or else what their rows use.
 
     Raises:

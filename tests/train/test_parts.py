@@ -1,0 +1,246 @@
+"""What runs are put together from, each against something simpler."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import prepared
+from vkood.data.batches import Collator, WordedAnswerBatches
+from vkood.data.rows import Example, Rows
+from vkood.data.tables import find_tables
+from vkood.models import VkoodForVisualReasoning
+from vkood.recipes.resolve import resolve
+from vkood.tasks.retrieval import RetrievalTask
+from vkood.train import features
+from vkood.train.assembly import assemble
+from vkood.train.building import answers_in, build, plain
+from vkood.train.evaluation import evaluate
+from vkood.train.run import RunError
+from vkood.train.training import train
+
+
+def words(data="vqav2", *changes):
+    return ["tiny", f"data.folder={prepared.tables(data)}", "num_gpus=0", *changes]
+
+
+def small(recipe, *changes, data="vqav2"):
+    return assemble(resolve(recipe, words(data, *changes)))
+
+
+def saved(folder, recipe="vqa", *changes, **config):
+    """A new model with its processor, as a run leaves it."""
+    run = resolve(recipe, words("vqav2", *changes))
+    run.model.config |= config
+    built = build(run, None)
+    built.model.save_pretrained(folder)
+    built.processor.save_pretrained(folder)
+    return built
+
+
+def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
+    """Batches from files of a few images and texts each, against the towers themselves."""
+    monkeypatch.setattr(features, "_IMAGES_IN_FILE", 5)
+    monkeypatch.setattr(features, "_TEXTS_IN_FILE", 4)
+    assembly = small(
+        "retrieval-coco", "model.freeze_towers=true", "optimisation.device_batch_size=2", data="coco"
+    )
+    rows, model, collate = (
+        assembly.train,
+        assembly.built.model.eval(),
+        assembly.collator(assembly.train, training=True),
+    )
+    kept = features.cached_features(
+        model, rows, Collator(assembly.built.processor), tmp_path, with_texts=True, looking=assembly.looking()
+    )
+    assert len(list(tmp_path.rglob("images-*.npy"))) == 10
+    examples = [rows[index] for index in (0, 13, 30, 47)]
+    plainly, from_files = collate(examples), replace(collate, features=kept)(examples)
+    assert "pixel_values" not in from_files
+    with torch.no_grad():
+        wanted, found = model(**plainly), model(**from_files)
+    torch.testing.assert_close(found.logits, wanted.logits, atol=2e-2, rtol=0)
+    torch.testing.assert_close(
+        from_files["image_features"],
+        model.base_model.image_tower(plainly["pixel_values"]),
+        atol=1e-2,
+        rtol=1e-2,
+    )
+
+
+def test_other_features_have_other_names():
+    one = small("vqa", "model.freeze_towers=true")
+    collate, looking = Collator(one.built.processor), one.looking()
+    name = features.fingerprint(one.built.model.base_model, one.train, collate, looking)
+    assert name == features.fingerprint(one.built.model.base_model, one.train, collate, looking)
+    others = {
+        features.fingerprint(one.built.model.base_model, one.validation, collate, looking),
+        features.fingerprint(
+            one.built.model.base_model, one.train, collate, replace(looking, autocast=torch.bfloat16)
+        ),
+    }
+    with torch.no_grad():
+        next(one.built.model.base_model.image_tower.parameters()).add_(1e-3)
+    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, looking))
+    assert len(others | {name}) == 4
+
+
+@pytest.mark.parametrize("recipe", ["retrieval-coco", "blip-retrieval-coco"])
+def test_pairs_are_scored_as_one_by_one(recipe):
+    """The matrix of scores against a forward pass for each pair, whatever fits into memory."""
+    assembly = small(recipe, "data.evaluate_limit=9", "model.config.initializer_range=0.3", data="coco")
+    rows, model, collate = assembly.validation, assembly.built.model.eval(), None
+    collate = assembly.collator(rows, training=False)
+    scores = RetrievalTask(memory_limit=1).score(model, rows, collate, assembly.looking()).text_search
+    torch.testing.assert_close(
+        scores,
+        RetrievalTask().score(model, rows, collate, assembly.looking()).text_search,
+        atol=1e-5,
+        rtol=1e-5,
+    )
+    examples = [rows[index] for index in range(9)]
+    for image in range(len(scores)):
+        first = next(example for example in examples if example.image_index == image)
+        batch = collate([replace(example, images=first.images) for example in examples])
+        with torch.no_grad():
+            output = model(**batch)
+        wanted = output.logits if recipe == "retrieval-coco" else output.match_logits[:, 1]
+        torch.testing.assert_close(scores[image], wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_shortlists():
+    """One of everything is no shortlist; a similarity is added with one and without."""
+    assembly = small("blip-retrieval-coco", data="coco")
+    rows, model = assembly.validation, assembly.built.model
+    collate, looking = assembly.collator(rows, training=False), assembly.looking()
+    full = RetrievalTask(num_false=0).score(model, rows, collate, looking).text_search
+    every = RetrievalTask(num_false=0, shortlist=1000).score(model, rows, collate, looking)
+    assert torch.equal(every.text_search, full)
+    assert torch.equal(every.image_search, full)
+    few = RetrievalTask(num_false=0, shortlist=3).score(model, rows, collate, looking)
+    assert ((few.text_search > -100).sum(1) == 3).all()
+    assert ((few.image_search > -100).sum(0) == 3).all()
+    kept = few.text_search > -100
+    torch.testing.assert_close(few.text_search[kept], full[kept], atol=1e-5, rtol=1e-5)
+    added = (
+        RetrievalTask(num_false=0, add_similarity=True).score(model, rows, collate, looking).text_search
+        - full
+    )
+    assert (added.abs() <= 1.001).all()
+    assert added.std() > 0
+
+
+def test_a_two_stream_model_has_no_shortlist():
+    assembly = small("retrieval-coco", data="coco")
+    rows = assembly.validation
+    with pytest.raises(ValueError, match="first look"):
+        RetrievalTask(shortlist=3).score(
+            assembly.built.model, rows, assembly.collator(rows, training=False), assembly.looking()
+        )
+
+
+def test_lora_is_merged():
+    assembly = small("vqa", "lora")
+    model = assembly.built.model
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=0.3)
+    batch = assembly.collator(assembly.validation, training=False)([assembly.validation[0]])
+    merged = plain(model.eval())
+    assert not any("lora" in name for name in merged.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(merged(**batch).logits, model(**batch).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_from_one_image_to_two(tmp_path):
+    """The second image's token type begins as the first's; what is of no use is left out, what is new is told."""
+    before = saved(tmp_path, "pretrain").model
+    built = build(resolve("nlvr2", words("nlvr2", f"model.checkpoint={tmp_path}")), None)
+    assert isinstance(built.model, VkoodForVisualReasoning)
+    assert "new weights: reasoning_head" in built.told
+    types, old = built.model.vkood.token_types.weight, before.vkood.token_types.weight
+    assert torch.equal(types, old[[0, 1, 1, 2]])
+
+
+def test_another_size_of_picture(tmp_path):
+    """Pictures are prepared for the run's size, not for that of the run before."""
+    saved(tmp_path, "pretrain")
+    assembly = small("vqa", f"model.checkpoint={tmp_path}", "model.image_size=96")
+    batch = assembly.collator(assembly.train, training=True)([assembly.train[0]])
+    assert batch["pixel_values"].shape[-2:] == (96, 96)
+    assert assembly.built.model.base_model.image_tower(batch["pixel_values"]).shape[1] == 37
+
+
+def test_other_answers_get_another_head(tmp_path):
+    model = saved(tmp_path, id2label={0: "x", 1: "y"}, label2id={"x": 0, "y": 1}).model
+    assembly = small("vqa", f"model.checkpoint={tmp_path}")
+    assert answers_in(assembly.built.model) == assembly.answers
+    assert torch.equal(assembly.built.model.answer_head[0].weight, model.answer_head[0].weight) is False
+
+
+def evaluated(folder, output, *changes):
+    told = (
+        f"model.checkpoint={folder}",
+        "evaluate_only=true",
+        f"output={output}",
+        "data.test=[vqav2_rest_val]",
+    )
+    return evaluate(resolve("vqa", words("vqav2", *told, *changes)))
+
+
+def test_a_model_with_other_answers_is_judged_by_words(tmp_path):
+    """One that always says "yes", whose id is another in the tables, and that knows more answers than they."""
+    names = {index: f"answer {index}" for index in range(40)} | {39: "yes"}
+    built = saved(tmp_path / "model", id2label=names, label2id={name: index for index, name in names.items()})
+    with torch.no_grad():
+        built.model.answer_head[-1].bias[39] = 1e4
+    built.model.save_pretrained(tmp_path / "model")
+    found = evaluated(tmp_path / "model", tmp_path / "out")["vqav2_rest_val"]
+    assert found["soft_score"] == pytest.approx(found["accuracy"]) == pytest.approx(1 / 3)
+
+
+def test_answers_that_a_checkpoint_has_no_words_for(tmp_path):
+    """They are the tables', if there are as many; else the model says nothing that is meant."""
+    saved(tmp_path / "8", num_answers=8)
+    evaluated(tmp_path / "8", tmp_path / "out")
+    told = (tmp_path / "out" / "vqav2_rest_val.jsonl").read_text()
+    assert "LABEL" not in told
+    saved(tmp_path / "9", num_answers=9)
+    with pytest.raises(RunError, match=r"answers with 9 numbers .* tell 8 answers"):
+        evaluated(tmp_path / "9", tmp_path / "out")
+
+
+def test_what_has_no_head_is_not_evaluated(tmp_path):
+    saved(tmp_path / "model", "pretrain")
+    with pytest.raises(RunError, match="has no head for vqa"):
+        evaluated(tmp_path / "model", tmp_path / "out")
+
+
+def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
+    saved(tmp_path / "model", num_answers=8)
+    evaluated(tmp_path / "model", tmp_path / "out", "data.evaluate_limit=5")
+    assert not list((tmp_path / "out").glob("vqa_submit_*"))
+    evaluated(tmp_path / "model", tmp_path / "out")
+    assert list((tmp_path / "out").glob("vqa_submit_*"))
+
+
+def test_a_training_that_does_not_get_better_ends(tmp_path):
+    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.steps=50",
+               "data.evaluate_limit=8", "data.test=[]")  # fmt: skip
+    run = resolve("vqa", words("vqav2", f"output={tmp_path / 'run'}", *changes))
+    folder = train(run)
+    steps = max(int(path.name.rpartition("-")[2]) for path in (folder / "checkpoints").iterdir())
+    assert steps < 10
+
+
+def test_weights_of_worded_answers():
+    """By how many annotators gave each; without annotators by the scores."""
+    processor = small("blip-vqa").built.processor
+    collate = WordedAnswerBatches(processor, vocabulary=("red", "blue"))
+    picture = Rows(find_tables(prepared.tables("vqav2"), ["vqav2_val"]))[0].images
+    given = Example(images=picture, text="?", answers=("red", "blue", "red", "red"))
+    scored = Example(images=picture, text="?", labels=(0, 1), scores=(0.9, 0.3))
+    batch = collate([given, scored])
+    assert batch["answer_counts"].tolist() == [2, 2]
+    assert batch["answer_weights"].tolist() == pytest.approx([0.75, 0.25, 0.75, 0.25])
