@@ -23,7 +23,8 @@ from torch import Tensor
 from training_step import training_step
 
 from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
-from vkood.mixture.em import DEFAULT_SOLVER, expectation, maximization
+from vkood.mixture.em import expectation, maximization
+from vkood.mixture.fit import DEFAULT_SOLVER
 from vkood.mixture.start import starting_mixture
 from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 

@@ -31,7 +31,7 @@ EXCEPTIONS = {
     "src/vkood/models/blip/answering.py::BlipVkoodForQuestionAnswering.rank_answers: parameters": (
         "a batch's tensors, as in `forward`, and the answers"
     ),
-    "src/vkood/mixture/em.py::fit_mixture: parameters": "the choices of a fit, each with a default and given by name",
+    "src/vkood/mixture/fit.py::fit_mixture: parameters": "the choices of a fit, each with a default and given by name",
     "src/vkood/mixture/layer.py::OutlierLayer.__init__: parameters": (
         "the choices of the paper's layer, each with a default and given by name; a record would hide them"
     ),

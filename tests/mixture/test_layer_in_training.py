@@ -1,13 +1,16 @@
 """The layers in training: learning, mixed precision and compiled modules."""
 
+from typing import Any
+
 import pytest
 import torch
 from sets import FAMILIES, batch, layer_of, name
 from torch import nn
 
 from ranks import in_a_new_process
-from vkood.mixture import KernelGate, OutlierLayer
-from vkood.solve import Implicit, LastIterate
+from vkood.mixture import KernelGate, OutlierLayer, Prior, compiled, fit_mixture
+from vkood.mixture.fit import DEFAULT_SOLVER
+from vkood.solve import Implicit, LastIterate, Status
 
 each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 
@@ -85,6 +88,7 @@ def graph_breaks() -> dict[str, list[str]]:
     found = {}
     for key, layer, context, extra in (
         ("fit", layer_of(), image, {}),
+        ("fit with an implicit gradient", layer_of(gradient=Implicit()), image, {}),
         ("fit with masks", layer_of(), image, masks),
         ("population in training", layer_of(), None, {}),
         ("trained population", trained.eval(), None, {}),
@@ -102,13 +106,62 @@ def graph_breaks() -> dict[str, list[str]]:
     return found
 
 
-def test_a_compiled_module_breaks_its_graph_at_the_solve_alone():
+def test_a_compiled_module_breaks_its_graph_once_if_at_all():
     breaks = in_a_new_process(graph_breaks)
     for key, function in (
-        ("fit", "fixed_point"),
-        ("fit with masks", "fixed_point"),
+        ("fit with an implicit gradient", "fixed_point"),
         ("population in training", "update"),
     ):
         assert len(breaks[key]) == 1
         assert function in breaks[key][0]
-    assert breaks["trained population"] == breaks["kernel"] == []
+    for key in ("fit", "fit with masks", "trained population", "kernel"):
+        assert breaks[key] == []
+
+
+def compiled_fit() -> dict[str, Any]:
+    """A compiled fit of three sets, of which the second has NaN, beside a plain one."""
+    tokens, weights = torch.randn(3, 9, 4, dtype=torch.float64), torch.rand(3, 9, dtype=torch.float64)
+    tokens[1, 2] = torch.nan
+    strength = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
+    found: dict[str, Any] = {}
+    for way, fit in (
+        ("plain", fit_mixture),
+        ("compiled", torch.compile(fit_mixture, fullgraph=True, backend="aot_eager")),
+    ):
+        leaves = [tensor.clone().requires_grad_() for tensor in (tokens, weights, strength)]
+        mixture, solution = fit(leaves[0], leaves[1], prior=Prior(mean_strength=leaves[2]))
+        (mixture.mean[[0, 2]].square().sum() + mixture.log_scale[[0, 2]].sum()).backward()
+        found |= {f"{way} gradient {number}": leaf.grad for number, leaf in enumerate(leaves)}
+        found |= {
+            f"{way} {part}": getattr(solution, part) for part in ("status", "steps", "residual", "trace")
+        }
+        found |= {f"{way} mean": mixture.mean.detach(), f"{way} scale": mixture.log_scale.detach()}
+    return found
+
+
+def test_a_compiled_fit_is_the_plain_one_and_survives_nan():
+    found = in_a_new_process(compiled_fit)
+    assert found["compiled status"].tolist() == [Status.CONVERGED, Status.NOT_FINITE, Status.CONVERGED]
+    columns = found["plain trace"].shape[1]
+    assert found["compiled trace"][:, columns:].isnan().all()
+    found["compiled trace"] = found["compiled trace"][:, :columns]
+    for key, tensor in found.items():
+        if key.startswith("plain"):
+            torch.testing.assert_close(found[key.replace("plain", "compiled")], tensor, equal_nan=True)
+    assert all(found[f"compiled gradient {number}"].isfinite().all() for number in range(3))
+
+
+def the_operator() -> None:
+    """What torch itself asks of an operator: its schema, its shapes, and that it has no hidden gradient."""
+    tokens, weights = torch.randn(2, 5, 3), torch.rand(2, 5)
+    torch.compile(fit_mixture, backend="eager")(tokens, weights)
+    (method,) = compiled._methods
+    first = (torch.zeros(2, 2), torch.randn(2, 2, 3), torch.zeros(2, 2, 3))
+    prior = (torch.zeros(2, 1, 3), torch.full((2, 1), 0.1))
+    given = (method, DEFAULT_SOLVER.max_steps, [1.0, 1.0, 1.0], [tokens, weights, *prior], list(first))
+    asked = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
+    torch.library.opcheck(compiled._solve, given, test_utils=asked)
+
+
+def test_the_operator_is_one_that_torch_accepts():
+    in_a_new_process(the_operator)

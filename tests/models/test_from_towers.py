@@ -1,10 +1,5 @@
 """Models of pretrained towers: every kind, from a folder, at any size of image."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch.testing import assert_close
@@ -187,23 +182,3 @@ def test_positions_that_are_no_grid():
     table = torch.randn(25, 2)
     assert resize_relative(table, 3) is table
     assert resize_relative(table, 5).shape == (81, 2)
-
-
-COMPILED = """
-import torch
-from every_model import batch, two_stream_config
-from vkood.models import VkoodForVisualQuestionAnswering
-torch.manual_seed(0)
-model = VkoodForVisualQuestionAnswering(two_stream_config()).eval()
-with torch.no_grad():
-    wanted, found = model(**batch()), torch.compile(model, backend="aot_eager")(**batch())
-torch.testing.assert_close(found.logits, wanted.logits, atol=1e-5, rtol=1e-5)
-torch.testing.assert_close(found.fact_gate, wanted.fact_gate, atol=1e-5, rtol=1e-5)
-"""
-
-
-@pytest.mark.slow
-def test_compiled():
-    """The solve, whose steps depend on the data, runs as it is; a new process has no checks of shapes."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
-    subprocess.run([sys.executable, "-c", COMPILED], check=True, env=environment)

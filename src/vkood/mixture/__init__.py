@@ -4,7 +4,8 @@ The mixtures are pure functions on batches of weighted sets; `OutlierLayer` is t
 """
 
 from vkood.mixture.covariance import Covariance, Diagonal, Full, Spherical, Tied
-from vkood.mixture.em import em_step, fit_mixture, map_objective, responsibilities
+from vkood.mixture.em import em_step, map_objective, responsibilities
+from vkood.mixture.fit import fit_mixture
 from vkood.mixture.gate import Gate, GateOutput
 from vkood.mixture.kernel import KernelGate
 from vkood.mixture.layer import OutlierLayer

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from vkood.mixture.covariance import Covariance, Diagonal
-from vkood.mixture.em import DEFAULT_SOLVER, fit_mixture
+from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture
 from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.population import PopulationMixture
