@@ -5,11 +5,10 @@ import pytest
 import torch
 from test_processing import image_processor, picture
 
-from every_model import blip_config, two_stream_config
+from every_model import KINDS, two_stream_config
 from tiny_vqa import tiny_tokenizer
 from vkood.mixture import Diagonal, Prior, em_step, fit_mixture, responsibilities
 from vkood.models import (
-    BlipVkoodForQuestionAnswering,
     VkoodForVisualQuestionAnswering,
     VkoodProcessor,
 )
@@ -81,14 +80,71 @@ def test_what_led_to_a_fact(processor):
 
 
 def test_blip_tells_what_it_writes(processor):
-    torch.manual_seed(0)
-    config = blip_config(fact_dim=384)
-    config.text_config.vocab_size = max(60, len(tiny_tokenizer()))
-    model = BlipVkoodForQuestionAnswering(config)
+    model = judging("BLIP answers")
     model.processor = processor
     ((answer, chance),) = model.explain(picture(), "is there a kite?", FACTS).answers
     assert isinstance(answer, str)
     assert 0 < chance <= 1
+
+
+def judging(kind, **changes):
+    torch.manual_seed(0)
+    config = KINDS[kind].config(fact_dim=384, **changes)
+    config.text_config.vocab_size = max(60, len(tiny_tokenizer()))
+    return KINDS[kind].model(config)
+
+
+TRUE_OR_FALSE, MATCHING = {"true", "false"}, {"matches", "does not match"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("two-stream reasoning", TRUE_OR_FALSE),
+        ("two-stream retrieval", MATCHING),
+        ("two-stream pre-training", MATCHING),
+        ("BLIP reasoning", TRUE_OR_FALSE),
+        ("BLIP retrieval", MATCHING),
+    ],
+)
+def test_models_that_judge(processor, kind, names):
+    model, images = judging(kind), KINDS[kind].images
+    model.processor = processor
+    pictures = [picture(), picture().rotate(90)][:images]
+    told = model.explain(pictures if images > 1 else pictures[0], "there is a kite.", FACTS)
+    assert {name for name, _ in told.answers} == names
+    assert sum(chance for _, chance in told.answers) == pytest.approx(1.0, abs=1e-5)
+    assert told.picture.width == images * picture().width
+    assert told.patches.shape == (2, 4, 4 * images)
+    np.testing.assert_allclose(told.patches.sum((1, 2)), 1.0, rtol=1e-5)
+    told.to_html()
+
+
+def test_pictures_side_by_side_keep_their_patches(processor):
+    """The same two pictures the other way round: the patches change places with them."""
+    model = judging("two-stream reasoning")
+    model.processor = processor
+    one, two = picture(), picture().rotate(90)
+    there, back = (model.explain(pictures, "it is.", FACTS) for pictures in ([one, two], [two, one]))
+    order = there.component_weights.argsort(), back.component_weights.argsort()
+    swapped = np.concatenate([back.patches[..., 4:], back.patches[..., :4]], axis=2)
+    np.testing.assert_allclose(there.patches[order[0]], swapped[order[1]], atol=1e-3)
+
+
+def test_patches_are_weighed_as_the_question_says(processor):
+    """With steering the fit is another for another question, and so is what is shown of it."""
+    model = answering(gate={"steering": "weights", "joint_dim": 8})
+    torch.nn.init.normal_(model.vkood.steering.query.weight)
+    model.processor = processor
+    first, second = (model.explain(picture(), text, FACTS).patches for text in ("is there?", "a kite on a"))
+    assert not np.allclose(first, second, atol=1e-4)
+
+
+def test_a_model_without_a_head_to_answer_with(processor):
+    model = judging("two-stream pre-training", matching=False)
+    model.processor = processor
+    with pytest.raises(ValueError, match="no head to answer with"):
+        model.explain(picture(), "it is.")
 
 
 def test_the_processor_lies_with_the_model(processor, tmp_path):

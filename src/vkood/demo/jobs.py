@@ -39,7 +39,7 @@ from vkood.data import (
     normalise_images,
 )
 from vkood.models import VkoodForVisualQuestionAnswering
-from vkood.models.explain import ComponentMaps, component_maps
+from vkood.models.fit_watch import ComponentMaps, FitWatch
 from vkood.recipes import Arm, EasyVqaRun
 from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit
@@ -301,7 +301,8 @@ def _gallery(
     batch = collate([rows[index] for index in range(len(rows))])
     mask = batch["fact_mask"]
     names = ("pixel_values", "input_ids", "attention_mask", "fact_features", "fact_mask")
-    output = model(**{name: batch[name] for name in names})
+    with FitWatch(model.vkood) as watch:
+        output = model(**{name: batch[name] for name in names})
 
     def per_row(values: torch.Tensor | None) -> list[list[float]]:
         return [] if values is None else [row[kept].tolist() for row, kept in zip(values, mask, strict=True)]
@@ -310,5 +311,5 @@ def _gallery(
         predicted=output.logits.argmax(-1).tolist(),
         gates=per_row(output.fact_gate),
         scores=per_row(output.fact_score),
-        maps=component_maps(model.vkood, batch),
+        maps=watch.maps(),
     )

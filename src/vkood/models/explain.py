@@ -5,18 +5,16 @@ from __future__ import annotations
 import base64
 import html
 import io
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from vkood.mixture import OutlierLayer, responsibilities
-from vkood.models.pictures import Picture, open_picture
+from vkood.models.fit_watch import FitWatch
+from vkood.models.pictures import Picture, nested, open_picture
 from vkood.models.processing import VkoodProcessor
 
 if TYPE_CHECKING:
@@ -49,12 +47,14 @@ class Explanation:
     """Why a model answers as it does.
 
     Attributes:
-        text: The question.
-        picture: The picture, RGB.
-        answers: Answers with their probabilities, the likeliest first.
+        text: The question or sentence.
+        picture: The picture, RGB; several, each resized to the first one's size, stand side by side.
+        answers: Answers with their probabilities, the likeliest first. A model for visual reasoning answers "true" or
+            "false", one for retrieval or pre-training whether the text matches the picture.
         facts: Facts, the widest gate first.
         patches: (components, rows, columns) for each component of the fitted mixture, how much of it lies in each patch
-            of the picture: each component's add up to 1. None where nothing was fitted, or patches have no places.
+            of the picture: each component's add up to 1. Several pictures' patches stand side by side, as they do.
+            None where nothing was fitted, or patches have no places.
         component_weights: (components,) shares of the components.
     """
 
@@ -136,13 +136,17 @@ class Explanation:
 
 
 class Explains:
-    """What models gain that can look inside themselves; mixed into those that answer questions.
+    """What models gain that can look inside themselves; mixed into those with a head.
 
     Attributes:
         processor: Makes their batches; by default the one that lies in the folder that the model was loaded from.
     """
 
     _processor: VkoodProcessor | None = None
+    _judged_by: ClassVar[str] = "logits"
+    """Which of the output's logits, (1, answers), the answers are taken from."""
+    _judgements: ClassVar[tuple[str, ...] | None] = None
+    """What they stand for; the configuration's `id2label`, if None."""
 
     @property
     def processor(self) -> VkoodProcessor:
@@ -169,31 +173,36 @@ class Explains:
 
     @torch.no_grad()
     def explain(
-        self, image: Picture, text: str, facts: FactStore | str | Sequence[str] | None = None
+        self,
+        image: Picture | Sequence[Picture],
+        text: str,
+        facts: FactStore | str | Sequence[str] | None = None,
     ) -> Explanation:
         """Answer a question about a picture, and tell what the answer went by.
 
         Args:
-            image: A file's name or content, a PIL picture, or an array.
-            text: The question.
+            image: A file's name or content, a PIL picture, or an array; for visual reasoning a list of them.
+            text: The question; for visual reasoning the sentence, for retrieval the caption.
             facts: A store, "default" for the one that comes with vkood, sentences, or None for no facts.
 
         Raises:
-            ValueError: If the model has no processor, or the picture is bad.
+            ValueError: If the model has no processor, or no head to answer with, or a picture is bad.
         """
         processor, model = self.processor, self
+        pictures = [one for some in nested(image) for one in some]
         told = [] if facts is None else processor.facts_for([text], facts)[0]
-        batch = processor(image, text, None if facts is None else [[fact.sentence for fact in told]])
+        batch = processor([pictures], text, None if facts is None else [[fact.sentence for fact in told]])
         device = next(model.parameters()).device  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         was_training: bool = model.training  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         model.eval()  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
-        output, answers = self._answers(batch)
-        maps = component_maps(model.base_model, batch)  # pyright: ignore[reportAttributeAccessIssue] - likewise
+        with FitWatch(model.base_model) as watch:  # pyright: ignore[reportAttributeAccessIssue] - likewise
+            output, answers = self._answers(batch)
+        maps = watch.maps(len(pictures))
         model.train(was_training)  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         return Explanation(
             text=text,
-            picture=open_picture(image, "image"),
+            picture=_side_by_side([open_picture(one, "image") for one in pictures]),
             answers=answers,
             facts=_gated(told, output),
             patches=None if maps is None else maps.patches[0],
@@ -201,12 +210,32 @@ class Explains:
         )
 
     def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
-        """A model's output for one example, and its answers in order; by default those of `id2label`."""
+        """A model's output for one example, and its answers in order."""
         output = self(**batch)  # pyright: ignore[reportCallIssue] - of the model mixed into
-        labels: dict[int, str] = self.config.id2label  # pyright: ignore[reportAttributeAccessIssue]
-        chances = output.logits[0].float().softmax(-1)
+        logits = output.get(self._judged_by)
+        if logits is None:
+            raise ValueError(f"this model has no head to answer with: its output has no `{self._judged_by}`.")
+        config: Any = self.config  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        labels = self._judgements or config.id2label
+        chances = logits[0].float().softmax(-1)
         best = chances.topk(min(2 * _SHOWN, len(chances)))
         return output, [(labels[int(i)], float(chance)) for chance, i in zip(*best, strict=True)]
+
+
+MATCHING = ("does not match", "matches")
+"""What the logits of matching heads stand for."""
+TRUTH = ("false", "true")
+"""What the logits of reasoning heads stand for."""
+
+
+def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:
+    if len(pictures) == 1:
+        return pictures[0]
+    width, height = pictures[0].size
+    whole = Image.new("RGB", (width * len(pictures), height))
+    for number, picture in enumerate(pictures):
+        whole.paste(picture.resize((width, height)), (number * width, 0))
+    return whole
 
 
 def _gated(told: Sequence[Any], output: Any) -> list[ExplainedFact]:
@@ -218,47 +247,6 @@ def _gated(told: Sequence[Any], output: Any) -> list[ExplainedFact]:
         for fact, gate, score in zip(told, gates[0], output.fact_score[0], strict=False)
     ]
     return sorted(found, key=lambda fact: fact.gate, reverse=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComponentMaps:
-    """Where the components of fitted mixtures lie in pictures.
-
-    Attributes:
-        patches: (batch, components, rows, columns) how much of a component lies in each patch; each component's add up
-            to 1.
-        weights: (batch, components) shares of the components.
-    """
-
-    patches: np.ndarray
-    weights: np.ndarray
-
-
-@torch.no_grad()
-def component_maps(core: Any, batch: Mapping[str, Tensor]) -> ComponentMaps | None:
-    """Where the components of the mixtures lie that a model fits to pictures.
-
-    Args:
-        core: A model without head, of either family.
-        batch: What it is called with, facts among it, one text for each picture.
-
-    Returns:
-        The maps; None if the model fits no mixture, there are no facts, or the tokens are no square grid.
-    """
-    layer = core.outlier_layer
-    if not isinstance(layer, OutlierLayer) or "fact_features" not in batch:
-        return None
-    pixels = batch["pixel_values"]
-    tokens = core.see(pixels) if hasattr(core, "see") else core.image_tower(pixels)
-    gated = layer(batch["fact_features"], context=tokens, candidate_mask=batch["fact_mask"])
-    shares = responsibilities(layer.joint.context(tokens, None), gated.mixture, layer.covariance)  # (B, T, K)
-    places = shares[:, 1:] if getattr(core.image_tower, "has_class_token", True) else shares
-    side = math.isqrt(places.shape[1])
-    if side * side != places.shape[1]:
-        return None  # registers, say
-    maps = (places / places.sum(1, keepdim=True).clamp_min(1e-12)).mT.unflatten(2, (side, side))
-    weights = gated.mixture.log_weight.softmax(-1)
-    return ComponentMaps(patches=maps.float().cpu().numpy(), weights=weights.float().cpu().numpy())
 
 
 def highlighted(picture: Image.Image, weights: np.ndarray) -> Image.Image:

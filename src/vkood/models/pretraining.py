@@ -9,15 +9,19 @@ from transformers import PreTrainedConfig
 from typing_extensions import override
 
 from vkood.models.configuration import VkoodConfig
+from vkood.models.explain import MATCHING, Explains
 from vkood.models.heads import MaskedLanguageHead
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
-class VkoodForPreTraining(VkoodPreTrainedModel):
+class VkoodForPreTraining(Explains, VkoodPreTrainedModel):
     """A two-stream model that guesses masked words (MLM), and whether a text goes with an image (ITM).
 
     Either head may be left out: `masked_language` and `matching` of the configuration.
     """
+
+    _judged_by = "match_logits"
+    _judgements = MATCHING
 
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)

@@ -8,11 +8,12 @@ from torch.nn import functional
 from typing_extensions import override
 
 from vkood.models.configuration import VkoodConfig
+from vkood.models.explain import TRUTH, Explains
 from vkood.models.heads import AnswerHead
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
-class VkoodForVisualReasoning(VkoodPreTrainedModel):
+class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
     """A two-stream model that says whether a sentence is true of two or more images.
 
     The sentence and its facts are fused with each image in turn, as in METER; the facts are gated by one fit to the
@@ -21,6 +22,8 @@ class VkoodForVisualReasoning(VkoodPreTrainedModel):
     Args:
         config: The configuration; with `num_images` of 1, METER's two images are taken.
     """
+
+    _judgements = TRUTH
 
     def __init__(self, config: VkoodConfig) -> None:
         config.num_images = max(2, config.num_images)

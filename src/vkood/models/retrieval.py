@@ -10,15 +10,19 @@ from transformers import initialization
 from typing_extensions import override
 
 from vkood.models.configuration import VkoodConfig
+from vkood.models.explain import MATCHING, Explains
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
-class VkoodForImageTextRetrieval(VkoodPreTrainedModel):
+class VkoodForImageTextRetrieval(Explains, VkoodPreTrainedModel):
     """A two-stream model that scores how well a text goes with an image.
 
     As in METER, the ranking head begins as what the matching head says for "matches", so a model whose matching head
     is pretrained ranks before any training.
     """
+
+    _judged_by = "match_logits"
+    _judgements = MATCHING
 
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)

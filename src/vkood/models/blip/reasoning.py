@@ -12,17 +12,20 @@ from typing_extensions import override
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel, Source
 from vkood.models.blip.layers import TwinCrossAttention
+from vkood.models.explain import TRUTH, Explains
 from vkood.models.fusion import padding_bias
 
 _NUM_IMAGES = 2
 
 
-class BlipVkoodForVisualReasoning(BlipVkoodPreTrainedModel):
+class BlipVkoodForVisualReasoning(Explains, BlipVkoodPreTrainedModel):
     """BLIP that says whether a sentence is true of two images.
 
     Each layer reads both images by a cross-attention of its own, and merges what it read. Facts lie beside each
     image's tokens, gated by one fit to the tokens of both.
     """
+
+    _judgements = TRUTH
 
     def __init__(self, config: BlipVkoodConfig) -> None:
         super().__init__(config)

@@ -16,6 +16,7 @@ from typing_extensions import override
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.contrast import Features, Queue, contrastive_loss, hard_negatives
 from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel
+from vkood.models.explain import MATCHING, Explains
 
 _FOLLOWED = ("blip", "image_projection", "text_projection")
 """What the momentum encoder follows."""
@@ -41,12 +42,15 @@ class _Texts:
         )
 
 
-class BlipVkoodForImageTextRetrieval(BlipVkoodPreTrainedModel):
+class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
     """BLIP that finds images for texts and texts for images, with the help of facts.
 
     First by features, which are made once for each image and text (`image_features`, `text_features`); then, among the
     nearest, by reading the image (`match_scores`), where facts come in.
     """
+
+    _judged_by = "match_logits"
+    _judgements = MATCHING
 
     def __init__(self, config: BlipVkoodConfig) -> None:
         super().__init__(config)

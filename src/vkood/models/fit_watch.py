@@ -1,0 +1,105 @@
+"""Where in pictures the components of fitted mixtures lie: what a model's gate went by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+
+from vkood.mixture import GateOutput, OutlierLayer, responsibilities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComponentMaps:
+    """Where the components of fitted mixtures lie in pictures.
+
+    Attributes:
+        patches: (batch, components, rows, columns) how much of a component lies in each patch; each component's add up
+            to 1. Several pictures of an example stand side by side.
+        weights: (batch, components) shares of the components.
+    """
+
+    patches: np.ndarray
+    weights: np.ndarray
+
+
+class FitWatch:
+    """Watches the fit of a model's gate while the model runs.
+
+    Args:
+        core: A model without head, of either family.
+
+    Example:
+        >>> from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
+        >>> small = dict(num_hidden_layers=1, hidden_size=16, num_attention_heads=2, intermediate_size=16)
+        >>> config = VkoodConfig(
+        ...     image_config={"model_type": "clip_vision_model", "image_size": 32, "patch_size": 8, **small},
+        ...     text_config={"model_type": "bert", "vocab_size": 20, **small},
+        ...     hidden_size=16, num_attention_heads=2, num_fusion_layers=1, intermediate_size=16, fact_dim=4,
+        ... )
+        >>> model = VkoodForVisualQuestionAnswering(config).eval()
+        >>> batch = {"input_ids": torch.tensor([[2, 5, 3]]), "pixel_values": torch.randn(1, 3, 32, 32)}
+        >>> with FitWatch(model.vkood) as watch:
+        ...     output = model(**batch, fact_features=torch.randn(1, 6, 4))
+        >>> watch.maps().patches.shape
+        (1, 2, 4, 4)
+    """
+
+    def __init__(self, core: Any) -> None:
+        self._layer = core.outlier_layer
+        self._first = int(getattr(core.image_tower, "has_class_token", True))
+        self._seen: tuple[dict[str, Any], GateOutput] | None = None
+
+    def __enter__(self) -> FitWatch:
+        """Begin to watch."""
+        fits = isinstance(self._layer, OutlierLayer)
+        self._handle = self._layer.register_forward_hook(self._note, with_kwargs=True) if fits else None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Watch no more."""
+        if self._handle is not None:
+            self._handle.remove()
+
+    @torch.no_grad()
+    def maps(self, num_images: int = 1) -> ComponentMaps | None:
+        """Where the components of the last fit lie.
+
+        Args:
+            num_images: Pictures of an example.
+
+        Returns:
+            The maps; None if the model fitted no mixture, had no facts, or its tokens are no square grid.
+        """
+        if self._seen is None:
+            return None
+        given, gated = self._seen
+        assert gated.mixture is not None
+        mask = given.get("context_mask")
+        shares = responsibilities(
+            self._layer.joint.context(given["context"], mask), gated.mixture, self._layer.covariance
+        )  # (B, N * T, K)
+        if mask is not None:  # tokens that counted less, as a question may say
+            shares = shares * mask[..., None]
+        places = shares.unflatten(1, (num_images, -1))[:, :, self._first :]  # (B, N, patches, K)
+        side = math.isqrt(places.shape[2])
+        if side * side != places.shape[2]:
+            return None  # registers, say
+        grids = (
+            places.unflatten(2, (side, side)).permute(0, 4, 2, 1, 3).flatten(3)
+        )  # (B, K, rows, N * columns)
+        patches = grids / grids.sum((2, 3), keepdim=True).clamp_min(1e-12)
+        weights = gated.mixture.log_weight.softmax(-1)
+        return ComponentMaps(patches=patches.float().cpu().numpy(), weights=weights.float().cpu().numpy())
+
+    def _note(
+        self, layer: Any, positional: tuple[Any, ...], given: dict[str, Any], gated: GateOutput
+    ) -> None:
+        del layer, positional
+        self._seen = (given, gated)
