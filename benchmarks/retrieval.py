@@ -201,7 +201,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=1500, help="of the small model's training")
+    parser.add_argument("--steps", type=int, default=4000, help="of the small model's training")
     told = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -1,20 +1,24 @@
 """What runs are put together from, each against something simpler."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 import prepared
 from vkood.data.batches import Collator, WordedAnswerBatches
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import find_tables
 from vkood.models import VkoodForVisualReasoning
+from vkood.models.blip.contrast import contrastive_loss
 from vkood.recipes.resolve import resolve
 from vkood.tasks.retrieval import RetrievalTask
 from vkood.train import features
 from vkood.train.assembly import assemble
 from vkood.train.building import answers_in, build, plain
+from vkood.train.callbacks import AlphaRamp
 from vkood.train.evaluation import evaluate
 from vkood.train.run import RunError
 from vkood.train.training import train
@@ -232,6 +236,31 @@ def test_a_training_that_does_not_get_better_ends(tmp_path):
     folder = train(run)
     steps = max(int(path.name.rpartition("-")[2]) for path in (folder / "checkpoints").iterdir())
     assert steps < 10
+
+
+def test_alpha_rises_in_the_first_epoch():
+    """As in BLIP: by i / n of the configured value at step i of the first epoch's n, then the whole."""
+    model = SimpleNamespace(alpha=None, config=SimpleNamespace(alpha=0.4))
+    ramp, seen = AlphaRamp(model), []
+    for epoch in (0.0, 0.25, 0.5, 1.0, 1.5):
+        ramp.on_step_begin(TrainingArguments("unused"), TrainerState(epoch=epoch), TrainerControl())
+        seen.append(model.alpha)
+    assert seen == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.4])
+
+
+def test_training_moves_alpha(tmp_path, monkeypatch):
+    shares = []
+
+    def spy(*arguments):
+        shares.append(arguments[-1])
+        return contrastive_loss(*arguments)
+
+    monkeypatch.setattr("vkood.models.blip.retrieval.contrastive_loss", spy)
+    changes = (f"output={tmp_path}", "optimisation.epochs=2", "data.evaluate_limit=4", "data.limit=24")
+    train(resolve("blip-retrieval-coco", words("coco", *changes, "optimisation.batch_size=8")))
+    assert shares[0] == 0.0
+    assert shares == sorted(shares)
+    assert shares[-1] == 0.4
 
 
 def test_weights_of_worded_answers():

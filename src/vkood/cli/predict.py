@@ -13,8 +13,10 @@ from vkood.cli.inputs import refuse, require_count, require_output_file
 
 def predict(
     model: Annotated[Path, typer.Argument(help="A folder with a model and its processor.", metavar="MODEL")],
-    image: Annotated[Path, typer.Option(help="The picture.", metavar="FILE")],
-    text: Annotated[str, typer.Option(help="The question.")],
+    image: Annotated[
+        list[Path], typer.Option(help="The picture; given twice for visual reasoning.", metavar="FILE")
+    ],
+    text: Annotated[str, typer.Option(help="The question, sentence or caption.")],
     facts: Annotated[
         str,
         typer.Option(
@@ -29,8 +31,8 @@ def predict(
 ) -> None:
     """Answer a question about a picture: ranked answers with probabilities, and each fact with its gate.
 
-    The model is one that answers questions, of either family, as `vkood train` leaves it in `best`. No training files
-    are needed.
+    The model is one of either family, as `vkood train` leaves it in `best`: one for visual reasoning answers "true" or
+    "false", one for retrieval or pre-training whether the text matches the picture. No training files are needed.
     """
     require_count("--top", top, lowest=1)
     for option, path in (("--json", json_out), ("--html", html)):
@@ -57,7 +59,7 @@ def predict(
         files.write_text(html, f'<!doctype html><meta charset="utf-8">{explanation.to_html()}\n')
 
 
-def _explained(folder: Path, image: Path, text: str, facts: str) -> Any:
+def _explained(folder: Path, images: list[Path], text: str, facts: str) -> Any:
     from transformers.utils import logging
 
     from vkood import models
@@ -68,11 +70,11 @@ def _explained(folder: Path, image: Path, text: str, facts: str) -> Any:
     kind = getattr(models, names[0], None)
     if not hasattr(kind, "explain"):
         refuse(
-            f"MODEL must be a model that answers questions; the one in {str(folder)!r} is a "
+            f"MODEL must be a model with a head; the one in {str(folder)!r} is a "
             f"{names[0] or 'model of no name'}."
         )
     try:
-        return kind.from_pretrained(folder).explain(image, text, _facts(facts))  # pyright: ignore[reportOptionalMemberAccess]
+        return kind.from_pretrained(folder).explain(images, text, _facts(facts))  # pyright: ignore[reportOptionalMemberAccess]
     except (ValueError, OSError, ImportError) as error:
         refuse(str(error))
 

@@ -4,7 +4,7 @@ from vkood.metrics.outliers import auroc, false_positive_rate
 from vkood.metrics.reasoning import ReasoningAccuracy
 from vkood.metrics.retrieval import recall_at
 from vkood.metrics.sums import GroupedMean
-from vkood.metrics.vqa import VqaAccuracy, normalise_answer, soft_score, vqa_accuracy
+from vkood.metrics.vqa import VqaAccuracy, normalise_answer, question_groups, soft_score, vqa_accuracy
 
 __all__ = [
     "GroupedMean",
@@ -13,6 +13,7 @@ __all__ = [
     "auroc",
     "false_positive_rate",
     "normalise_answer",
+    "question_groups",
     "recall_at",
     "soft_score",
     "vqa_accuracy",

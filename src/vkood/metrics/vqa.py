@@ -137,14 +137,22 @@ class VqaAccuracy:
             answer_type: "yes/no", "number" or "other"; left out of the result if empty.
             question_type: How the question begins; likewise.
         """
-        groups = ["overall"]
-        groups += [f"answer_type: {answer_type}"] if answer_type else []
-        groups += [f"question_type: {question_type}"] if question_type else []
-        self.sums.add(vqa_accuracy(prediction, answers), groups)
+        self.sums.add(vqa_accuracy(prediction, answers), question_groups(answer_type, question_type))
 
     def result(self) -> dict[str, float]:
         """Accuracies, from 0 to 1, by group."""
         return self.sums.means()
+
+
+def question_groups(answer_type: str = "", question_type: str = "") -> list[str]:
+    """What a question's accuracy counts towards; a type that is empty is left out.
+
+    Example:
+        >>> question_groups("number", "how many")
+        ['overall', 'answer_type: number', 'question_type: how many']
+    """
+    told = {"answer_type": answer_type, "question_type": question_type}
+    return ["overall", *(f"{name}: {value}" for name, value in told.items() if value)]
 
 
 def _on_a_line(answer: str) -> str:

@@ -13,16 +13,18 @@ from vkood.data.batches import Collator
 from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
-from vkood.metrics import GroupedMean, VqaAccuracy
+from vkood.metrics import GroupedMean, VqaAccuracy, question_groups
 from vkood.tasks.ranks import gathered
 from vkood.tasks.task import Looking, Scores, Task, in_order, look_at
 
 _TOLD = 5
 """Answers of each question that predictions tell."""
+_ANNOTATORS = 4
+"""Annotators from whom the leaderboard's accuracy can be 1, since it wants three more who agree with one."""
 
 
 class _Counted:
-    """Accuracy as training's soft scores have it, and as the leaderboard does.
+    """Accuracy as training's soft scores have it, and as the leaderboard does where enough annotators were asked.
 
     Args:
         rows: The questions. Answers are looked up among the targets as words where the tables tell their vocabulary,
@@ -33,29 +35,29 @@ class _Counted:
     def __init__(self, rows: Rows, answers: Iterable[str]) -> None:
         told = rows.tables[0].told.get("answers") or answers
         self._ids = {answer: index for index, answer in enumerate(told)}
-        self._soft, self._leaderboard = GroupedMean(), VqaAccuracy()
+        self._soft, self._accuracy = GroupedMean(), VqaAccuracy()
 
     def add(self, answer: str, example: Example) -> None:
         """Count an answer, if the question's are known."""
+        scores = dict(zip(example.labels, example.scores, strict=True))
+        score = scores.get(self._ids.get(answer, -1), 0.0)
         if example.labels or example.answers:
-            scores = dict(zip(example.labels, example.scores, strict=True))
-            self._soft.add(scores.get(self._ids.get(answer, -1), 0.0), ["soft_score"])
+            self._soft.add(score, ["soft_score"])
         if example.answers:
-            self._leaderboard.add(
-                answer,
-                example.answers,
-                answer_type=example.answer_type,
-                question_type=example.question_type,
-            )
+            types = {"answer_type": example.answer_type, "question_type": example.question_type}
+            if len(example.answers) >= _ANNOTATORS:
+                self._accuracy.add(answer, example.answers, **types)
+            else:
+                self._accuracy.sums.add(score, question_groups(**types))
 
     def result(self) -> dict[str, float]:
         """Numbers over all processes."""
-        soft, leaderboard = GroupedMean(), GroupedMean()
-        for one, other in gathered((self._soft.state(), self._leaderboard.sums.state())):
+        soft, accuracy = GroupedMean(), GroupedMean()
+        for one, other in gathered((self._soft.state(), self._accuracy.sums.state())):
             soft.merge(GroupedMean.from_state(one))
-            leaderboard.merge(GroupedMean.from_state(other))
+            accuracy.merge(GroupedMean.from_state(other))
         found = soft.means()
-        for group, value in leaderboard.means().items():
+        for group, value in accuracy.means().items():
             found["accuracy" if group == "overall" else f"accuracy, {group}"] = value
         return found
 

@@ -78,6 +78,23 @@ class KeepBest(TrainerCallback):
             return -math.inf
 
 
+class AlphaRamp(TrainerCallback):
+    """Lets the momentum encoder's opinion count for more and more in the first epoch, as BLIP does.
+
+    Args:
+        model: A model with an `alpha` of its own, which its configuration says the final value of.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @override
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._model.alpha = self._model.config.alpha * min(1.0, state.epoch or 0.0)
+
+
 class WriteDown(TrainerCallback):
     """Writes numbers and costs to the run's folder, and tells how it goes."""
 

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vkood.data.rows import Example, Rows
 from vkood.files import write_text
+from vkood.models.explain import MATCHING, TRUTH
 from vkood.tasks.task import evaluating
 from vkood.train.assembly import Assembly, autocast_type
 from vkood.train.record import LEDGER_FILE, RUN_FILE, read_metrics
@@ -89,48 +88,27 @@ def _table(values: dict[str, Any]) -> str:
 
 
 def _examples(assembly: Assembly, rows: Rows, model: Any) -> str:
+    if assembly.run.task == "pretrain" and not assembly.run.options.matching:
+        return "<p>None: without a matching head the model says nothing of a text.</p>"
     chosen = [rows[index] for index in range(0, len(rows), max(1, len(rows) // _EXAMPLES))][:_EXAMPLES]
-    if hasattr(model, "explain"):
-        model.processor = assembly.built.processor
-        with evaluating(model, autocast_type(assembly.run)):
-            return "".join(_explained(model, rows, example, assembly) for example in chosen)
-    return "".join(_gated(assembly, rows, example, model) for example in chosen)
-
-
-def _sentences(assembly: Assembly, rows: Rows, example: Example) -> list[str]:
-    return [rows.sentences[fact] for fact in example.facts] if assembly.run.data.facts else []
+    model.processor = assembly.built.processor
+    with evaluating(model, autocast_type(assembly.run)):
+        return "".join(_explained(model, rows, example, assembly) for example in chosen)
 
 
 def _explained(model: Any, rows: Rows, example: Example, assembly: Assembly) -> str:
-    facts = _sentences(assembly, rows, example)
-    explanation = model.explain(example.images[0], example.text, facts=facts or None)
-    wanted = ", ".join(example.answers) or "not known"
-    return f"{explanation.to_html()}<p>Annotators: {html.escape(wanted)}</p>"
+    """What the model makes of an example, and what it should have made of it."""
+    facts = [rows.sentences[fact] for fact in example.facts] if assembly.run.data.facts else []
+    explanation = model.explain(example.images, example.text, facts=facts or None)
+    return f"{explanation.to_html()}<p>{html.escape(_right(assembly.run.task, example))}</p>"
 
 
-def _gated(assembly: Assembly, rows: Rows, example: Example, model: Any) -> str:
-    """A text with its images, what the model makes of it, and how far each fact's gate is open."""
-    batch = assembly.collator(rows, training=False)([example])
-    batch = {name: t.to(model.device) for name, t in batch.items() if "labels" not in name}
-    with evaluating(model, autocast_type(assembly.run)):
-        output = model(**batch)
-    facts = _sentences(assembly, rows, example)
-    gates = [] if output.fact_gate is None else output.fact_gate.flatten()[-len(facts) :].tolist()
-    told = sorted(zip(facts, map(float, gates or [1.0] * len(facts)), strict=False), key=lambda one: -one[1])
-    pictures = "".join(
-        f'<img alt="" src="data:image;base64,{base64.b64encode(image).decode()}">' for image in example.images
-    )
-    matches = output.get("match_logits")
-    said = ""
-    if assembly.run.task == "nlvr2":
-        chance = torch.softmax(output.logits[0].float(), -1)[1]
-        said = f"true with probability {chance:.2f}; it is {bool(example.labels[0])}"
-    elif matches is not None:
-        chance = torch.softmax(matches.reshape(-1, 2)[-1].float(), -1)[1]
-        said = f"goes with the picture with probability {chance:.2f}"
-    return (
-        f"<section><h3>{html.escape(example.text)}</h3>{pictures}<p>{said}</p>{_table(dict(told))}</section>"
-    )
+def _right(task: str, example: Example) -> str:
+    if task == "nlvr2":
+        return f"It is {TRUTH[example.labels[0]]}." if example.labels else "Whether it is true is not known."
+    if task in ("vqa", "blip-vqa"):
+        return f"Annotators: {', '.join(example.answers) or 'not known'}"
+    return f"It {MATCHING[1]}: the caption is the picture's own."
 
 
 _STYLE = (

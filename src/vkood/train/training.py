@@ -23,7 +23,7 @@ from vkood.tasks.ranks import rank, world_size
 from vkood.tasks.task import Scores
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.building import plain
-from vkood.train.callbacks import BEST, LAST, Checkpoints, KeepBest, WriteDown, save_to
+from vkood.train.callbacks import BEST, LAST, AlphaRamp, Checkpoints, KeepBest, WriteDown, save_to
 from vkood.train.checkpoints import newest_whole, steps_of
 from vkood.train.fit import Epochs, parameter_groups
 from vkood.train.launch import is_launched
@@ -210,6 +210,8 @@ def _trainer(
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)  # `tell` says how it goes
     trainer.add_callback(Checkpoints(ledger, trainer.accelerator.wait_for_everyone))
+    if assembly.run.task == "blip-retrieval":
+        trainer.add_callback(AlphaRamp(model))
     trainer.add_callback(KeepBest(folder, assembly.task.metric, trainer.keep))
     if rank() == 0:
         log = MetricsLog(folder, after=0 if checkpoint is None else steps_of(checkpoint))

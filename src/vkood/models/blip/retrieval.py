@@ -62,6 +62,7 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
         self.text_projection = nn.Linear(config.text_config.hidden_size, features)
         self.match_head = nn.Linear(config.text_config.hidden_size, 2)
         self.temperature = nn.Parameter(torch.tensor(0.07))
+        self.alpha = config.alpha
         self.queue = Queue(features, config.queue_size)
         self.momentum = nn.ModuleDict(
             {name: copy.deepcopy(getattr(self, name)).requires_grad_(False) for name in _FOLLOWED}
@@ -124,7 +125,8 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
             fact_mask: As for `BlipVkoodModel`.
             image_ids: (batch,) numbers of the images; pairs with the same image are no negatives for each other. Gives
                 the losses, and in training moves the momentum encoder and fills the queue.
-            alpha: Share of the momentum encoder's opinion in the contrastive targets; the configuration's, if None.
+            alpha: Share of the momentum encoder's opinion in the contrastive targets; the model's own
+                `alpha`, if None, which begins as the configuration's and which a training may move.
             generator: Source of randomness for the hard negatives.
 
         Returns:
@@ -175,7 +177,7 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
                 functional.normalize(image_projection(image), dim=-1),
                 functional.normalize(text_projection(text), dim=-1),
             )
-        share = self.config.alpha if alpha is None else alpha
+        share = self.alpha if alpha is None else alpha
         loss = contrastive_loss(features, momentum, self.queue, image_ids, self.temperature, share)
         if self.training:
             self.queue.add(momentum, image_ids)
