@@ -151,6 +151,24 @@ def test_a_compiled_fit_is_the_plain_one_and_survives_nan():
     assert all(found[f"compiled gradient {number}"].isfinite().all() for number in range(3))
 
 
+def other_sizes() -> list[float]:
+    """How far a layer that was compiled once is from the plain one, with other sizes and under autocast."""
+    layer = layer_of().eval()
+    compiled_layer = torch.compile(layer, backend="eager", fullgraph=True, dynamic=True)
+    apart: list[float] = []
+    for rows, facts, tokens in ((3, 4, 9), (5, 7, 12), (2, 6, 5)):
+        given = torch.randn(rows, facts, 6), torch.randn(rows, tokens, 5)
+        for enabled in (False, True):
+            with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+                found = compiled_layer(given[0], context=given[1]).score
+                apart.append((found - layer(given[0], context=given[1]).score).abs().max().item())
+    return apart
+
+
+def test_a_compiled_layer_serves_other_sizes():
+    assert max(in_a_new_process(other_sizes)) < 1e-4
+
+
 def the_operator() -> None:
     """What torch itself asks of an operator: its schema, its shapes, and that it has no hidden gradient."""
     tokens, weights = torch.randn(2, 5, 3), torch.rand(2, 5)
