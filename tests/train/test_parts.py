@@ -176,11 +176,21 @@ def test_another_size_of_picture(tmp_path):
     assert assembly.built.model.base_model.image_tower(batch["pixel_values"]).shape[1] == 37
 
 
-def test_other_answers_get_another_head(tmp_path):
-    model = saved(tmp_path, id2label={0: "x", 1: "y"}, label2id={"x": 0, "y": 1}).model
-    assembly = small("vqa", f"model.checkpoint={tmp_path}")
-    assert answers_in(assembly.built.model) == assembly.answers
-    assert torch.equal(assembly.built.model.answer_head[0].weight, model.answer_head[0].weight) is False
+def test_of_other_answers_the_shared_ones_are_kept(tmp_path):
+    answers = small("vqa").answers
+    known = ("something else", answers[4], answers[1])
+    labels = {"id2label": dict(enumerate(known)), "label2id": {a: i for i, a in enumerate(known)}}
+    model = saved(tmp_path, **labels).model
+    built = small("vqa", f"model.checkpoint={tmp_path}").built
+    assert answers_in(built.model) == answers
+    assert f"it knows 2 of {len(answers)} answers" in built.told
+    head, before = built.model.answer_head, model.answer_head
+    assert torch.equal(head[0].weight, before[0].weight)
+    assert torch.equal(head[1].bias, before[1].bias)
+    for ours, theirs in ((4, 1), (1, 2)):
+        assert torch.equal(head[3].weight[ours], before[3].weight[theirs])
+        assert torch.equal(head[3].bias[ours], before[3].bias[theirs])
+    assert not torch.isin(head[3].weight[0], before[3].weight).any()
 
 
 def evaluated(folder, output, *changes):

@@ -88,9 +88,9 @@ class HostStep:
         """The state after a step, with shares (B, K, M) and sums (B, K, P) for its gradient."""
         coefficients = _coefficients(*self._parts(state))
         shares = np.matmul(coefficients, features.transpose(0, 2, 1))
-        shares -= np.maximum.reduce(shares, 1, keepdims=True)
+        shares -= _across(np.maximum, shares)
         np.exp(shares, out=shares)
-        shares *= 1 / np.add.reduce(shares, 1, keepdims=True)
+        shares *= 1 / _across(np.add, shares)
         sums = np.matmul(shares * weights[:, None], features)
         following = np.empty(state.shape, state.dtype)
         self._maximize(sums, prior_mean, strength[..., None], self._parts(following))
@@ -103,22 +103,23 @@ class HostStep:
 
         With those the scatter, and the pull towards the prior's mean in it, is `second - first * mean`.
         """
-        log_weight, new_mean, log_scale = following
+        log_weight, mean, log_scale = following
         second, first, count = _moments(sums)
         pull = strength * prior_mean
         first = first + pull
-        mean = first / (count + strength)
-        new_mean[...] = mean
-        mean *= first
-        scale = second - mean
-        pull = pull * prior_mean
+        np.divide(first, count + strength, out=mean)
+        first *= mean
+        scale = np.subtract(second, first, out=first)
+        pull *= prior_mean
+        floor = self.prior.variance_strength * self.prior.variance
+        pull += floor
         scale += pull
-        np.maximum(scale, 0, out=scale)
-        scale += self.prior.variance_strength * self.prior.variance
+        np.maximum(scale, floor, out=scale)
         scale /= count + self.prior.variance_strength
         np.log(scale, out=log_scale)
         counted = count[..., 0] + self.prior.concentration
-        np.log(counted / np.add.reduce(counted, -1, keepdims=True), out=log_weight)
+        counted /= np.add.reduce(counted, -1, keepdims=True)
+        np.log(counted, out=log_weight)
 
     def back_to_sums(
         self, arrived: HostArray, following: HostArray, sums: HostArray, *prior: HostArray
@@ -192,14 +193,23 @@ def _coefficients(log_weight: HostArray, mean: HostArray, log_scale: HostArray) 
     """(B, K, P): of the logarithm of weight times density, up to a constant for each set."""
     coefficients = np.empty((*log_weight.shape, 2 * mean.shape[-1] + 1), mean.dtype)
     squares, linear, constant = _moments(coefficients)
-    precision = np.exp(-log_scale)
+    precision = np.negative(log_scale)
+    np.exp(precision, out=precision)
     np.multiply(precision, -0.5, out=squares)
-    precision *= mean
-    linear[...] = precision
-    precision *= mean
-    precision += log_scale
-    constant[..., 0] = log_weight - 0.5 * np.add.reduce(precision, -1)
+    np.multiply(precision, mean, out=linear)
+    spread = np.einsum("bkd,bkd->bk", linear, mean)
+    spread += np.add.reduce(log_scale, -1)
+    spread *= -0.5
+    np.add(log_weight, spread, out=constant[..., 0])
     return coefficients
+
+
+def _across(of_two: np.ufunc, values: HostArray) -> HostArray:
+    """What `of_two.reduce` over the few components (B, K, M) gives, (B, 1, M), in a fourth of the time."""
+    found = values[:, 0]
+    for component in range(1, values.shape[1]):
+        found = of_two(found, values[:, component])
+    return found[:, None]
 
 
 def _reduced(gradient: HostArray, like: HostArray) -> HostArray:

@@ -36,15 +36,15 @@ def farthest_tokens(
     if tokens.shape[1] == 0:
         return tokens.new_zeros(len(tokens), num_components, tokens.shape[2])
     centre = weighted_centre(tokens, weights)
-    distance = weights * (tokens - centre).square().sum(-1)  # (B, M)
-    nearest = torch.full_like(distance, torch.inf)
+    distance = (tokens - centre).square().sum(-1)  # (B, M)
     means: list[Tensor] = []
     for _ in range(num_components):
-        largest, index = distance.max(1)
+        if means:
+            to_last = (tokens - means[-1]).square().sum(-1)
+            distance = torch.minimum(distance, to_last) if len(means) > 1 else to_last
+        largest, index = (weights * distance).max(1)
         farthest = tokens.gather(1, index[:, None, None].expand(-1, 1, tokens.shape[2]))
         means.append(torch.where((largest > 0)[:, None, None], farthest, centre))
-        nearest = torch.minimum(nearest, (tokens - means[-1]).square().sum(-1))
-        distance = weights * nearest
     return torch.cat(means, dim=1) * (weights.sum(1) > 0)[:, None, None]
 
 

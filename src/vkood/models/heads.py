@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -54,6 +56,21 @@ class AnswerHead(nn.Sequential):
         super().__init__(
             nn.Linear(pooled, width), nn.LayerNorm(width), nn.GELU(), nn.Linear(width, num_answers)
         )
+
+    @torch.no_grad()
+    def begin_as(self, other: AnswerHead, shared: Mapping[int, int]) -> None:
+        """Take over from a head for other answers what it has learnt.
+
+        Args:
+            other: The head, as wide as this one.
+            shared: For answers that both have, the number here and the number there.
+        """
+        *hidden, (last, their_last) = zip(self, other, strict=True)
+        for layer, theirs in hidden:
+            layer.load_state_dict(theirs.state_dict())
+        here, there = list(shared), list(shared.values())
+        for ours, theirs in zip(last.parameters(), their_last.parameters(), strict=True):
+            ours[here] = theirs[there]
 
 
 class MaskedLanguageHead(nn.Module):

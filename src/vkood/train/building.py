@@ -199,15 +199,18 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
     _set_image_size(config, run.model.image_size)
     if isinstance(model, kind) and config.to_dict() == model.config.to_dict():
         return model, told
-    if (
-        "id2label" in changes
-        and isinstance(model, kind)
-        and _has_words(model)
-        and answers_in(model) != answers
-    ):
-        # A head for other answers would be read wrongly.
+    head, before = None, answers_in(model)
+    if answers and "id2label" in changes and isinstance(model, kind) and _has_words(model):
+        head = model.answer_head  # what it has for other answers would be read wrongly
         del model.answer_head
     model, new = fitted(model, kind, config)
+    if head is not None and answers:
+        numbers = {answer: number for number, answer in enumerate(answers)}
+        shared = {numbers[answer]: row for row, answer in enumerate(before) if answer in numbers}
+        new_head: Any = model.answer_head
+        new_head.begin_as(head, shared)
+        told += f"; it knows {len(shared):,} of {len(answers):,} answers"
+        new = [name for name in new if not name.startswith("answer_head.")]
     return model, told + (f"; new weights: {_heads(new)}" if new else "")
 
 
