@@ -103,6 +103,8 @@ class VectorCache:
                 places = [start + place for place, sentence in enumerate(chosen) if sentence in entries]
                 absent += [start + place for place, sentence in enumerate(chosen) if sentence not in entries]
                 found = [sentences[place] for place in places]
+                if any(row not in range(len(vectors)) for row, _ in entries.values()):
+                    vectors = self._mapped(self._num_rows(index))  # others have added some since
                 out[places] = self._gathered(vectors, found, [entries[sentence] for sentence in found])
         return out, absent
 
