@@ -86,11 +86,11 @@ class Explanation:
         picture = next(axes)
         picture.imshow(self.picture)
         picture.set_title("picture", fontsize=10)
-        shares = self.component_weights
+        shares, extent = self.component_weights, (0, self.picture.width, 0, self.picture.height)
         for number, weights in enumerate(maps):
             axis = next(axes)
-            axis.imshow(self.picture, extent=(0, 1, 0, 1), aspect="auto")
-            axis.imshow(weights, cmap="magma", alpha=0.6, extent=(0, 1, 0, 1), aspect="auto", vmin=0)
+            axis.imshow(self.picture, extent=extent)
+            axis.imshow(weights, cmap="magma", alpha=0.6, extent=extent, vmin=0)
             share = "" if shares is None else f", {shares[number]:.0%}"
             axis.set_title(f"component {number + 1}{share}", fontsize=10)
         for axis in (picture, *figure.axes[1 : 1 + len(maps)]):
