@@ -20,7 +20,8 @@ from vkood.train.assembly import assemble
 from vkood.train.building import answers_in, build, plain
 from vkood.train.callbacks import AlphaRamp
 from vkood.train.evaluation import evaluate
-from vkood.train.run import RunError
+from vkood.train.launch import num_processes
+from vkood.train.run import RunError, require_possible
 from vkood.train.training import train
 
 
@@ -283,3 +284,10 @@ def test_weights_of_worded_answers():
     batch = collate([given, scored])
     assert batch["answer_counts"].tolist() == [2, 2]
     assert batch["answer_weights"].tolist() == pytest.approx([0.75, 0.25, 0.75, 0.25])
+
+
+def test_weights_are_shared_out_over_gpus_only():
+    with pytest.raises(RunError, match=r"`optimisation.fsdp` needs GPUs"):
+        num_processes(resolve("vqa", words("vqav2", "optimisation.fsdp=true")))
+    with pytest.raises(RunError, match=r"not for blip-retrieval"):
+        require_possible(resolve("blip-retrieval-coco", words("coco", "optimisation.fsdp=true")))

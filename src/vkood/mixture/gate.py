@@ -63,8 +63,9 @@ class Gate(nn.Module):
         if not temperature > 0:
             raise ValueError(f"`temperature` must be positive; got {temperature}.")
         self.mode: GateMode = mode
-        self.threshold = nn.Parameter(torch.tensor(float(threshold)))
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)))
+        # With an axis, since FSDP shares out no parameter without one.
+        self.threshold = nn.Parameter(torch.tensor([float(threshold)]))
+        self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))
 
     @override
     def forward(

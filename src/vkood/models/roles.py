@@ -1,9 +1,12 @@
-"""What each parameter of a model is there for: by its role it learns faster or slower."""
+"""What a model's parts are there for: a parameter's role says how fast it learns, layers are shared out as wholes."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
+
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 Role = Literal["tower", "fusion", "head"]
 
@@ -32,3 +35,10 @@ def parameter_role(name: str) -> Role:
     if _TOWER.search(name):
         return "tower"
     return "head" if _HEAD.search(name) else "fusion"
+
+
+def layer_names(model: nn.Module) -> set[str]:
+    """The classes of the layers of towers, fusion and decoders: what FSDP wraps, and no device map splits."""
+    return {
+        type(module).__name__ for module in model.modules() if isinstance(module, GradientCheckpointingLayer)
+    }

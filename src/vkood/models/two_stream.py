@@ -21,6 +21,7 @@ from vkood.mixture import GateOutput, OutlierLayer
 from vkood.models.configuration import VkoodConfig
 from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
 from vkood.models.heads import ConcatPooling, ProductPooling
+from vkood.models.roles import layer_names
 from vkood.models.steering import Steered
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
 
@@ -79,6 +80,11 @@ class VkoodPreTrainedModel(PreTrainedModel):
     supports_gradient_checkpointing = True
     _supports_sdpa = True
     _supports_flash_attn = True
+
+    @override
+    def post_init(self) -> None:
+        super().post_init()
+        self._no_split_modules = layer_names(self)
 
     @classmethod
     def from_towers(

@@ -16,7 +16,7 @@ def num_processes(run: Run) -> int:
     """How many processes a machine starts for a run: one for each GPU, or as many as it says without GPUs.
 
     Raises:
-        RunError: If it asks for more GPUs than there are.
+        RunError: If it asks for more GPUs than there are, or to share out weights over none.
     """
     there = torch.cuda.device_count()
     wanted = there if run.num_gpus is None else run.num_gpus
@@ -24,6 +24,10 @@ def num_processes(run: Run) -> int:
         raise RunError(
             f"`num_gpus` is {wanted}, but this machine has {there}; `num_gpus=0` runs on the CPU"
             f"{f', `num_gpus={there}` on what there is' if there else ''}."
+        )
+    if run.optimisation.fsdp and not wanted:
+        raise RunError(
+            "`optimisation.fsdp` needs GPUs: on the CPU every process has all weights. Leave it out."
         )
     return wanted or run.processes
 

@@ -273,6 +273,11 @@ def _require_fitting(run: Run) -> None:
             "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
             "take the preset `tiny` for small new ones)."
         )
+    if run.optimisation.fsdp and run.task == "blip-retrieval":
+        raise RunError(
+            "`optimisation.fsdp` is not for blip-retrieval, whose momentum encoder follows weights that are then on "
+            "other processes."
+        )
     if run.evaluate_only and run.model.checkpoint is None:
         raise RunError("`evaluate_only` needs `model.checkpoint`, the model to evaluate.")
 

@@ -29,6 +29,7 @@ from vkood.train.fit import Epochs, parameter_groups
 from vkood.train.launch import is_launched
 from vkood.train.record import RESULTS_FILE, Ledger, MetricsLog, begin, write_predictions
 from vkood.train.run import Run, RunError, require_possible
+from vkood.train.sharding import WholeCopy
 
 Tell = Callable[[str], None]
 SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -118,8 +119,33 @@ class _Trainer(Trainer):
     """The Hugging Face Trainer with a task's own loss and evaluation."""
 
     def __init__(self, assembly: Assembly, **options: Any) -> None:
+        whole = WholeCopy(assembly.built.model) if assembly.run.optimisation.fsdp else None
         super().__init__(model=assembly.built.model, **options)
-        self._assembly = assembly
+        self._assembly, self._copy = assembly, whole
+
+    @override
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        # not given to the Trainer when it is made, which FSDP does not allow
+        if self.optimizer is None:
+            told = self._assembly.run.optimisation
+            trained: Any = self.model if model is None else model
+            groups = parameter_groups(
+                trained,
+                learning_rate=told.learning_rate,
+                weight_decay=told.weight_decay,
+                fusion_factor=told.fusion_factor,
+                head_factor=told.head_factor,
+            )
+            betas = (told.betas[0], told.betas[1])
+            self.optimizer = torch.optim.AdamW(
+                groups, lr=told.learning_rate, betas=betas, eps=told.eps, fused=True
+            )
+        return self.optimizer
+
+    def whole_model(self) -> Any:
+        """The model with all its weights; every process has to call this."""
+        model: Any = self.accelerator.unwrap_model(self.model)
+        return model if self._copy is None else self._copy.of(model)
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
@@ -131,7 +157,7 @@ class _Trainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         assert self._assembly.validation is not None
-        scores = self._assembly.evaluate(self._assembly.validation, self.accelerator.unwrap_model(self.model))
+        scores = self._assembly.evaluate(self._assembly.validation, self.whole_model())
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -142,12 +168,9 @@ class _Trainer(Trainer):
         save_to(folder, self._keep, first=rank() == 0, wait=self.accelerator.wait_for_everyone)
 
     def _keep(self, folder: Path) -> None:
-        if self.is_fsdp_enabled:  # every process has a part of the weights
-            self.save_model(str(folder), _internal_call=True)
-        elif rank() == 0:
-            plain(self.accelerator.unwrap_model(self.model)).save_pretrained(folder)
+        model = self.whole_model()
         if rank() == 0:
-            (folder / "training_args.bin").unlink(missing_ok=True)
+            plain(model).save_pretrained(folder)
             self._assembly.built.processor.save_pretrained(folder)
 
     @override
@@ -188,11 +211,6 @@ def _trainer(
         processes=world_size(),
     )
     told = run.optimisation
-    rates = {"fusion_factor": told.fusion_factor, "head_factor": told.head_factor}
-    groups = parameter_groups(
-        model, learning_rate=told.learning_rate, weight_decay=told.weight_decay, **rates
-    )
-    betas = (told.betas[0], told.betas[1])
     trainer = _Trainer(
         assembly,
         args=_arguments(
@@ -202,10 +220,6 @@ def _trainer(
         train_dataset=rows,
         eval_dataset=assembly.validation,
         callbacks=[Epochs(rows)],
-        optimizers=(
-            torch.optim.AdamW(groups, lr=told.learning_rate, betas=betas, eps=told.eps, fused=True),
-            None,
-        ),
     )
     for shown in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(shown)  # `tell` says how it goes
@@ -283,7 +297,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
     """Evaluate the best model on the test tables, and write down all that came out."""
     from vkood.train.report import write_report
 
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    model = trainer.whole_model()
     if (folder / BEST).is_dir():
         device = model.device
         model = type(plain(model)).from_pretrained(folder / BEST).to(device)

@@ -20,6 +20,7 @@ from vkood.models.blip.adapters import UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
 from vkood.models.fusion import padding_bias
+from vkood.models.roles import layer_names
 
 
 @dataclass
@@ -85,6 +86,11 @@ class BlipVkoodPreTrainedModel(PreTrainedModel):
     base_model_prefix = "blip"
     main_input_name = "pixel_values"
     supports_gradient_checkpointing = True
+
+    @override
+    def post_init(self) -> None:
+        super().post_init()
+        self._no_split_modules = layer_names(self)
 
     @torch.no_grad()
     @override
