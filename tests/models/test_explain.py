@@ -143,8 +143,10 @@ def test_patches_are_weighed_as_the_question_says(processor):
 def test_a_model_without_a_head_to_answer_with(processor):
     model = judging("two-stream pre-training", matching=False)
     model.processor = processor
+    model.train()
     with pytest.raises(ValueError, match="no head to answer with"):
         model.explain(picture(), "it is.")
+    assert model.training  # left as it was
 
 
 def test_the_processor_lies_with_the_model(processor, tmp_path):

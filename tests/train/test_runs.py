@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 import prepared
+import sharded_run
 from vkood.recipes.resolve import resolve
 from vkood.train.evaluation import evaluate
 from vkood.train.record import read_metrics
@@ -152,6 +154,42 @@ def test_two_processes_as_one(tmp_path):
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert two["validation"] == pytest.approx(one["validation"])
     assert two["cost"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
+    """FSDP by the Trainer: the losses of one process, whole models saved, and going on from a checkpoint."""
+    changes = ("optimisation.steps=4", "optimisation.log_every=1", "data.evaluate_limit=9", "data.test=[]")
+    one, folder = tmp_path / "one", tmp_path / "two"
+    trained("vqa", one, *changes)
+    told = words(
+        folder,
+        *changes,
+        "optimisation.fsdp=true",
+        "optimisation.save_every=1",
+        "optimisation.keep_checkpoints=4",
+    )
+    sharded = [
+        "--standalone",
+        "--nproc-per-node=2",
+        "--no-python",
+        sys.executable,
+        sharded_run.__file__,
+        "vqa",
+    ]
+    launch = [sys.executable, "-m", "torch.distributed.run", *sharded, *told]
+    subprocess.run(launch, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    assert losses(folder) == pytest.approx(losses(one), abs=1e-4)
+    unbroken = weights(folder)
+    assert unbroken.keys() == weights(one).keys()
+    assert all(torch.allclose(unbroken[name], tensor, atol=2e-3) for name, tensor in weights(one).items())
+    # as if it had been stopped after its second step
+    for path in (folder / "last", *(folder / "checkpoints" / f"checkpoint-{step}" for step in (3, 4))):
+        shutil.rmtree(path)
+    (folder / "results.json").unlink()
+    subprocess.run(launch, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    assert len(losses(folder)) == 4
+    assert all(torch.equal(weights(folder)[name], tensor) for name, tensor in unbroken.items())
 
 
 @pytest.mark.slow

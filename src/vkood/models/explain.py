@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from vkood.knowledge import FactStore
 
 _SHOWN = 5
+MATCHING = ("does not match", "matches")
+"""What the logits of matching heads stand for."""
+TRUTH = ("false", "true")
+"""What the logits of reasoning heads stand for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,10 +200,12 @@ class Explains:
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
         was_training: bool = model.training  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         model.eval()  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
-        with FitWatch(model.base_model) as watch:  # pyright: ignore[reportAttributeAccessIssue] - likewise
-            output, answers = self._answers(batch)
+        try:
+            with FitWatch(model.base_model) as watch:  # pyright: ignore[reportAttributeAccessIssue] - likewise
+                output, answers = self._answers(batch)
+        finally:
+            model.train(was_training)  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         maps = watch.maps(len(pictures))
-        model.train(was_training)  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         return Explanation(
             text=text,
             picture=_side_by_side([open_picture(one, "image") for one in pictures]),
@@ -220,12 +226,6 @@ class Explains:
         chances = logits[0].float().softmax(-1)
         best = chances.topk(min(2 * _SHOWN, len(chances)))
         return output, [(labels[int(i)], float(chance)) for chance, i in zip(*best, strict=True)]
-
-
-MATCHING = ("does not match", "matches")
-"""What the logits of matching heads stand for."""
-TRUTH = ("false", "true")
-"""What the logits of reasoning heads stand for."""
 
 
 def _side_by_side(pictures: Sequence[Image.Image]) -> Image.Image:

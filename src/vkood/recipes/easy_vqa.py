@@ -13,6 +13,7 @@ from typing import Any, Literal
 from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
 from vkood.models import GateConfig, VkoodConfig
+from vkood.recipes.tasks import SMALL_RESNET
 from vkood.train import TrainingOptions
 
 Arm = Literal["no_facts", "unfiltered", "filtered"]
@@ -53,13 +54,7 @@ class EasyVqaRun:
 
     def tower_config(self, num_labels: int = 2) -> ResNetConfig:
         """A small ResNet: 64 x 64 pixels become 16 tokens of width 64."""
-        return ResNetConfig(
-            embedding_size=16,
-            hidden_sizes=[32, 48, 64],
-            depths=[1, 1, 1],
-            layer_type="basic",
-            id2label=dict(enumerate(map(str, range(num_labels)))),
-        )
+        return ResNetConfig(**SMALL_RESNET, id2label=dict(enumerate(map(str, range(num_labels)))))
 
     def model_config(
         self, arm: Arm, tokenizer: PreTrainedTokenizerBase, answers: tuple[str, ...], **gate: Any

@@ -12,8 +12,13 @@ from dataclasses import replace
 from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run, TaskOptions
 
 _BERT_BETAS = [0.9, 0.999]
-_SMALL_RESNET = {"model_type": "resnet", "embedding_size": 16, "hidden_sizes": [32, 48, 64], "depths": [1, 1, 1],
-                 "layer_type": "basic"}  # fmt: skip
+SMALL_RESNET = {
+    "embedding_size": 16,
+    "hidden_sizes": [32, 48, 64],
+    "depths": [1, 1, 1],
+    "layer_type": "basic",
+}
+"""An image tower for pictures of 64 x 64 pixels, which become 16 tokens of width 64."""
 
 
 def pretrain() -> Run:
@@ -128,7 +133,8 @@ def easy_vqa_run() -> Run:
         task="vqa",
         # Convolutions see shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
         model=ModelOptions(image="tiny", text="tiny", image_size=64,
-                           config={"image_config": _SMALL_RESNET, "pooling": "product"}),
+                           config={"image_config": {"model_type": "resnet", **SMALL_RESNET},
+                                   "pooling": "product"}),
         data=DataOptions(train=["easy_vqa_train"], validation=["easy_vqa_test"], facts=False, workers=0),
         optimisation=OptimisationOptions(batch_size=64, device_batch_size=64, epochs=5.0, learning_rate=2e-3,
                                          fusion_factor=1.0, head_factor=1.0, max_grad_norm=1.0),

@@ -283,7 +283,7 @@ def _arguments(run: Run, num_examples: int, folder: Path, *, metric: str | None)
         use_cpu=_on_cpu(run),
         ddp_backend="gloo" if world_size() > 1 and _on_cpu(run) else None,
         ddp_find_unused_parameters=True if world_size() > 1 and not told.fsdp else None,
-        fsdp="full_shard auto_wrap" if told.fsdp else None,
+        fsdp=True if told.fsdp else None,  # pyright: ignore[reportArgumentType] (text, before transformers 5.20)
         restore_callback_states_from_checkpoint=True,
         average_tokens_across_devices=False,
     )
