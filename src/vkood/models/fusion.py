@@ -54,15 +54,20 @@ class Attention(nn.Module):
             self._heads(self.key(source)),
             self._heads(self.value(source)),
         )
-        bias = None if key_bias is None else key_bias[:, None, None].to(query.dtype)
-        if seen is None:
+        bias = None
+        if key_bias is not None:  # bounded, lest a stream of padding alone attends to nothing and is NaN
+            bias = key_bias[:, None, None].to(query.dtype).clamp_min(torch.finfo(query.dtype).min / 2)
+        # torch's fused attention on a CPU has no dropout, and what it does in its place is slower than this.
+        dropped = self.training and self.dropout.p > 0 and query.device.type == "cpu"
+        if seen is None and not dropped:
             attended = functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=bias, dropout_p=self.dropout.p if self.training else 0.0
             )
         else:
             logits = query @ key.mT / math.sqrt(query.shape[-1])
             weights = (logits if bias is None else logits + bias).softmax(-1)
-            seen.append(weights)
+            if seen is not None:
+                seen.append(weights)
             attended = self.dropout(weights) @ value
         merged = attended.transpose(1, 2).flatten(2)  # (B, Q, D)
         return self.norm(states + self.dropout(self.output(merged)))

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import BlipTextConfig, BlipTextModel, BlipVisionModel, PreTrainedConfig
-from transformers.models.blip.modeling_blip import BlipEncoderLayer
+from transformers.models.blip.modeling_blip import BlipAttention, BlipEncoderLayer
 from transformers.models.blip.modeling_blip_text import (
     BlipTextAttention,
     BlipTextLayer,
@@ -23,6 +24,21 @@ from typing_extensions import override
 from vkood.models.blip.adapters import UniAdapter
 
 
+class VisionAttention(BlipAttention):
+    """Attention of the image tower in one fused operation, which keeps no (tokens, tokens) map."""
+
+    @override
+    def forward(self, hidden_states: Tensor, **options: Any) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride] - no map
+        """The states, (batch, tokens, width), and None for the map."""
+        query, key, value = (
+            self.qkv(hidden_states).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        )
+        attended = functional.scaled_dot_product_attention(
+            query, key, value, dropout_p=self.dropout.p if self.training else 0.0
+        )
+        return self.projection(attended.transpose(1, 2).flatten(2)), None
+
+
 class VisionLayer(BlipEncoderLayer):
     """A layer of the image tower, with an adapter.
 
@@ -31,6 +47,7 @@ class VisionLayer(BlipEncoderLayer):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__(config)  # pyright: ignore[reportArgumentType] - as transformers calls it
+        self.self_attn = VisionAttention(config)  # pyright: ignore[reportArgumentType] - as transformers calls it
         self.adapter: list[UniAdapter] = []
 
     @override

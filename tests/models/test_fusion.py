@@ -1,0 +1,61 @@
+"""Attention of the fusion, against torch's own."""
+
+import pytest
+import torch
+
+from vkood.models.fusion import Attention
+
+WIDTH, HEADS = 16, 4
+
+
+def case(dropout: float) -> tuple[Attention, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """An attention, what attends, what is attended to, and a bias that hides the last two keys."""
+    torch.manual_seed(0)
+    bias = torch.zeros(3, 7)
+    bias[:, -2:] = -torch.inf
+    bias[:, 0] = -0.5
+    return Attention(WIDTH, HEADS, dropout, 1e-5), torch.randn(3, 5, WIDTH), torch.randn(3, 7, WIDTH), bias
+
+
+def by_torch(attention: Attention, states: torch.Tensor, source: torch.Tensor, bias: torch.Tensor):
+    """The same by `torch.nn.MultiheadAttention`."""
+    parts = (attention.query, attention.key, attention.value)
+    peer = torch.nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+    with torch.no_grad():
+        peer.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
+        peer.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
+    peer.out_proj = attention.output
+    mask = bias[:, None].expand(-1, states.shape[1], -1).repeat_interleave(HEADS, dim=0)
+    return attention.norm(states + peer(states, source, source, attn_mask=mask)[0])
+
+
+# Of so small a share nothing is dropped, but the way is that of dropout.
+@pytest.mark.parametrize(("dropout", "training"), [(0.0, True), (1e-12, True), (0.1, False)])
+def test_every_way_is_the_same_attention(dropout: float, training: bool):
+    attention, *given = case(dropout)
+    attention.train(training)
+    expected = by_torch(attention, *given)
+    torch.testing.assert_close(attention(*given), expected)
+    seen: list[torch.Tensor] = []
+    torch.testing.assert_close(attention(*given, seen=seen), expected)
+    assert (seen[0][..., -2:] == 0).all()
+    torch.testing.assert_close(seen[0].sum(-1), torch.ones(3, HEADS, 5))
+
+
+def test_dropout_drops_in_training_alone():
+    attention, *given = case(0.5)
+    assert not torch.equal(attention(*given), attention(*given))
+    attention.eval()
+    assert torch.equal(attention(*given), attention(*given))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_padding_alone_is_finite_with_its_gradients(training: bool):
+    attention, states, source, bias = case(0.1)
+    attention.train(training)
+    bias[1] = -torch.inf
+    states.requires_grad_()
+    found = attention(states, source, bias)
+    found.square().sum().backward()
+    assert found.isfinite().all()
+    assert states.grad is not None and states.grad.isfinite().all()
