@@ -12,6 +12,8 @@ Legend: B sets, M tokens, K components, D dimensions, P features [x*x, x, 1].
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +24,9 @@ from torch.autograd.function import once_differentiable
 
 from vkood.mixture.covariance import Covariance, Diagonal
 from vkood.mixture.params import Mixture, Prior
+from vkood.solve import Solver, Squarem
 from vkood.solve.arrays import HostArray
+from vkood.solve.iteration import Outcome
 
 # Products of tokens and components per step beyond which several threads gain more than cheap calls.
 _LARGEST = 2**22
@@ -59,6 +63,13 @@ class HostStep:
     def __call__(self, state: HostArray, *prepared: HostArray) -> HostArray:
         """The state after a step."""
         return self.forward(state, *prepared)[0]
+
+    def solved(self, start: HostArray, operands: tuple[HostArray, ...], solver: Solver) -> Outcome | None:
+        """The outcome of the compiled loop, where there is one."""
+        squarem_em = _compiled()
+        if squarem_em is None or type(solver) is not Squarem:
+            return None
+        return squarem_em(start, operands, self.prior, solver)
 
     def differentiable(self, value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
         """The same on a tensor, alone in a tuple, with gradients to the state and to all operands."""
@@ -173,6 +184,16 @@ class HostStep:
         shape = (len(state), self.num_components, dim)
         mean, log_scale = state[:, self.num_components : split], state[:, split:]
         return state[:, : self.num_components], mean.reshape(shape), log_scale.reshape(shape)
+
+
+@functools.cache
+def _compiled() -> Callable[[HostArray, tuple[HostArray, ...], Prior, Squarem], Outcome] | None:
+    """The loop that Numba compiles, if it is installed; imported when first needed, which takes a second."""
+    try:
+        from vkood.mixture.fused import squarem_em
+    except (ImportError, RuntimeError):  # the latter where it finds no folder to keep what it compiles
+        return None
+    return squarem_em
 
 
 def _features(tokens: HostArray) -> HostArray:

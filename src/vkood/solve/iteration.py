@@ -50,6 +50,10 @@ class HostMap(Protocol):
         """The image of the states."""
         ...
 
+    def solved(self, start: HostArray, operands: tuple[HostArray, ...], solver: Solver) -> Outcome | None:
+        """The outcome of a whole solve, where the map has a loop of its own for this solver, else None."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -191,8 +195,12 @@ def iterate_on_host(map: HostMap, start: Tensor, operands: tuple[Tensor, ...], s
 
     Where the solver works on tensors only, just the map is called on arrays.
     """
+    given = tuple(operand.numpy() for operand in operands)
     with np.errstate(all="ignore"):  # what is not finite shows in the residual of its row
-        prepared = map.prepared(*(operand.numpy() for operand in operands))
+        outcome = map.solved(start.numpy(), given, solver)
+        if outcome is not None:
+            return outcome
+        prepared = map.prepared(*given)
         if solver.on_host:
             return iterate(map, start.numpy(), prepared, solver)
 

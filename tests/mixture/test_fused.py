@@ -1,0 +1,172 @@
+"""The compiled loop of small fits takes the steps of the NumPy one, and is not missed where Numba is not installed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vkood.mixture import Prior, fit_mixture, host_step
+from vkood.mixture.host_step import HostStep
+from vkood.solve import Picard, Squarem, Status
+from vkood.solve.iteration import Outcome, iterate
+
+pytest.importorskip("numba", reason="the extra `fast` is not installed")
+
+
+class Problem:
+    """Overlapping sets to be fitted, with weights of which some are 0."""
+
+    def __init__(self, sets: int, tokens: int, dim: int, components: int, *, priors: int = 1) -> None:
+        random = np.random.default_rng(0)
+        centres = random.normal(size=(sets, components, dim)) * 1.5
+        chosen = random.integers(components, size=(sets, tokens))
+        self.tokens = np.take_along_axis(centres, chosen[..., None], 1) + random.normal(
+            size=(sets, tokens, dim)
+        )
+        self.weights = random.choice([0.0, 0.3, 1.0, 2.0], size=(sets, tokens))
+        self.prior_mean = random.normal(size=(sets, priors, dim))
+        self.strength = random.uniform(0.1, 1, size=(sets, priors))
+        self.start = random.normal(size=(sets, components * (1 + 2 * dim))) / 2
+        self.step = HostStep(
+            num_components=components, prior=Prior(concentration=0.7, variance=0.4, variance_strength=1.5)
+        )
+
+    def given(self, dtype: Any) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+        """Start and operands."""
+        start, *operands = (
+            array.astype(dtype)
+            for array in (self.start, self.tokens, self.weights, self.prior_mean, self.strength)
+        )
+        return start, tuple(operands)
+
+    def compiled(self, solver: Squarem, dtype: Any = np.float64) -> Outcome:
+        """What the compiled loop finds."""
+        start, operands = self.given(dtype)
+        with np.errstate(all="ignore"):
+            found = self.step.solved(start, operands, solver)
+        assert found is not None
+        return found
+
+    def in_numpy(self, solver: Squarem, dtype: Any = np.float64) -> Outcome:
+        """What the loop of the solvers finds with the step in NumPy."""
+        start, operands = self.given(dtype)
+        with np.errstate(all="ignore"):
+            return iterate(self.step, start, self.step.prepared(*operands), solver)
+
+
+def assert_same(found: Outcome, expected: Outcome, loose: float) -> None:
+    for name in ("status", "steps"):
+        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
+    for name in ("best", "residual", "trace"):
+        torch.testing.assert_close(
+            getattr(found, name), getattr(expected, name), rtol=loose, atol=loose, equal_nan=True
+        )
+
+
+SOLVERS = {
+    "usual": Squarem(tolerance=1e-6),
+    "out of steps": Squarem(tolerance=1e-12, max_steps=7),
+    "timid, beyond the first columns of a trace": Squarem(longest=1.0, tolerance=1e-11),
+    "many jumps refused": Squarem(longest=64.0, growth=1e-2, tolerance=1e-8, max_steps=300),
+}
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize("priors", [1, 3])
+def test_takes_the_steps_of_the_numpy_loop(name, priors):
+    problem = Problem(9, 20, 5, 3, priors=priors)
+    found, expected = (way(SOLVERS[name]) for way in (problem.compiled, problem.in_numpy))
+    assert_same(found, expected, 1e-7)
+    assert found.steps.max() > 6
+
+
+def test_the_cases_above_meet_every_end():
+    problem = Problem(9, 20, 5, 3)
+    assert (problem.compiled(SOLVERS["usual"]).status == Status.CONVERGED).all()
+    assert problem.compiled(SOLVERS["timid, beyond the first columns of a trace"]).steps.max() > 32
+    assert (problem.compiled(SOLVERS["out of steps"]).status == Status.OUT_OF_STEPS).any()
+    plain = problem.compiled(Squarem(longest=64.0, growth=1e9, tolerance=1e-8, max_steps=300))
+    assert not torch.equal(plain.steps, problem.compiled(SOLVERS["many jumps refused"]).steps)
+
+
+@pytest.mark.parametrize(
+    ("sets", "tokens", "dim", "components"), [(4, 12, 3, 1), (1, 1, 1, 1), (2, 0, 3, 2), (2, 3, 2, 5)]
+)
+def test_degenerate_sets(sets, tokens, dim, components):
+    problem = Problem(sets, tokens, dim, components)
+    assert_same(problem.compiled(Squarem()), problem.in_numpy(Squarem()), 1e-7)
+
+
+def test_no_sets():
+    found = Problem(0, 4, 3, 2).compiled(Squarem())
+    assert found.best.shape == (0, 14)
+    assert len(found.steps) == len(found.status) == len(found.residual) == len(found.trace) == 0
+
+
+def test_single_precision_finds_the_same():
+    problem = Problem(9, 20, 5, 3)
+    found = problem.compiled(Squarem(tolerance=1e-4), np.float32)
+    assert found.best.dtype == found.residual.dtype == torch.float32
+    assert (found.status == Status.CONVERGED).all()
+    exact = problem.compiled(Squarem(tolerance=1e-10, max_steps=1000))
+    torch.testing.assert_close(found.best.double(), exact.best, rtol=0, atol=2e-2)
+
+
+def test_sets_that_are_not_finite_stay_to_themselves():
+    problem = Problem(5, 20, 4, 2)
+    whole = problem.compiled(Squarem())
+    problem.tokens[1, 3, 2], problem.weights[1, 3] = np.nan, 1
+    problem.start[3] = np.inf
+    broken, expected = problem.compiled(Squarem()), problem.in_numpy(Squarem())
+    assert_same(broken, expected, 1e-7)
+    assert broken.status.tolist() == [0, int(Status.NOT_FINITE), 0, int(Status.NOT_FINITE), 0]
+    others = [0, 2, 4]
+    assert torch.equal(broken.best[others], whole.best[others])
+
+
+def test_a_set_is_the_same_alone_to_the_last_bit():
+    problem = Problem(5, 20, 4, 2)
+    whole = problem.compiled(Squarem(), np.float32)
+    for name in ("tokens", "weights", "prior_mean", "strength", "start"):
+        setattr(problem, name, getattr(problem, name)[3:4])
+    assert torch.equal(problem.compiled(Squarem(), np.float32).best[0], whole.best[3])
+
+
+def test_other_solvers_are_left_to_the_usual_loop():
+    class Mine(Squarem):
+        """Who knows what it does."""
+
+    problem = Problem(2, 4, 3, 2)
+    for solver in (Picard(), Mine()):
+        assert problem.step.solved(*problem.given(np.float64), solver) is None
+
+
+@pytest.fixture
+def without_numba(monkeypatch: pytest.MonkeyPatch):
+    """As where the extra is not installed."""
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "vkood.mixture.fused", raising=False)
+    monkeypatch.delattr("vkood.mixture.fused", raising=False)
+    host_step._compiled.cache_clear()
+    yield
+    host_step._compiled.cache_clear()
+
+
+def fitted() -> list[torch.Tensor]:
+    tokens = torch.from_numpy(Problem(6, 20, 5, 2).tokens).requires_grad_()
+    mixture, solution = fit_mixture(tokens)
+    (gradient,) = torch.autograd.grad(mixture.mean.square().sum() + mixture.log_scale.sum(), tokens)
+    return [mixture.mean, mixture.log_scale, solution.steps, solution.trace, gradient]
+
+
+def test_a_fit_without_numba_is_the_same(request: pytest.FixtureRequest):
+    compiled = fitted()
+    assert host_step._compiled() is not None
+    request.getfixturevalue("without_numba")
+    assert host_step._compiled() is None
+    for found, expected in zip(fitted(), compiled, strict=True):
+        torch.testing.assert_close(found, expected, equal_nan=True)
