@@ -81,10 +81,10 @@ def _alone(layer: OutlierLayer, seen: dict[str, Any]) -> dict[str, Any]:
 
     positional = [detached(value) for value in seen["positional"]]
     named = {name: detached(value) for name, value in seen["named"].items()}
+    arriving = named["candidate_mask"].float()  # as attention, nothing comes back from facts that are masked
 
     def alone() -> None:
-        kept = named["candidate_mask"]
-        layer(*positional, **named).log_gate[kept].sum().backward()
+        layer(*positional, **named).log_gate.backward(arriving)
 
     tokens = layer.joint.context(named["context"], None).detach().requires_grad_()
 
