@@ -165,11 +165,9 @@ class Bench:
         seconds: dict[str, list[float]] = {name: [] for name in contestants}
         for number in range(self.rounds):
             # Whoever begins changes from round to round: the first to run finds the memory as the last has left it.
-            order = (
-                list(contestants)[number % len(contestants) :]
-                + list(contestants)[: number % len(contestants)]
-            )
-            for name in order:
+            first = number % len(contestants)
+            names = list(contestants)
+            for name in names[first:] + names[:first]:
                 seconds[name].append(self._timed(contestants[name]))
         return seconds, {name: self._peak(work) for name, work in contestants.items()}
 

@@ -9,6 +9,7 @@ taking turns. Legend: B sets, M tokens, D dimensions, K components.
 from __future__ import annotations
 
 import argparse
+import unittest.mock
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,9 +23,10 @@ from synthetic_sets import clustered_sets
 from torch import Tensor
 from training_step import training_step
 
-from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
+from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture, host_step
 from vkood.mixture.em import expectation, maximization
 from vkood.mixture.fit import DEFAULT_SOLVER
+from vkood.mixture.host_step import fits_host
 from vkood.mixture.start import starting_mixture
 from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 
@@ -149,6 +151,16 @@ def with_vkood(problem: Problem, name: str, solver: Solver) -> Callable[[], None
     return run
 
 
+def without_numba(run: Callable[[], None]) -> Callable[[], None]:
+    """The same as where the extra `fast` is not installed."""
+
+    def in_numpy() -> None:
+        with unittest.mock.patch.object(host_step, "_compiled", lambda: None):
+            run()
+
+    return in_numpy
+
+
 def _steps(steps: Tensor, missed: int) -> str:
     return f"{float(steps.mean()):.0f} / {int(steps.max())}" + (f" ({missed} missed)" if missed else "")
 
@@ -168,6 +180,8 @@ def beside_torchdeq(arguments: argparse.Namespace) -> list[dict[str, object]]:
             contestants = {
                 f"vkood {name}": with_vkood(problem, f"vkood {name}", solver) for name, solver in ours.items()
             }
+            name = "vkood Squarem in NumPy"
+            contestants[name] = without_numba(with_vkood(problem, name, ours["Squarem"]))
             solvers = (
                 ("fixed_point_iter",) if arguments.quick else ("fixed_point_iter", "anderson", "broyden")
             )
@@ -243,9 +257,17 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
                 _, solution = fit_mixture(tokens, num_components=components, start=means, solver=solver)
             numbers["vkood"] = _steps(solution.steps.float(), 0)
 
-        seconds = interleaved({"vkood": ours, "scikit-learn": theirs}, rounds, warm_up=1)
+        contestants = {"vkood": ours, "vkood in NumPy": without_numba(ours), "scikit-learn": theirs}
+        if not fits_host(tokens, components, Diagonal()):
+            del contestants["vkood in NumPy"]  # so large a set is fitted by torch either way
+        seconds = interleaved(contestants, rounds, warm_up=1)
         rows = [
-            [name, numbers[name], milliseconds(times), f"{ratio(seconds['scikit-learn'], times):.2f}"]
+            [
+                name,
+                numbers[name.removesuffix(" in NumPy")],
+                milliseconds(times),
+                f"{ratio(seconds['scikit-learn'], times):.2f}",
+            ]
             for name, times in seconds.items()
         ]
         print_table(title, ["contestant", "steps: mean / max", "ms: median (least)", "x scikit-learn"], rows)

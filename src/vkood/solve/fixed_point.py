@@ -44,7 +44,8 @@ def fixed_point(
         on_host: The same map on NumPy arrays, for tensors on the CPU whose states are so small that calls are
             what a step costs: all of the solve that needs no graph then runs in NumPy. It takes and returns
             states (rows, n): the tensors of a value, flattened and side by side. `on_host.prepared` may turn the
-            operands into what it would rather be called with; `on_host.solved` may do the whole solve by itself.
+            operands into what it would rather be called with; `on_host.solved` may do the whole solve, or
+            return None.
         solver: How to iterate: `Picard`, `Anderson` (the default) or `Squarem`.
         gradient: How gradients pass: `LastIterate` (the default), `Neumann`, `Implicit` or `Unrolled`.
 
