@@ -9,7 +9,6 @@ taking turns. Legend: B sets, M tokens, D dimensions, K components.
 from __future__ import annotations
 
 import argparse
-import unittest.mock
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,15 +17,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import interleaved, milliseconds, peak_bytes, print_table, ratio, setting, write_json
+from measuring import (
+    interleaved,
+    milliseconds,
+    peak_bytes,
+    print_table,
+    ratio,
+    setting,
+    without_numba,
+    write_json,
+)
 from synthetic_sets import clustered_sets
 from torch import Tensor
 from training_step import training_step
 
-from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture, host_step
+from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
 from vkood.mixture.em import expectation, maximization
 from vkood.mixture.fit import DEFAULT_SOLVER
-from vkood.mixture.host_step import fits_host
+from vkood.mixture.host import fits_host
 from vkood.mixture.start import starting_mixture
 from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 
@@ -149,16 +157,6 @@ def with_vkood(problem: Problem, name: str, solver: Solver) -> Callable[[], None
         problem.steps[name] = _steps(solution.steps.float(), int((~solution.converged).sum()))
 
     return run
-
-
-def without_numba(run: Callable[[], None]) -> Callable[[], None]:
-    """The same as where the extra `fast` is not installed."""
-
-    def in_numpy() -> None:
-        with unittest.mock.patch.object(host_step, "_compiled", lambda: None):
-            run()
-
-    return in_numpy
 
 
 def _steps(steps: Tensor, missed: int) -> str:
@@ -344,7 +342,7 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
         [name, *(f"{peak / 2**20:.1f}" for peak in by_steps.values())] for name, by_steps in peaks.items()
     ]
     print_table(
-        f"Peak memory of forward + backward, {problem.shape}, MiB",
+        f"Peak memory of forward + backward in NumPy, {problem.shape}, MiB",
         ["gradient", *(f"{steps} steps" for steps in budgets)],
         rows,
     )

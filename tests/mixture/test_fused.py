@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vkood.mixture import Prior, fit_mixture, host_step
+from vkood.mixture import OutlierLayer, Prior, fit_mixture, host
 from vkood.mixture.host_step import HostStep
 from vkood.solve import Picard, Squarem, Status
 from vkood.solve.iteration import Outcome, iterate
@@ -149,11 +149,12 @@ def test_other_solvers_are_left_to_the_usual_loop():
 def without_numba(monkeypatch: pytest.MonkeyPatch):
     """As where the extra is not installed."""
     monkeypatch.setitem(sys.modules, "numba", None)
-    monkeypatch.delitem(sys.modules, "vkood.mixture.fused", raising=False)
-    monkeypatch.delattr("vkood.mixture.fused", raising=False)
-    host_step._compiled.cache_clear()
+    for name in ("vkood.mixture.fused", "vkood.mixture.fused_density"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delattr(name, raising=False)
+    host.compiled.cache_clear()
     yield
-    host_step._compiled.cache_clear()
+    host.compiled.cache_clear()
 
 
 def fitted() -> list[torch.Tensor]:
@@ -163,10 +164,22 @@ def fitted() -> list[torch.Tensor]:
     return [mixture.mean, mixture.log_scale, solution.steps, solution.trace, gradient]
 
 
-def test_a_fit_without_numba_is_the_same(request: pytest.FixtureRequest):
-    compiled = fitted()
-    assert host_step._compiled() is not None
+def gated() -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    layer = OutlierLayer(candidate_dim=7, context_dim=5, joint_dim=6)
+    facts, image = torch.randn(3, 4, 7), torch.randn(3, 9, 5)
+    mask = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [False] * 4])
+    out = layer(facts, context=image, candidate_mask=mask)
+    gradients = torch.autograd.grad(out.gate.square().sum(), list(layer.joint.parameters()))
+    return [out.score, out.gate, *gradients]
+
+
+@pytest.mark.parametrize("made", [fitted, gated])
+def test_without_numba_it_is_the_same(made, request: pytest.FixtureRequest):
+    compiled = made()
+    assert host.compiled() is not None
     request.getfixturevalue("without_numba")
-    assert host_step._compiled() is None
-    for found, expected in zip(fitted(), compiled, strict=True):
-        torch.testing.assert_close(found, expected, equal_nan=True)
+    assert host.compiled() is None
+    for found, expected in zip(made(), compiled, strict=True):
+        loose = 1e-5 if found.dtype == torch.float32 else 1e-7
+        torch.testing.assert_close(found, expected, rtol=loose, atol=loose, equal_nan=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from vkood.mixture.covariance import Covariance
 from vkood.mixture.em import expectation, maximization
-from vkood.mixture.host_step import HostStep, fits_host
+from vkood.mixture.host import fits_host
+from vkood.mixture.host_step import HostStep
 from vkood.mixture.params import Mixture, Prior
 from vkood.solve import Gradient, Solution, Solver, fixed_point
 from vkood.solve.eager import eager

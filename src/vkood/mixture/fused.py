@@ -1,8 +1,8 @@
-"""EM of diagonal mixtures with squared extrapolation in one compiled loop, by Numba: the extra `fast`.
+"""EM of diagonal mixtures, compiled by Numba: its loop with squared extrapolation, and its step with gradients.
 
-It does what `vkood.solve.iteration` does with `Squarem` and the step of `host_step.py`, to which a test holds it. There
-every operation passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from
-its start to its fixed point, and its tokens are read once in a step.
+They do what `vkood.solve.iteration` does with `Squarem`, and the step of `host_step.py`, as tests see. There every
+operation passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its
+start to its fixed point, and its tokens are read once in a step.
 
 Legend: B sets, M tokens, K components, D dimensions, n = K (1 + 2 D) numbers of state.
 """
@@ -27,7 +27,7 @@ from vkood.solve.arrays import HostArray, smallest_normal
 from vkood.solve.iteration import Outcome
 
 # Sums may be taken in another order, as vector instructions need it; NaN and infinity keep their meaning.
-_OPTIONS: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
@@ -41,14 +41,13 @@ _COLUMNS = 32
 def squarem_em(start: HostArray, operands: tuple[HostArray, ...], prior: Prior, solver: Squarem) -> Outcome:
     """What becomes of the states `start` (B, n), with the operands of `HostStep`."""
     real: Any = start.dtype.type
-    floor = prior.variance_strength * prior.variance
     best, residual, failed, steps, trace = _solve(
-        (real(prior.concentration), real(floor), real(prior.variance_strength)),
+        _scalars(prior, real),
         (real(solver.tolerance), real(solver.floor)),
         (real(solver.longest), real(solver.growth), real(smallest_normal(start))),
         solver.max_steps,
         np.ascontiguousarray(start),
-        tuple(np.ascontiguousarray(operand, start.dtype) for operand in operands),
+        _contiguous(operands, start.dtype),
     )
     status = np.where(failed, int(Status.NOT_FINITE), int(Status.OUT_OF_STEPS))
     status = np.where(residual <= real(solver.tolerance), int(Status.CONVERGED), status)
@@ -57,26 +56,45 @@ def squarem_em(start: HostArray, operands: tuple[HostArray, ...], prior: Prior, 
     return Outcome(**{name: torch.from_numpy(array) for name, array in zip(names, found, strict=True)})
 
 
+def em_step(state: HostArray, operands: tuple[HostArray, ...], prior: Prior) -> tuple[HostArray, ...]:
+    """The states (B, n) after a step, and what `em_gradient` wants of it."""
+    scalars = _scalars(prior, state.dtype.type)
+    return _step(scalars, np.ascontiguousarray(state), _contiguous(operands, state.dtype))
+
+
+def em_gradient(
+    arrived: HostArray, given: tuple[HostArray, ...], found: tuple[HostArray, ...], prior: Prior
+) -> tuple[HostArray, ...]:
+    """Gradients of the states and of all operands, `given`, from that of the states after the step, which `found`."""
+    arrived, state, *operands = _contiguous((arrived, *given), given[0].dtype)
+    return _gradient(_scalars(prior, state.dtype.type), arrived, state, tuple(operands), found)
+
+
+def _scalars(prior: Prior, real: Any) -> tuple[Any, Any, Any]:
+    """Concentration, least scale and strength of the variance."""
+    floor = prior.variance_strength * prior.variance
+    return real(prior.concentration), real(floor), real(prior.variance_strength)
+
+
+def _contiguous(arrays: tuple[HostArray, ...], dtype: Any) -> tuple[HostArray, ...]:
+    return tuple(np.ascontiguousarray(array, dtype) for array in arrays)
+
+
 # Arrays are made one by one, and rows named before a loop: only so does the compiler know that they are contiguous.
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 @no_type_check
 def _solve(prior, stop, jump, max_steps, start, operands):
     sets, size = start.shape
     tokens, weights, prior_mean, strength = operands
-    dim = tokens.shape[2]
     tolerance, least = stop
     first_longest, growth, tiny = jump
     zero, one, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
     best, residuals = start.copy(), np.full(sets, np.inf, start.dtype)
     failed, steps = np.zeros(sets, np.bool_), np.full(sets, max_steps)
     trace = np.full((sets, min(_COLUMNS, max_steps)), np.nan, start.dtype)
-    curve = np.empty((size // (1 + 2 * dim), dim), start.dtype)
-    slope, linear, square = np.empty_like(curve), np.empty_like(curve), np.empty_like(curve)
-    constant = np.empty(len(curve), start.dtype)
-    shares, count = np.empty_like(constant), np.empty_like(constant)
-    coefficients, sums = (curve, slope, constant), (linear, square, count)
+    (coefficients, shares), (sums, _) = _room(start, tokens), _room(start, tokens)
     point = np.empty(size, start.dtype)
     image, base, fallback = np.empty_like(point), np.empty_like(point), np.empty_like(point)
     for b in range(sets):
@@ -117,17 +135,71 @@ def _solve(prior, stop, jump, max_steps, start, operands):
     return best, residuals, failed, steps, trace
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
+@no_type_check
+def _step(prior, state, operands):
+    """The states after a step, and for its gradient the shares (B, M, K), and the sums of x (B, K, D) and 1 (B, K)."""
+    tokens, weights, prior_mean, strength = operands
+    (coefficients, room), ((square, _, _), _) = _room(state, tokens), _room(state, tokens)
+    sets, (size, components), dim = len(state), room.shape, tokens.shape[2]
+    following, shares = np.empty_like(state), np.empty((sets, size, components), state.dtype)
+    linear, count = np.empty((sets, components, dim), state.dtype), np.empty((sets, components), state.dtype)
+    for b in range(sets):
+        sums = (square, linear[b], count[b])
+        _prepare(state[b], coefficients)
+        _expect(tokens[b], weights[b], coefficients, shares[b], sums)
+        _maximize(sums, prior_mean[b], strength[b], prior, following[b])
+    return following, shares, linear, count
+
+
+@njit(**OPTIONS)
+@no_type_check
+def _gradient(prior, arrived, state, operands, found):
+    tokens, weights, prior_mean, strength = operands
+    following, shares, linear, count = found
+    (coefficients, _), (to_coefficients, _) = _room(state, tokens), _room(state, tokens)
+    to_sums, to_shares = _room(state, tokens)
+    to_state, to_tokens, to_weights = np.empty_like(state), np.zeros_like(tokens), np.zeros_like(weights)
+    to_prior_mean, to_strength = np.zeros_like(prior_mean), np.zeros_like(strength)
+    for b in range(len(state)):
+        sums, ends = (linear[b], count[b]), (arrived[b], following[b])
+        given, to_given = (prior_mean[b], strength[b]), (to_prior_mean[b], to_strength[b])
+        _back_to_sums(ends, sums, given, prior, to_sums, to_given)
+        _prepare(state[b], coefficients)
+        given, to_given = (tokens[b], weights[b], shares[b]), (to_tokens[b], to_weights[b], to_shares)
+        _back_to_tokens(given, (coefficients, to_sums), to_coefficients, to_given)
+        _back_to_state(to_coefficients, state[b], coefficients, to_state[b])
+    return to_state, to_tokens, to_weights, to_prior_mean, to_strength
+
+
+@njit(**OPTIONS)
+@no_type_check
+def _room(state, tokens):
+    """Room for what belongs to x * x, x (K, D) and 1 (K,) in a set, and for shares (M, K)."""
+    size, dim = tokens.shape[1:]
+    components = state.shape[1] // (1 + 2 * dim)
+    square = np.empty((components, dim), state.dtype)
+    features = square, np.empty_like(square), np.empty(components, state.dtype)
+    return features, np.empty((size, components), state.dtype)
+
+
+@njit(**OPTIONS)
+@no_type_check
+def _moments(state, k, components, dim):
+    """Views of the mean and the log_scale (D,) of a component."""
+    mean, log_scale = components + k * dim, components + (components + k) * dim
+    return state[mean : mean + dim], state[log_scale : log_scale + dim]
+
+
+@njit(**OPTIONS)
 @no_type_check
 def _prepare(state, coefficients):
-    """Write the coefficients of x * x, x (K, D) and 1 (K,) in the logarithm of weight times density."""
+    """Write the coefficients of x * x, x and 1 in the logarithm of weight times density."""
     curve, slope, constant = coefficients
     components, dim = curve.shape
-    split = components * (1 + dim)
     half, two = state.dtype.type(0.5), state.dtype.type(2)
     for k in range(components):
-        mean = state[components + k * dim : components + (k + 1) * dim]
-        log_scale = state[split + k * dim : split + (k + 1) * dim]
+        mean, log_scale = _moments(state, k, components, dim)
         curved, sloped = curve[k], slope[k]
         spread = state.dtype.type(0)
         for d in range(dim):
@@ -138,34 +210,35 @@ def _prepare(state, coefficients):
         constant[k] = state[k] - half * spread
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 @no_type_check
 def _expect(tokens, weights, coefficients, shares, sums):
-    """Write the weighted sums of x, x * x (K, D) and 1 (K,) over the tokens, each with its shares."""
+    """Write how much of each token the components account for, and the sums of x * x, x and 1 in these shares."""
     curve, slope, constant = coefficients
-    linear, square, count = sums
-    linear[:] = 0
+    square, linear, count = sums
     square[:] = 0
+    linear[:] = 0
     count[:] = 0
-    components, dim = curve.shape
+    components, dim = square.shape
     for m in range(len(tokens)):
         if weights[m] == 0:
             continue
-        token = tokens[m]
+        token, own = tokens[m], shares[m]
         for k in range(components):
             logit, curved, sloped = constant[k], curve[k], slope[k]
             for d in range(dim):
                 logit += token[d] * (curved[d] * token[d] + sloped[d])
-            shares[k] = logit
-        largest = shares[0]
+            own[k] = logit
+        largest = own[0]
         for k in range(1, components):
-            largest = max(largest, shares[k])
+            largest = max(largest, own[k])
         total = weights.dtype.type(0)
         for k in range(components):
-            shares[k] = math.exp(shares[k] - largest)
-            total += shares[k]
+            own[k] = math.exp(own[k] - largest)
+            total += own[k]
         for k in range(components):
-            share = weights[m] * shares[k] / total
+            own[k] /= total
+            share = weights[m] * own[k]
             count[k] += share
             first, second = linear[k], square[k]
             for d in range(dim):
@@ -174,21 +247,19 @@ def _expect(tokens, weights, coefficients, shares, sums):
                 second[d] += part * token[d]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 @no_type_check
 def _maximize(sums, prior_mean, strength, prior, following):
     """Write the state that follows from the sums; a prior mean and its strength are for each component or for all."""
-    linear, square, count = sums
+    square, linear, count = sums
     components, dim = linear.shape
-    split = components * (1 + dim)
     concentration, floor, variance_strength = prior
     counted = concentration * count.dtype.type(components)
     for k in range(components):
         counted += count[k]
     for k in range(components):
         following[k] = math.log((count[k] + concentration) / counted)
-        mean = following[components + k * dim : components + (k + 1) * dim]
-        log_scale = following[split + k * dim : split + (k + 1) * dim]
+        mean, log_scale = _moments(following, k, components, dim)
         centre, pull = prior_mean[min(k, len(prior_mean) - 1)], strength[min(k, len(strength) - 1)]
         first, second = linear[k], square[k]
         for d in range(dim):
@@ -200,7 +271,104 @@ def _maximize(sums, prior_mean, strength, prior, following):
             log_scale[d] = math.log(log_scale[d])
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
+@no_type_check
+def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
+    """Write the gradient of the sums, and add those of the prior's mean and strength; `ends` of `_maximize`."""
+    arrived, following = ends
+    linear, count = sums
+    to_square, to_linear, to_count = to_sums
+    components, dim = linear.shape
+    concentration, floor, variance_strength = prior
+    counted, arrived_in_all = concentration * count.dtype.type(components), count.dtype.type(0)
+    for k in range(components):
+        counted += count[k]
+        arrived_in_all += arrived[k]
+    for k in range(components):
+        own, one = min(k, len(given[0]) - 1), min(k, len(given[1]) - 1)
+        centre, pull, to_centre = given[0][own], given[1][one], to_given[0][own]
+        mean, log_scale = _moments(following, k, components, dim)
+        to_mean, to_log_scale = _moments(arrived, k, components, dim)
+        to_first, to_second = to_linear[k], to_square[k]
+        beyond = count[k] + variance_strength
+        to_beyond = to_counted = to_pull = count.dtype.type(0)
+        for d in range(dim):
+            scale = math.exp(log_scale[d]) * beyond
+            to_scale = to_log_scale[d] / scale if scale > floor else count.dtype.type(0)
+            drawn = linear[k, d] + pull * centre[d]
+            to_drawn = (to_mean[d] - to_scale * drawn) / (count[k] + pull)
+            to_counted -= to_drawn * mean[d]  # of count + pull
+            to_drawn -= to_scale * mean[d]
+            to_beyond -= to_log_scale[d]
+            to_second[d], to_first[d] = to_scale, to_drawn
+            to_centre[d] += pull * (to_drawn + count.dtype.type(2) * centre[d] * to_scale)
+            to_pull += centre[d] * (to_drawn + centre[d] * to_scale)
+        to_count[k] = arrived[k] / (count[k] + concentration) - arrived_in_all / counted
+        to_count[k] += to_counted + to_beyond / beyond
+        to_given[1][one] += to_pull + to_counted
+
+
+@njit(**OPTIONS)
+@no_type_check
+def _back_to_tokens(given, features, to_coefficients, to_given):
+    """Write the gradients of tokens and weights, and of the first of `features`: the coefficients, to_sums."""
+    tokens, weights, shares = given
+    to_tokens, to_weights, to_shares = to_given
+    (curve, slope, _), (to_square, to_linear, to_count) = features
+    to_curve, to_slope, to_constant = to_coefficients
+    to_curve[:] = 0
+    to_slope[:] = 0
+    to_constant[:] = 0
+    components, dim = curve.shape
+    two = curve.dtype.type(2)
+    for m in range(len(tokens)):
+        if weights[m] == 0:
+            continue
+        token, own, to_token, to_own = tokens[m], shares[m], to_tokens[m], to_shares[m]
+        arrived = curve.dtype.type(0)
+        for k in range(components):
+            along, first, second = to_count[k], to_linear[k], to_square[k]
+            for d in range(dim):
+                along += token[d] * (second[d] * token[d] + first[d])
+            to_own[k] = along
+            arrived += along * own[k]
+        to_weights[m] = arrived
+        for k in range(components):
+            share = weights[m] * own[k]
+            to_logit = share * (to_own[k] - arrived)
+            to_constant[k] += to_logit
+            curved, sloped, first, second = curve[k], slope[k], to_linear[k], to_square[k]
+            to_curved, to_sloped = to_curve[k], to_slope[k]
+            for d in range(dim):
+                to_token[d] += two * token[d] * (to_logit * curved[d] + share * second[d])
+                to_token[d] += to_logit * sloped[d] + share * first[d]
+            for d in range(dim):
+                part = to_logit * token[d]
+                to_sloped[d] += part
+                to_curved[d] += part * token[d]
+
+
+@njit(**OPTIONS)
+@no_type_check
+def _back_to_state(to_coefficients, state, coefficients, to_state):
+    """Write the gradient of the state from that of its coefficients."""
+    to_curve, to_slope, to_constant = to_coefficients
+    components, dim = to_curve.shape
+    half, two = state.dtype.type(0.5), state.dtype.type(2)
+    for k in range(components):
+        to_state[k] = to_constant[k]
+        mean, _ = _moments(state, k, components, dim)
+        to_mean, to_log_scale = _moments(to_state, k, components, dim)
+        curved, to_curved, to_sloped = coefficients[0][k], to_curve[k], to_slope[k]
+        half_constant = half * to_constant[k]
+        for d in range(dim):
+            precision = -two * curved[d]
+            to_linear = to_sloped[d] - half_constant * mean[d]
+            to_mean[d] = precision * (to_linear - half_constant * mean[d])
+            to_log_scale[d] = precision * (half * to_curved[d] - to_linear * mean[d]) - half_constant
+
+
+@njit(**OPTIONS)
 @no_type_check
 def _residual(point, image, least):
     moved = length = point.dtype.type(0)
@@ -210,7 +378,7 @@ def _residual(point, image, least):
     return math.sqrt(moved) / (math.sqrt(length) + least)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 @no_type_check
 def _jump(base, point, image, longest, tiny):
     """Move `point` along its last two steps, and tell how far they would have it go."""

@@ -12,8 +12,6 @@ Legend: B sets, M tokens, K components, D dimensions, P features [x*x, x, 1].
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,22 +20,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vkood.mixture.covariance import Covariance, Diagonal
+from vkood.mixture import host
 from vkood.mixture.params import Mixture, Prior
 from vkood.solve import Solver, Squarem
 from vkood.solve.arrays import HostArray
 from vkood.solve.iteration import Outcome
 
-# Products of tokens and components per step beyond which several threads gain more than cheap calls.
-_LARGEST = 2**22
-
 _Parts = tuple[HostArray, HostArray, HostArray]
-
-
-def fits_host(tokens: Tensor, num_components: int, covariance: Covariance) -> bool:
-    """Whether there is a `HostStep` for these tokens, and faster than torch's step."""
-    small = tokens.numel() * num_components <= _LARGEST
-    return small and tokens.device.type == "cpu" and isinstance(covariance, Diagonal)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +51,36 @@ class HostStep:
 
     def __call__(self, state: HostArray, *prepared: HostArray) -> HostArray:
         """The state after a step."""
-        return self.forward(state, *prepared)[0]
+        return self._step(state, *prepared)[0]
 
     def solved(self, start: HostArray, operands: tuple[HostArray, ...], solver: Solver) -> Outcome | None:
         """The outcome of the compiled loop, where there is one."""
-        squarem_em = _compiled()
-        if squarem_em is None or type(solver) is not Squarem:
+        fused = host.compiled()
+        if fused is None or type(solver) is not Squarem:
             return None
-        return squarem_em(start, operands, self.prior, solver)
+        return fused.squarem_em(start, operands, self.prior, solver)
+
+    def following(self, state: HostArray, *operands: HostArray) -> tuple[HostArray, ...]:
+        """The state after a step, compiled where it can be, and what `gradient` wants of it."""
+        fused = host.compiled()
+        if fused is not None:
+            return fused.em_step(state, operands, self.prior)
+        with np.errstate(all="ignore"):  # what is not finite stays to its set
+            prepared = self.prepared(*operands)
+            return *self._step(state, *prepared), prepared[0]
+
+    def gradient(
+        self, arrived: HostArray, given: tuple[HostArray, ...], found: tuple[HostArray, ...]
+    ) -> tuple[HostArray, ...]:
+        """Gradients of state and operands, `given`, from that of the state after the step, which `found` it.
+
+        A token of weight 0 is masked: what gradient its weight has is left open.
+        """
+        fused = host.compiled()
+        if fused is not None:
+            return fused.em_gradient(arrived, given, found, self.prior)
+        with np.errstate(all="ignore"):
+            return self._gradient(arrived, given, found)
 
     def differentiable(self, value: tuple[Tensor, ...], *operands: Tensor) -> tuple[Tensor, ...]:
         """The same on a tensor, alone in a tuple, with gradients to the state and to all operands."""
@@ -88,7 +99,7 @@ class HostStep:
         shape = (self.num_components, self._dim(state))
         return state[:, : self.num_components], mean.unflatten(1, shape), log_scale.unflatten(1, shape)
 
-    def forward(
+    def _step(
         self,
         state: HostArray,
         features: HostArray,
@@ -106,6 +117,26 @@ class HostStep:
         following = np.empty(state.shape, state.dtype)
         self._maximize(sums, prior_mean, strength[..., None], self._parts(following))
         return following, shares, sums
+
+    def _gradient(
+        self, arrived: HostArray, given: tuple[HostArray, ...], found: tuple[HostArray, ...]
+    ) -> tuple[HostArray, ...]:
+        state, tokens, weights, *prior = given
+        following, shares, sums, features = found
+        to_sums, *to_prior = self._back_to_sums(arrived, following, sums, *prior)
+        along = np.matmul(to_sums, features.transpose(0, 2, 1))  # (B, K, M)
+        to_weights = np.add.reduce(along * shares, 1)
+        weighted = shares * weights[:, None]
+        along *= weighted
+        along -= shares * np.add.reduce(along, 1, keepdims=True)  # of the logits
+        to_state = self._back_to_state(np.matmul(along, features), state)
+        both = np.concatenate([weighted, along], 1).transpose(0, 2, 1)  # (B, M, 2K)
+        to_squares, to_linear, _ = _moments(np.concatenate([to_sums, _coefficients(*self._parts(state))], 1))
+        to_tokens = np.matmul(both, to_squares)
+        to_tokens *= tokens
+        to_tokens *= 2
+        to_tokens += np.matmul(both, to_linear)
+        return to_state, to_tokens, to_weights, *to_prior
 
     def _maximize(
         self, sums: HostArray, prior_mean: HostArray, strength: HostArray, following: _Parts
@@ -132,7 +163,7 @@ class HostStep:
         counted /= np.add.reduce(counted, -1, keepdims=True)
         np.log(counted, out=log_weight)
 
-    def back_to_sums(
+    def _back_to_sums(
         self, arrived: HostArray, following: HostArray, sums: HostArray, *prior: HostArray
     ) -> tuple[HostArray, HostArray, HostArray]:
         """Gradients of sums, prior mean and strength from that of the state after the step."""
@@ -161,7 +192,7 @@ class HostStep:
         to_strength = np.add.reduce(prior_mean * (to_first + prior_mean * to_scale), -1) + to_counted
         return to_sums, _reduced(to_prior, prior_mean), _reduced(to_strength, prior[1])
 
-    def back_to_state(self, to_coefficients: HostArray, state: HostArray) -> HostArray:
+    def _back_to_state(self, to_coefficients: HostArray, state: HostArray) -> HostArray:
         """The gradient of the state from that of the coefficients."""
         _, mean, log_scale = self._parts(state)
         precision = np.exp(-log_scale)
@@ -184,16 +215,6 @@ class HostStep:
         shape = (len(state), self.num_components, dim)
         mean, log_scale = state[:, self.num_components : split], state[:, split:]
         return state[:, : self.num_components], mean.reshape(shape), log_scale.reshape(shape)
-
-
-@functools.cache
-def _compiled() -> Callable[[HostArray, tuple[HostArray, ...], Prior, Squarem], Outcome] | None:
-    """The loop that Numba compiles, if it is installed; imported when first needed, which takes a second."""
-    try:
-        from vkood.mixture.fused import squarem_em
-    except (ImportError, RuntimeError):  # the latter where it finds no folder to keep what it compiles
-        return None
-    return squarem_em
 
 
 def _features(tokens: HostArray) -> HostArray:
@@ -243,14 +264,10 @@ class _Differentiable(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, step: HostStep, *given: Tensor) -> Tensor:
-        state, *operands = (tensor.numpy() for tensor in given)
-        with np.errstate(all="ignore"):  # what is not finite stays to its set
-            prepared = step.prepared(*operands)
-            found = step.forward(state, *prepared)
-        following, *saved = (torch.from_numpy(array) for array in (*found, prepared[0]))
-        ctx.step = step
-        ctx.save_for_backward(*given, following, *saved)
-        return following
+        found = [torch.from_numpy(array) for array in step.following(*(tensor.numpy() for tensor in given))]
+        ctx.step, ctx.num_given = step, len(given)
+        ctx.save_for_backward(*given, *found)
+        return found[0]
 
     @staticmethod
     @once_differentiable
@@ -258,27 +275,10 @@ class _Differentiable(torch.autograd.Function):
         ctx: Any, gradient: Tensor
     ) -> tuple[Tensor | None, ...]:
         step: HostStep = ctx.step
-        saved: list[HostArray] = [tensor.numpy() for tensor in ctx.saved_tensors]
-        state, tokens, weights, prior_mean, strength, following, shares, sums, features = saved
-        needed: tuple[bool, ...] = ctx.needs_input_grad
-        found: list[HostArray | None] = [None] * 5
-        with np.errstate(all="ignore"):
-            to_sums, *found[3:] = step.back_to_sums(gradient.numpy(), following, sums, prior_mean, strength)
-            along = np.matmul(to_sums, features.transpose(0, 2, 1))  # (B, K, M)
-            if needed[3]:
-                found[2] = np.add.reduce(along * shares, 1)
-            weighted = shares * weights[:, None]
-            along *= weighted
-            along -= shares * np.add.reduce(along, 1, keepdims=True)  # of the logits
-            if needed[1]:
-                found[0] = step.back_to_state(np.matmul(along, features), state)
-            if needed[2]:
-                both = np.concatenate([weighted, along], 1).transpose(0, 2, 1)  # (B, M, 2K)
-                coefficients = _coefficients(*step._parts(state))  # pyright: ignore[reportPrivateUsage] (its own class)
-                to_squares, to_tokens, _ = _moments(np.concatenate([to_sums, coefficients], 1))
-                to_squares = np.matmul(both, to_squares)
-                to_squares *= tokens
-                to_squares *= 2
-                to_squares += np.matmul(both, to_tokens)
-                found[1] = to_squares
-        return None, *(None if array is None else torch.from_numpy(array) for array in found)
+        saved: tuple[HostArray, ...] = tuple(tensor.numpy() for tensor in ctx.saved_tensors)
+        needed: tuple[bool, ...] = ctx.needs_input_grad[1:]
+        found = step.gradient(gradient.numpy(), saved[: ctx.num_given], saved[ctx.num_given :])
+        gradients = (
+            torch.from_numpy(array) if need else None for need, array in zip(needed, found, strict=True)
+        )
+        return None, *gradients

@@ -20,14 +20,15 @@ from typing_extensions import override
 from vkood.mixture.covariance import Covariance, Diagonal
 from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture
 from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
+from vkood.mixture.host import negative_log_density_of_fit
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.population import PopulationMixture
-from vkood.mixture.scores import gem, mahalanobis, negative_log_density
+from vkood.mixture.scores import gem, mahalanobis
 from vkood.solve import Gradient, LastIterate, Solver
 
 ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
 _SCORES: dict[ScoreName, Callable[[Tensor, Mixture, Covariance], Tensor]] = {
-    "negative_log_density": negative_log_density,
+    "negative_log_density": negative_log_density_of_fit,
     "gem": gem,
     "mahalanobis": mahalanobis,
 }
