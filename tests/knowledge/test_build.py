@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -117,6 +118,19 @@ def test_progress(tmp_path):
     assert [progress.stage for progress in seen] == ["reading", *["writing"] * (len(seen) - 1)]
     assert seen[0].num_lines == 200
     assert seen[-1].done == seen[-1].total == 200
+
+
+def test_a_signal_as_soon_as_there_is_a_folder_to_sort_in(tmp_path, monkeypatch):
+    make = Path.mkdir
+
+    def make_and_be_interrupted(folder, *arguments, **options):
+        make(folder, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "mkdir", make_and_be_interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        build_store(tmp_path / "facts.db", [[Fact("lemon", "IsA", "fruit")]])
+    assert os.listdir(tmp_path) == []
 
 
 def test_no_facts(tmp_path):

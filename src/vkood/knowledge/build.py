@@ -218,8 +218,8 @@ def _kept(path: Path, *, append: bool) -> Iterator[FactStore | None]:
 def _scratch(unfinished: Path) -> Iterator[Path]:
     """A folder beside the unfinished file, which goes at the end of the block."""
     folder = unfinished.with_name(f"{unfinished.name}.sorting")
-    folder.mkdir()
     try:
+        folder.mkdir()  # in here, since a signal may come as soon as it is made
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
