@@ -185,7 +185,7 @@ def _room(state, tokens):
 
 @njit(**OPTIONS)
 @no_type_check
-def _moments(state, k, components, dim):
+def _parts(state, k, components, dim):
     """Views of the mean and the log_scale (D,) of a component."""
     mean, log_scale = components + k * dim, components + (components + k) * dim
     return state[mean : mean + dim], state[log_scale : log_scale + dim]
@@ -199,7 +199,7 @@ def _prepare(state, coefficients):
     components, dim = curve.shape
     half, two = state.dtype.type(0.5), state.dtype.type(2)
     for k in range(components):
-        mean, log_scale = _moments(state, k, components, dim)
+        mean, log_scale = _parts(state, k, components, dim)
         curved, sloped = curve[k], slope[k]
         spread = state.dtype.type(0)
         for d in range(dim):
@@ -259,7 +259,7 @@ def _maximize(sums, prior_mean, strength, prior, following):
         counted += count[k]
     for k in range(components):
         following[k] = math.log((count[k] + concentration) / counted)
-        mean, log_scale = _moments(following, k, components, dim)
+        mean, log_scale = _parts(following, k, components, dim)
         centre, pull = prior_mean[min(k, len(prior_mean) - 1)], strength[min(k, len(strength) - 1)]
         first, second = linear[k], square[k]
         for d in range(dim):
@@ -287,8 +287,8 @@ def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
     for k in range(components):
         own, one = min(k, len(given[0]) - 1), min(k, len(given[1]) - 1)
         centre, pull, to_centre = given[0][own], given[1][one], to_given[0][own]
-        mean, log_scale = _moments(following, k, components, dim)
-        to_mean, to_log_scale = _moments(arrived, k, components, dim)
+        mean, log_scale = _parts(following, k, components, dim)
+        to_mean, to_log_scale = _parts(arrived, k, components, dim)
         to_first, to_second = to_linear[k], to_square[k]
         beyond = count[k] + variance_strength
         to_beyond = to_counted = to_pull = count.dtype.type(0)
@@ -357,8 +357,8 @@ def _back_to_state(to_coefficients, state, coefficients, to_state):
     half, two = state.dtype.type(0.5), state.dtype.type(2)
     for k in range(components):
         to_state[k] = to_constant[k]
-        mean, _ = _moments(state, k, components, dim)
-        to_mean, to_log_scale = _moments(to_state, k, components, dim)
+        mean, _ = _parts(state, k, components, dim)
+        to_mean, to_log_scale = _parts(to_state, k, components, dim)
         curved, to_curved, to_sloped = coefficients[0][k], to_curve[k], to_slope[k]
         half_constant = half * to_constant[k]
         for d in range(dim):
