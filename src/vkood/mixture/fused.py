@@ -103,7 +103,7 @@ def _solve(prior, stop, jump, max_steps, start, operands):
         phase = 0
         for step in range(max_steps):
             _prepare(point, coefficients)
-            _expect(tokens[b], weights[b], coefficients, shares, sums)
+            _expect(tokens[b], weights[b], coefficients, shares, sums, False)
             _maximize(sums, prior_mean[b], strength[b], prior, image)
             residual = _residual(point, image, least)
             if step == trace.shape[1]:
@@ -147,7 +147,7 @@ def _step(prior, state, operands):
     for b in range(sets):
         sums = (square, linear[b], count[b])
         _prepare(state[b], coefficients)
-        _expect(tokens[b], weights[b], coefficients, shares[b], sums)
+        _expect(tokens[b], weights[b], coefficients, shares[b], sums, True)
         _maximize(sums, prior_mean[b], strength[b], prior, following[b])
     return following, shares, linear, count
 
@@ -212,8 +212,8 @@ def _prepare(state, coefficients):
 
 @njit(**OPTIONS)
 @no_type_check
-def _expect(tokens, weights, coefficients, shares, sums):
-    """Write how much of each token the components account for, and the sums of x * x, x and 1 in these shares."""
+def _expect(tokens, weights, coefficients, shares, sums, every):
+    """Write the shares of `every` token, or of those with weight, and the sums of x * x, x and 1 in these shares."""
     curve, slope, constant = coefficients
     square, linear, count = sums
     square[:] = 0
@@ -221,7 +221,7 @@ def _expect(tokens, weights, coefficients, shares, sums):
     count[:] = 0
     components, dim = square.shape
     for m in range(len(tokens)):
-        if weights[m] == 0:
+        if weights[m] == 0 and not every:
             continue
         token, own = tokens[m], shares[m]
         for k in range(components):
@@ -322,8 +322,6 @@ def _back_to_tokens(given, features, to_coefficients, to_given):
     components, dim = curve.shape
     two = curve.dtype.type(2)
     for m in range(len(tokens)):
-        if weights[m] == 0:
-            continue
         token, own, to_token, to_own = tokens[m], shares[m], to_tokens[m], to_shares[m]
         arrived = curve.dtype.type(0)
         for k in range(components):

@@ -72,10 +72,7 @@ class HostStep:
     def gradient(
         self, arrived: HostArray, given: tuple[HostArray, ...], found: tuple[HostArray, ...]
     ) -> tuple[HostArray, ...]:
-        """Gradients of state and operands, `given`, from that of the state after the step, which `found` it.
-
-        A token of weight 0 is masked: what gradient its weight has is left open.
-        """
+        """Gradients of state and operands, `given`, from that of the state after the step, which `found` it."""
         fused = host.compiled()
         if fused is not None:
             return fused.em_gradient(arrived, given, found, self.prior)
