@@ -1,12 +1,223 @@
-"""Files that appear under their name only when they are complete."""
+"""Files: read only where they are regular and of a bounded size, and written so that they are complete or absent."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import itertools
+import json
 import os
+import re
 import shutil
+import socket
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
+
+import psutil
+
+MAX_TEXT_BYTES = 512 * 2**20
+"""Texts and JSON that are read whole may have so many bytes, unless the caller says otherwise."""
+
+_WIDE_ENCODINGS = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+_ABANDONED_AFTER = 86_400.0
+"""Seconds without a change after which an unfinished file of another host counts as abandoned."""
+_TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<start>\d+)-\d+\.(unfinished|replaced)")
+_counter = itertools.count()
+
+
+class FileProblem(ValueError):
+    """A file cannot be read as what it was taken for."""
+
+
+class MissingFile(FileProblem, FileNotFoundError):
+    """There is no file of that name."""
+
+    def __str__(self) -> str:
+        """The sentence, without an error number."""
+        return str(self.args[0])
+
+
+def open_regular(path: str | Path, *, what: str = "file") -> BinaryIO:
+    """Open a regular file to read bytes; a pipe, a device or a folder is refused at once.
+
+    Args:
+        path: The file's name.
+        what: What to call it in errors, such as "table".
+
+    Raises:
+        MissingFile: If there is no such file.
+        FileProblem: If it is not a regular file, or may not be read.
+    """
+    name = repr(os.fspath(path))
+    try:
+        # Opening a pipe would otherwise wait for a writer.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except (FileNotFoundError, NotADirectoryError):
+        raise MissingFile(f"There is no {what} at {name}.") from None
+    except OSError as error:
+        raise FileProblem(f"The {what} {name} cannot be read: {error.strerror or error}.") from None
+    except ValueError:
+        raise FileProblem(f"The name of the {what} must have no zero byte; got {name}.") from None
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+            raise FileProblem(f"The {what} {name} must be a regular file, but is {kind}.")
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_bytes(path: str | Path, *, what: str = "file", max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """Read a regular file whole.
+
+    Args:
+        path: The file's name.
+        what: What to call it in errors, such as "table".
+        max_bytes: A larger file is refused.
+
+    Raises:
+        MissingFile: If there is no such file.
+        FileProblem: If it is not a regular file, is too large, or cannot be read.
+    """
+    with open_regular(path, what=what) as file:
+        try:
+            content = file.read(max_bytes + 1)
+        except OSError as error:
+            raise FileProblem(
+                f"The {what} {os.fspath(path)!r} cannot be read: {error.strerror or error}."
+            ) from None
+    if len(content) > max_bytes:
+        raise FileProblem(
+            f"The {what} {os.fspath(path)!r} must have at most {max_bytes:,} bytes; it has more."
+        )
+    return content
+
+
+def read_text(
+    path: str | Path,
+    *,
+    what: str = "file",
+    max_bytes: int = MAX_TEXT_BYTES,
+    encoding: str | None = None,
+    advice: str = "Save it as UTF-8.",
+) -> str:
+    """Read a text file whole; a byte-order mark is left out.
+
+    Args:
+        path: The file's name.
+        what: What to call it in errors, such as "table".
+        max_bytes: A larger file is refused.
+        encoding: Of the text; UTF-8 by default.
+        advice: What the error about another encoding says last.
+
+    Raises:
+        MissingFile: If there is no such file.
+        FileProblem: If it is not a regular file, is too large, or has another encoding; the error names the line.
+    """
+    content = read_bytes(path, what=what, max_bytes=max_bytes)
+    return decode_text(content, name=os.fspath(path), what=what, encoding=encoding, advice=advice)
+
+
+def decode_text(
+    content: bytes,
+    *,
+    name: str,
+    what: str = "file",
+    encoding: str | None = None,
+    advice: str = "Save it as UTF-8.",
+) -> str:
+    """Decode the bytes of a text file as `read_text` does.
+
+    Args:
+        content: The file's bytes.
+        name: The file's name, for errors.
+        what: What to call it in errors.
+        encoding: Of the text; UTF-8 by default.
+        advice: What the error about another encoding says last.
+
+    Raises:
+        FileProblem: If the bytes are not text of that encoding; the error names the line.
+    """
+    if encoding is None:
+        for mark, wide in _WIDE_ENCODINGS:
+            if content.startswith(mark):
+                raise FileProblem(f"The {what} {name!r} must be UTF-8, but is {wide}. {advice}")
+    try:
+        return content.decode(encoding or "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise FileProblem(
+            f"The {what} {name!r} must be {encoding or 'UTF-8'}, but line {line} has the byte "
+            f"0x{content[error.start]:02x} there. {advice}"
+        ) from None
+    except LookupError:
+        raise FileProblem(f"The encoding of the {what} {name!r} must be one that Python knows; got {encoding!r}."
+                          ) from None  # fmt: skip
+
+
+def read_json(path: str | Path, *, what: str = "file", max_bytes: int = MAX_TEXT_BYTES) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: The file's name.
+        what: What to call it in errors, such as "configuration".
+        max_bytes: A larger file is refused.
+
+    Raises:
+        MissingFile: If there is no such file.
+        FileProblem: If it is not a regular file, is too large, or is not JSON.
+    """
+    return parse_json(read_text(path, what=what, max_bytes=max_bytes), name=os.fspath(path), what=what)
+
+
+def parse_json(text: str, *, name: str, what: str = "file") -> Any:
+    """Parse JSON; damaged and very deeply nested text is refused.
+
+    Args:
+        text: The JSON.
+        name: The file's name, for errors.
+        what: What to call it in errors.
+
+    Raises:
+        FileProblem: If it is not JSON, or nested beyond what Python can parse.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg}, line {error.lineno}, column {error.colno}"
+    except RecursionError:
+        reason = "it is nested too deeply"
+    except ValueError:
+        reason = "it has a number of too many digits"
+    raise FileProblem(f"The {what} {name!r} cannot be read as JSON: {reason}.")
+
+
+def read_json_object(
+    path: str | Path, *, what: str = "file", max_bytes: int = MAX_TEXT_BYTES
+) -> dict[str, Any]:
+    """Read a JSON file that holds an object, as `read_json` does.
+
+    Raises:
+        MissingFile: If there is no such file.
+        FileProblem: Also if it holds something else than an object.
+    """
+    content = read_json(path, what=what, max_bytes=max_bytes)
+    if not isinstance(content, dict):
+        raise FileProblem(
+            f"The {what} {os.fspath(path)!r} must hold a JSON object, but holds a {type(content).__name__}."
+        )
+    return content
 
 
 @contextmanager
@@ -14,7 +225,8 @@ def complete_file(path: str | Path) -> Iterator[Path]:
     """Give a temporary name in the same folder to write to.
 
     At the end of the block the file takes its own name, and the place of a file that has it. If the block
-    fails, what was written goes, and a file that was there before stays as it was.
+    fails, what was written is removed, and a file that was there before stays as it was. What processes left behind
+    that were killed while they wrote this file is removed first.
 
     Args:
         path: The file's own name; its folder has to exist.
@@ -31,7 +243,8 @@ def complete_file(path: str | Path) -> Iterator[Path]:
         ['numbers.txt']
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    recover(path)
+    unfinished = _temporary(path, "unfinished")
     try:
         yield unfinished
         unfinished.replace(path)
@@ -43,7 +256,9 @@ def complete_file(path: str | Path) -> Iterator[Path]:
 def complete_folder(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside a folder to write to, as `complete_file` does for a file.
 
-    At the end of the block the folder takes its own name, and the place of a folder that has it.
+    At the end of the block the folder takes its own name, and the place of a folder that has it. A process that is
+    killed in between, when the old folder was moved aside and the new one is not yet in its place, leaves both;
+    `recover`, which this calls first, puts the old one back.
 
     Args:
         path: The folder's own name; what it lies in has to exist.
@@ -52,16 +267,48 @@ def complete_folder(path: str | Path) -> Iterator[Path]:
         The name to write to; nothing is there yet.
     """
     path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    replaced = path.with_name(f".{path.name}.{os.getpid()}.replaced")
+    recover(path)
+    unfinished, replaced = _temporary(path, "unfinished"), _temporary(path, "replaced")
     try:
         yield unfinished
         if path.exists():
             path.rename(replaced)
-        unfinished.rename(path)
+        try:
+            unfinished.rename(path)
+        except BaseException:
+            if replaced.exists() and not path.exists():
+                replaced.rename(path)
+            raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+def recover(path: str | Path) -> None:
+    """Clean up after processes that were killed while they wrote a file or folder of this name.
+
+    Unfinished ones are removed; a complete one that had been moved aside for another is put back if none is in its
+    place. What a process that is still running writes is left alone; so is, for a day, what another host wrote.
+
+    Args:
+        path: The file's or folder's own name.
+    """
+    path = Path(path)
+    prefix = _prefix(path)
+    try:
+        entries = [entry for entry in os.scandir(path.parent) if entry.name.startswith(prefix)]
+    except OSError:
+        return  # no folder, or not one to look into: whoever writes there says so
+    for entry in sorted(entries, key=lambda entry: entry.name):
+        match = _TEMPORARY.match(entry.name[len(prefix) :])
+        if match is None or not _abandoned(entry, match):
+            continue
+        if entry.name.endswith(".replaced") and not path.exists():
+            os.rename(entry.path, path)
+        elif entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -73,3 +320,48 @@ def write_text(path: str | Path, text: str) -> None:
     """
     with complete_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or a file-size limit is exhausted."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _temporary(path: Path, state: str) -> Path:
+    """A name that no other process, and no other call in this one, has."""
+    owner = f"{_host()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_counter)}"
+    return path.with_name(f"{_prefix(path)}.{owner}.{state}")
+
+
+def _prefix(path: Path) -> str:
+    """What the temporary names for a file begin with; short enough for any file system, however long the name."""
+    name = path.name
+    if len(name.encode("utf-8", "surrogateescape")) > 100:
+        name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:20]
+    return f".{name}"
+
+
+def _host() -> str:
+    return hashlib.sha256(socket.gethostname().encode("utf-8", "replace")).hexdigest()[:6]
+
+
+def _start_of(pid: int) -> int:
+    """When a process started, in hundredths of a second after the machine did.
+
+    A process number alone is used again, in containers at once. The clock may be set while a process runs; the
+    difference to the start of the machine, which is computed from the same clock, stays.
+    """
+    started = psutil.boot_time()
+    return round((psutil.Process(pid).create_time() - started) * 100)
+
+
+def _abandoned(entry: os.DirEntry[str], match: re.Match[str]) -> bool:
+    """Whether the process that was writing an entry is gone."""
+    try:
+        if match["host"] != _host():
+            return time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED_AFTER
+        return _start_of(int(match["pid"])) != int(match["start"])
+    except psutil.AccessDenied:
+        return False
+    except (psutil.NoSuchProcess, OSError):
+        return True

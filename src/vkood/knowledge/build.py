@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import os
 import re
 import shutil
 import sqlite3
@@ -104,7 +103,6 @@ def build_store(
     told = on_progress or (lambda progress: None)
     date = _date(date)
     require_replaceable(path)
-    _remove_leftovers(path)
     with (
         _kept(path, append=append) as kept,
         complete_file(path) as unfinished,
@@ -223,22 +221,3 @@ def _scratch(unfinished: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_leftovers(path: Path) -> None:
-    """Remove what builds left that were killed."""
-    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.unfinished(\.sorting|-journal)?")
-    for file in path.parent.glob(".*.unfinished*"):
-        found = pattern.fullmatch(file.name)
-        if found and not _runs(int(found[1])):
-            shutil.rmtree(file, ignore_errors=True) if file.is_dir() else file.unlink(missing_ok=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
