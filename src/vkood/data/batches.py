@@ -5,7 +5,6 @@ Legend: B examples, Q texts of an example, L words, F facts, D width of a fact, 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -19,6 +18,7 @@ from torch import Tensor
 from vkood.data.augment import RandAugment
 from vkood.data.masking import IGNORED, WholeWordMask
 from vkood.data.rows import Example
+from vkood.images import ImageProblem, decode_image
 
 
 @runtime_checkable
@@ -72,7 +72,7 @@ class Collator:
         """
         if self.features is not None:
             return {"image_features": self.features.images(examples)}
-        pictures = [[_open(image, example.name) for image in example.images] for example in examples]
+        pictures = [[_decoded(image, example.name) for image in example.images] for example in examples]
         if self.augment is not None:
             for some, example in zip(pictures, examples, strict=True):
                 generator = example.generator()
@@ -263,12 +263,10 @@ class ContrastBatches(Collator):
         return super().__call__(examples) | {"image_ids": numbers}
 
 
-def _open(image: bytes | None, name: str) -> Image.Image:
+def _decoded(image: bytes | None, name: str) -> Image.Image:
     if not image:
         raise ValueError(f"{name} has no image; `vkood data check` lists all that are missing.")
     try:
-        return Image.open(io.BytesIO(image)).convert("RGB")
-    except Exception as error:
-        raise ValueError(
-            f"{name} has an image that cannot be decoded ({error}); `vkood data check` lists all such."
-        ) from error
+        return decode_image(image, name=f"the image of {name}")
+    except ImageProblem as error:
+        raise ImageProblem(f"{error} `vkood data check` lists all such images.") from None

