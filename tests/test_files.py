@@ -120,6 +120,25 @@ def test_a_failed_folder_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path / "model") == ["old"] and os.listdir(tmp_path) == ["model"]
 
 
+def test_devices_pipes_and_links_are_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "pipe", tmp_path / "folder", "/dev/null"):
+        with pytest.raises(FileProblem, match="must be a regular file"):
+            write_text(path, "x")
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
+    with pytest.raises(FileProblem, match="must be a folder"), complete_folder(tmp_path / "real"):
+        pass
+    (tmp_path / "folder link").symlink_to("folder")
+    with complete_folder(tmp_path / "folder link") as unfinished:
+        unfinished.mkdir()
+        (unfinished / "new").touch()
+    assert os.listdir(tmp_path / "folder") == ["new"] and (tmp_path / "folder link").is_symlink()
+
+
 def test_long_names(tmp_path):
     path = tmp_path / ("ä" * 120)
     write_text(path, "x")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import itertools
 import json
 import os
@@ -15,7 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import psutil
 
@@ -46,7 +47,7 @@ class MissingFile(FileProblem, FileNotFoundError):
         return str(self.args[0])
 
 
-def open_regular(path: str | Path, *, what: str = "file") -> BinaryIO:
+def open_regular(path: str | Path, *, what: str = "file") -> io.BufferedReader:
     """Open a regular file to read bytes; a pipe, a device or a folder is refused at once.
 
     Args:
@@ -234,6 +235,9 @@ def complete_file(path: str | Path) -> Iterator[Path]:
     Yields:
         The name to write to.
 
+    Raises:
+        FileProblem: If there is a folder, a pipe or a device of that name. A link to a file stays a link.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -242,7 +246,11 @@ def complete_file(path: str | Path) -> Iterator[Path]:
         ...     [file.name for file in Path(folder).iterdir()]
         ['numbers.txt']
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        raise FileProblem(
+            f"{str(path)!r} must be a regular file to be replaced, but is a folder, a pipe or a device."
+        )
     recover(path)
     unfinished = _temporary(path, "unfinished")
     try:
@@ -265,8 +273,13 @@ def complete_folder(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The name to write to; nothing is there yet.
+
+    Raises:
+        FileProblem: If there is a file of that name. A link to a folder stays a link.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_dir():
+        raise FileProblem(f"{str(path)!r} must be a folder to be replaced, but is a file.")
     recover(path)
     unfinished, replaced = _temporary(path, "unfinished"), _temporary(path, "replaced")
     try:

@@ -102,7 +102,7 @@ def test_wordnet(output, tmp_path):
 def test_wrong_arguments(dump, output, tmp_path):
     assert "there is no file" in refused("conceptnet", tmp_path / "none", "--output", output)
     assert "is a folder" in refused("conceptnet", tmp_path, "--output", output)
-    assert "There is no file" in refused("table", tmp_path / "none.csv", "--output", output)
+    assert "There is no table" in refused("table", tmp_path / "none.csv", "--output", output)
     assert "There is no folder" in refused("wordnet", tmp_path / "none", "--output", output)
     assert "a folder that exists" in refused("conceptnet", dump, "--output", tmp_path / "none" / "a.db")
     assert "must be a file" in refused("conceptnet", dump, "--output", tmp_path)

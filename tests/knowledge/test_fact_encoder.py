@@ -278,7 +278,7 @@ class TestDamage:
 
     def test_another_database(self, filled):
         self.change(filled, "DROP TABLE cache")
-        self.altered(filled, "its index says 'no such table: cache'")
+        self.altered(filled, "it lacks the table 'cache'")
 
     def test_another_version(self, filled):
         self.change(filled, "UPDATE cache SET format = 2")

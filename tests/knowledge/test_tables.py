@@ -163,7 +163,7 @@ def test_other_content(tmp_path, name, content, complaint):
 
 
 def test_other_files(tmp_path):
-    with pytest.raises(ValueError, match="There is no file"):
+    with pytest.raises(ValueError, match="There is no table"):
         TableSource(tmp_path / "none.csv")
     for name in ("table.xlsx", "table", "table.parquet.gz", "table.gz"):
         (tmp_path / name).touch()

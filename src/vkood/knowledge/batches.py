@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BufferedIOBase
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -15,6 +16,9 @@ UNREADABLE_SHARE = 0.01
 """More of a source than this may not be unreadable."""
 NUM_SHOWN = 5
 """So many unreadable lines are kept with their numbers."""
+
+LONGEST_LINE = 1 << 24
+"""Bytes."""
 
 _BATCH = 20_000
 _HOPELESS = 1_000
@@ -151,6 +155,20 @@ class FactSource:
                 [to_thousandths(fact.weight) for fact in chunk],
                 [normalise_source(fact.source) or self.info.name for fact in chunk],
             )
+
+
+def lines_of(file: BufferedIOBase) -> Iterator[bytes]:
+    """The lines of a file, each of a bounded length: what is no text at all may have no line break for gigabytes.
+
+    Raises:
+        UnreadableSourceError: If a line has more than `LONGEST_LINE` bytes.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise UnreadableSourceError(f"line {number:,} has more than {LONGEST_LINE:,} bytes.")
+        yield line
 
 
 def normalise_all(names: Sequence[str]) -> list[str]:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from vkood.knowledge.database import GuardedConnection, connect, require_schema
 from vkood.knowledge.facts import RELATIONS
-from vkood.knowledge.schema import StoreError, StoreHeader, connect
+from vkood.knowledge.schema import INDICES, TABLES, StoreError, StoreHeader
 from vkood.knowledge.stamp import STAMP, stamped_hash
 from vkood.knowledge.writing import ContentHash
 
@@ -29,6 +30,7 @@ def verify_store(path: Path, header: StoreHeader) -> None:
     """
     connection = connect(path)
     try:
+        require_schema(connection, TABLES + INDICES)
         problem = _problem(connection, header) or _altered_byte(connection, path)
     except (sqlite3.DatabaseError, UnicodeError, OverflowError, TypeError, ValueError) as error:
         problem = str(error).rstrip(".")
@@ -38,8 +40,8 @@ def verify_store(path: Path, header: StoreHeader) -> None:
         raise StoreError(f"The fact store {str(path)!r} is damaged: {problem}. Copy or build it anew.")
 
 
-def _problem(connection: sqlite3.Connection, header: StoreHeader) -> str | None:
-    found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check(1)")]
+def _problem(connection: GuardedConnection, header: StoreHeader) -> str | None:
+    found = [str(row[0]) for row in connection.query("PRAGMA integrity_check(1)")]
     if found != ["ok"]:
         return " ".join(" ".join(found).replace("*", "").split())
     if tuple(_column(connection, "SELECT name FROM relation ORDER BY id")) != RELATIONS:
@@ -67,18 +69,18 @@ def _problem(connection: sqlite3.Connection, header: StoreHeader) -> str | None:
     return None
 
 
-def _altered_byte(connection: sqlite3.Connection, path: Path) -> str | None:
-    stamps = [row[0] for row in connection.execute("SELECT value FROM header WHERE name = ?", (STAMP,))]
+def _altered_byte(connection: GuardedConnection, path: Path) -> str | None:
+    stamps = [row[0] for row in connection.query("SELECT value FROM header WHERE name = ?", (STAMP,))]
     if len(stamps) != 1 or stamped_hash(path, stamps[0]) != stamps[0]:
         return "its bytes are not those that were written"
     return None
 
 
-def _chunks(connection: sqlite3.Connection, query: str) -> Iterator[list[Any]]:
-    cursor = connection.execute(query)
+def _chunks(connection: GuardedConnection, query: str) -> Iterator[list[Any]]:
+    cursor = connection.query(query)
     while rows := cursor.fetchmany(_ROWS):
         yield rows
 
 
-def _column(connection: sqlite3.Connection, query: str) -> list[str]:
-    return [row[0] for row in connection.execute(query)]
+def _column(connection: GuardedConnection, query: str) -> list[str]:
+    return [row[0] for row in connection.query(query)]

@@ -17,14 +17,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from vkood.knowledge.batches import RELATION_CODES, Batch, Tally, UnreadableSourceError, normalise_all
+from vkood.files import open_regular
+from vkood.knowledge.batches import (
+    LONGEST_LINE,
+    RELATION_CODES,
+    Batch,
+    Tally,
+    UnreadableSourceError,
+    normalise_all,
+)
 from vkood.knowledge.facts import require_relations, to_thousandths
 from vkood.knowledge.schema import SourceInfo
 
 _CHUNK = 1 << 21
 """Bytes that are read at a time: some thousands of lines."""
 _GZIP_MAGIC = b"\x1f\x8b"
-_LONGEST_LINE = 1 << 24
 _NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?(?:[eE]-[0-9]+)?"
 
 _TERM = re.compile(r"/c/([^/]+)/([^/]+)")
@@ -99,7 +106,7 @@ class ConceptNetSource:
     def batches(self, tally: Tally) -> Iterator[Batch]:
         """Give all assertions that no filter leaves out."""
         keep, patterns = _Filter(self), _line_patterns(self.language)
-        with self.path.open("rb") as file:
+        with open_regular(self.path, what="dump") as file:
             for chunk in _line_chunks(file, tally):
                 num_lines = chunk.count(b"\n")
                 rows = self._rows(chunk, num_lines, patterns, tally)
@@ -191,9 +198,9 @@ def _line_chunks(file: BinaryIO, tally: Tally) -> Iterator[bytes]:
         while read := stream.read(_CHUNK):
             tally.bytes_read = file.tell()
             end = read.rfind(b"\n") + 1
-            if not end and len(rest) > _LONGEST_LINE:
+            if not end and len(rest) > LONGEST_LINE:
                 raise UnreadableSourceError(
-                    f"line {tally.num_lines + 1:,} has more than {_LONGEST_LINE:,} bytes: this is no dump of "
+                    f"line {tally.num_lines + 1:,} has more than {LONGEST_LINE:,} bytes: this is no dump of "
                     "assertions, one a line."
                 )
             if end:

@@ -14,6 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from vkood.files import FileProblem, MissingFile, open_regular
+from vkood.knowledge.database import connect, require_schema
+
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x766B6F64
 """Marks the file as ours, in SQLite's own header ("vkod")."""
@@ -135,16 +138,14 @@ def require_store(path: Path) -> None:
         StoreError: If it is none, is truncated, or has another schema version.
     """
     name = repr(str(path))
-    if path.is_dir():
-        raise StoreError(f"A fact store is a file, but {name} is a folder.")
     try:
-        with path.open("rb") as file:
+        with open_regular(path, what="fact store") as file:
             start = file.read(100)
             size = file.seek(0, 2)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no fact store at {name}.") from None
-    except OSError as error:
-        raise StoreError(f"The fact store {name} cannot be read: {error.strerror or error}.") from error
+    except MissingFile as error:
+        raise FileNotFoundError(str(error)) from None
+    except (FileProblem, OSError) as error:
+        raise StoreError(str(error)) from None
     if len(start) < 100 or not start.startswith(_SQLITE_MAGIC) or not _marked(start):
         raise StoreError(f"{name} is no fact store; `vkood knowledge build` makes one.")
     version = int.from_bytes(start[60:64], "big")
@@ -166,13 +167,15 @@ def require_replaceable(path: Path) -> None:
     """Refuse to put a store in the place of a file that is none, such as the table that it is built from.
 
     Raises:
-        StoreError: If there is such a file, and it is not empty.
+        StoreError: If there is such a file, and it is not empty, or something else than a regular file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path, what="fact store") as file:
             start = file.read(72)
-    except OSError:
-        return  # there is none, or what is wrong shows when the store is written
+    except MissingFile:
+        return
+    except (FileProblem, OSError) as error:
+        raise StoreError(str(error)) from None
     if start and not (start.startswith(_SQLITE_MAGIC) and _marked(start)):
         raise StoreError(
             f"{str(path)!r} is no fact store, and is left as it is; choose another name for the store."
@@ -183,27 +186,18 @@ def _marked(start: bytes) -> bool:
     return int.from_bytes(start[68:72], "big") == APPLICATION_ID
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Open a store for reading alone; nothing is locked, so any number of processes may do so."""
-    return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro&immutable=1",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-
-
 def _rebuild(path: Path) -> str:
     """The commands that build a store of another version anew, as far as its header tells."""
     output = f"--output {path}"
     try:
         connection = connect(path)
         try:
-            ((sources,),) = connection.execute("SELECT value FROM header WHERE name = 'sources'")
+            require_schema(connection, TABLES, names=["header"])
+            ((sources,),) = connection.query("SELECT value FROM header WHERE name = 'sources'")
         finally:
             connection.close()
         parts = [str(source["rebuild"]) for source in json.loads(sources) if source["rebuild"]]
-    except (sqlite3.Error, ValueError, KeyError, TypeError):
+    except (sqlite3.Error, OSError, ValueError, KeyError, TypeError, RecursionError):
         parts = []
     commands = [
         f"vkood knowledge build {part} {output}{' --append' if number else ''}"

@@ -140,9 +140,14 @@ class Spool:
         self._hashes = []
         order = np.argsort(hashes).astype(np.uint32)
         hashes = hashes[order]
-        # Two of ten million texts have the same hash once in a million builds; the next draws other hashes.
-        assert len(hashes) < 2**_CONCEPT_BITS
-        assert not (hashes[1:] == hashes[:-1]).any(), "two concepts have the same hash: build again"
+        if len(hashes) >= 2**_CONCEPT_BITS:
+            raise ValueError(
+                f"A store may have {2**_CONCEPT_BITS - 1:,} concepts at most; these sources have {len(hashes):,}. "
+                "Build several stores, or leave relations out."
+            )
+        if (hashes[1:] == hashes[:-1]).any():
+            # Two of ten million texts have the same hash once in a million builds; the next draws other hashes.
+            raise ValueError("Two concepts have the same hash by chance; build again.")
         per_subject = np.zeros(len(hashes), np.int64)
         runs: list[Path] = []
         with (self._folder / "facts").open("rb") as file:

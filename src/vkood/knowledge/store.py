@@ -12,8 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vkood.knowledge.database import GuardedConnection, connect, require_schema
 from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, require_relations
-from vkood.knowledge.schema import StoreError, StoreHeader, connect, require_store, seal
+from vkood.knowledge.schema import INDICES, TABLES, StoreError, StoreHeader, require_store, seal
 from vkood.knowledge.stamp import STAMP
 
 # `CROSS JOIN` holds SQLite to the order in which the tables are named: from the given names, as they come, to the
@@ -124,8 +125,12 @@ class FactStore:
         self._closed = False
         self._process = os.getpid()
         self._mine = threading.local()
-        self._connections: list[sqlite3.Connection] = []
-        self._header, self._sources = self._read_header()
+        self._connections: list[GuardedConnection] = []
+        try:
+            self._header, self._sources = self._read_header()
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def open(cls, path: str | Path | None = None) -> FactStore:
@@ -338,25 +343,28 @@ class FactStore:
     def _query(self, query: str, given: dict[str, Any]) -> Iterator[Any]:
         try:
             # Row by row, since `yield from` would close the cursor, perhaps after its store.
-            for row in self._connection().execute(query, given):  # noqa: UP028 - for this reason
+            for row in self._connection().query(query, given):  # noqa: UP028 - for this reason
                 yield row
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if self._closed:
                 raise ValueError(
                     f"The fact store {str(self._path)!r} was closed while it was read; read first."
                 ) from error
-            raise self._damaged(error) from error
+            reason = "a query on it does not end" if "interrupted" in str(error) else error
+            raise self._damaged(reason) from error
 
-    def _connection(self) -> sqlite3.Connection:
+    def _connection(self) -> GuardedConnection:
         """This thread's connection; SQLite's may not be carried over a fork."""
         if self._closed:
             raise ValueError(f"The fact store {str(self._path)!r} is closed; open it again.")
         if self._process != os.getpid():
             self._process, self._mine, self._connections = os.getpid(), threading.local(), []
-        connection: sqlite3.Connection | None = getattr(self._mine, "connection", None)
+        connection: GuardedConnection | None = getattr(self._mine, "connection", None)
         if connection is None:
-            connection = self._mine.connection = connect(self._path)
+            connection = connect(self._path)
             self._connections.append(connection)
+            require_schema(connection, TABLES + INDICES)
+            self._mine.connection = connection
         return connection
 
     def _rows_of_header(self) -> dict[str, str]:

@@ -7,13 +7,22 @@ import gzip
 import json
 import shlex
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from vkood.knowledge.batches import RELATION_CODES, Batch, Tally, UnreadableSourceError, normalise_source
+from vkood.files import open_regular
+from vkood.knowledge.batches import (
+    RELATION_CODES,
+    Batch,
+    Tally,
+    UnreadableSourceError,
+    lines_of,
+    normalise_source,
+)
 from vkood.knowledge.facts import normalise_concept, to_thousandths, unknown_relation
 from vkood.knowledge.schema import SourceInfo
 
@@ -55,8 +64,7 @@ class TableSource:
 
     def __post_init__(self) -> None:
         """Refuse a file that is no table."""
-        if not self.path.is_file():
-            raise ValueError(f"There is no file {str(self.path)!r}.")
+        open_regular(self.path, what="table").close()
         kind, compressed = _kind(self.path)
         if kind not in SUFFIXES or (compressed and kind == ".parquet"):
             raise ValueError(
@@ -107,7 +115,7 @@ class TableSource:
         if kind == ".parquet":
             yield from _parquet_rows(self.path)
             return
-        with self.path.open("rb") as raw:
+        with open_regular(self.path, what="table") as raw:
             stream: Any = gzip.GzipFile(fileobj=raw) if compressed else raw
             lines = _counted(stream, raw, tally)
             if kind in (".csv", ".tsv"):
@@ -124,9 +132,9 @@ def _kind(path: Path) -> tuple[str, bool]:
     return "".join(suffixes[-1:]), False
 
 
-def _counted(stream: Iterable[bytes], raw: IO[bytes], tally: Tally) -> Iterator[str]:
+def _counted(stream: BufferedIOBase, raw: IO[bytes], tally: Tally) -> Iterator[str]:
     """The lines of a file; bytes that are no UTF-8 become lone surrogates, which no readable cell has."""
-    for number, line in enumerate(stream):
+    for number, line in enumerate(lines_of(stream)):
         if number % _ROWS == 0:
             tally.bytes_read = raw.tell()
         text = line.decode("utf-8", "surrogateescape")

@@ -17,6 +17,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
+from vkood.files import FileProblem, MissingFile, open_regular
+from vkood.knowledge.database import require_schema
+
 _FORMAT = 1
 _INDEX, _VECTORS = "index.sqlite", "vectors.f32"
 
@@ -25,12 +28,10 @@ _AT_ONCE = 5_000
 # Others hold the index for milliseconds; whoever holds it this long has stopped.
 _PATIENCE = 60.0
 
-_NEW_INDEX = (
-    "CREATE TABLE cache (format INTEGER NOT NULL, encoder TEXT NOT NULL, width INTEGER NOT NULL, "
-    "rows INTEGER NOT NULL)",
-    "CREATE TABLE vectors (sentence TEXT PRIMARY KEY, row INTEGER NOT NULL, checksum INTEGER NOT NULL) "
-    "WITHOUT ROWID",
-)
+_NEW_INDEX = """
+CREATE TABLE cache (format INTEGER NOT NULL, encoder TEXT NOT NULL, width INTEGER NOT NULL, rows INTEGER NOT NULL);
+CREATE TABLE vectors (sentence TEXT PRIMARY KEY, row INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
+"""
 # How SQLite words what is wrong with a disk or its permissions; all else is damage. Python 3.10 tells no code.
 _OF_THE_DISK = ("readonly", "unable to open", "disk is full", "disk I/O", "locked")
 
@@ -164,6 +165,8 @@ class VectorCache:
     def _opened(self, *, to_write: bool = False) -> Iterator[sqlite3.Connection]:
         """The index, for this moment: a connection must not live through a fork, nor change threads."""
         path = (self.folder / _INDEX).absolute()
+        if path.exists() and not path.is_file():
+            raise self._damaged(f"{_INDEX} is not a regular file")
         if not to_write and not path.exists():
             address = ":memory:"  # nothing is there yet, and to look must leave nothing behind
         else:
@@ -173,6 +176,7 @@ class VectorCache:
         try:
             index = sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)
             try:
+                index.execute("PRAGMA trusted_schema = OFF")
                 yield index
             finally:
                 index.close()  # and give up what was not committed
@@ -185,10 +189,11 @@ class VectorCache:
         """Check that the index is one of ours, and return how many rows it counts."""
         if index.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
             if make:
-                for statement in _NEW_INDEX:
+                for statement in filter(str.strip, _NEW_INDEX.split(";")):
                     index.execute(statement)
                 index.execute("INSERT INTO cache VALUES (?, ?, ?, 0)", (_FORMAT, self.encoder, self.width))
             return 0
+        require_schema(index, _NEW_INDEX)
         found = index.execute("SELECT format, encoder, width, rows FROM cache").fetchall()
         if len(found) != 1 or not isinstance(found[0][3], int):
             raise self._damaged("its index has no header")
@@ -218,9 +223,12 @@ class VectorCache:
         """The rows that the index counts; there may be more in the file, of a writer that was killed."""
         path = self.folder / _VECTORS
         try:
-            return np.memmap(path, dtype="<f4", mode="r", shape=(rows, self.width))
-        except FileNotFoundError:
+            with open_regular(path, what="file of vectors") as file:
+                return np.memmap(file, dtype="<f4", mode="r", shape=(rows, self.width))
+        except MissingFile:
             raise self._damaged(f"{_VECTORS} is missing") from None
+        except FileProblem as error:
+            raise self._damaged(str(error).rstrip(".")) from None
         except ValueError:
             raise self._damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index") from None
 

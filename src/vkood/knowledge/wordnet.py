@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from vkood.knowledge.batches import RELATION_CODES, Batch, Tally
+from vkood.files import open_regular
+from vkood.knowledge.batches import RELATION_CODES, Batch, Tally, lines_of
 from vkood.knowledge.facts import normalise_concept, require_relations, to_thousandths
 from vkood.knowledge.schema import SourceInfo
 
@@ -101,7 +102,7 @@ class WordNetSource:
     @property
     def info(self) -> SourceInfo:
         """What the store will say about it."""
-        with (self.folder / f"data.{self.parts_of_speech[0]}").open("rb") as file:
+        with open_regular(self.folder / f"data.{self.parts_of_speech[0]}", what="WordNet file") as file:
             found = _VERSION.search(file.read(4096))
         name = f"WordNet {found[1].decode()}" if found else "WordNet"
         options = [] if self.parts_of_speech == ("noun",) else [f"--words {','.join(self.parts_of_speech)}"]
@@ -160,8 +161,8 @@ class WordNetSource:
 
     def _lines(self, name: str, tally: Tally) -> Iterator[tuple[int, str]]:
         """The lines of a file with their numbers, without the licence at its beginning."""
-        with (self.folder / name).open("rb") as file:
-            for number, line in enumerate(file, 1):
+        with open_regular(self.folder / name, what="WordNet file") as file:
+            for number, line in enumerate(lines_of(file), 1):
                 tally.bytes_read += len(line)
                 if line.startswith(b"  "):
                     continue

@@ -123,10 +123,10 @@ def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> Non
             report = build_store(output, [source], append=append, on_progress=on_progress)
     except KeyboardInterrupt:
         refuse(f"interrupted; {kept}. Run the same command again: it starts from the beginning.")
+    except ValueError as error:  # also of missing files, which are OSErrors as well
+        refuse(str(error))
     except OSError as error:
         refuse(f"the store {str(output)!r} could not be built: {error.strerror or error}; {kept}.")
-    except ValueError as error:
-        refuse(str(error))
     _print(report)
 
 
