@@ -5,18 +5,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import sys
+import traceback
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
 
+from vkood.cli.uncaught import debugging, print_sentence
+
 VQA_MODEL = "VkoodForVisualQuestionAnswering"
 
 
 def refuse(reason: str) -> NoReturn:
     """Print one sentence to the standard error and leave with exit code 2."""
-    typer.echo(f"vkood: {' '.join(reason.split())}", err=True)
+    if debugging() and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    print_sentence(reason)
     raise typer.Exit(2)
 
 

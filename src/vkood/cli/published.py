@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 
 import typer
 
-from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.inputs import require_packages
 from vkood.cli.train import PACKAGES, carry_out, resolved
+from vkood.cli.uncaught import answer_errors
 from vkood.recipes.published import Translation, from_blip, from_vilt
-from vkood.train.run import RunError
 
 
 def train_vilt(words: Sequence[str]) -> None:
@@ -45,9 +45,7 @@ def _carry_out(translation: Translation) -> None:
 def _answered(work: Callable[[], None]) -> None:
     """Do the work outside of Typer, whose exit carries the exit code."""
     try:
-        try:
+        with answer_errors():
             work()
-        except RunError as error:
-            refuse(str(error))
     except typer.Exit as stop:
         raise SystemExit(stop.exit_code) from None
