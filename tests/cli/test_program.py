@@ -2,15 +2,12 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 from typer.testing import CliRunner
 
 import vkood
 from vkood.cli import app
-
-PROGRAM = "from vkood.cli import main; main()"
 
 
 def test_version():
@@ -32,23 +29,18 @@ def test_wrong_usage(arguments):
     assert "Usage" in result.stderr
 
 
-def test_nothing_heavy_is_imported():
-    program = "import sys, vkood.cli; print(*sys.modules)"
-    loaded = set(
-        subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.split()
+def test_help_imports_nothing_heavy():
+    """Which is why it answers at once; seconds would also measure what else the machine is doing."""
+    program = "import sys, vkood.cli\nsys.argv[1:] = ['--help']\n" + (
+        "try:\n    vkood.cli.main()\nfinally:\n    print(*sys.modules, file=sys.stderr)"
     )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    loaded = set(result.stderr.split())
+    assert "Usage" in result.stdout
     assert "vkood.cli.evaluate" in loaded
-    assert loaded.isdisjoint({"torch", "transformers", "numpy", "matplotlib", "sklearn", "PIL", "jaxtyping"})
-
-
-def test_help_is_fast():
-    def seconds():
-        started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", PROGRAM, "--help"], check=True, capture_output=True)
-        return time.perf_counter() - started
-
-    # The best of several: the others also measure what else the machine was doing.
-    assert min(seconds() for _ in range(5)) < 0.5
+    assert loaded.isdisjoint(
+        {"torch", "transformers", "numpy", "matplotlib", "sklearn", "PIL", "jaxtyping", "pyarrow"}
+    )
 
 
 def test_mistakes_are_told_without_waiting_for_pytorch(tmp_path):
