@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import unicodedata
 from dataclasses import dataclass
+
+from vkood.spelling import nearest
 
 RELATIONS = (
     "Antonym",
@@ -132,12 +133,13 @@ def require_relations(argument: str, relations: object) -> frozenset[str] | None
 
 
 def unknown_relation(argument: str, name: object, *, listed: bool = True) -> str:
-    """Return the sentence that refuses a relation, with the nearest name, or else with all if they are to be listed."""
-    bare = str(name).rsplit("/", 1)[-1].replace("_", "").replace(" ", "").lower()
-    by_lower = {relation.lower(): relation for relation in RELATIONS}
-    near = difflib.get_close_matches(bare, by_lower, n=1, cutoff=0.5)
+    """Return the sentence that refuses a relation, with the nearest name, or else with all if they are to be listed.
+
+    Of a negated relation ("NotCapableOf") no name is near: with the hint's, its facts would say the opposite.
+    """
+    near = nearest(str(name).rsplit("/", 1)[-1], RELATIONS, cutoff=0.75)
     others = f" They are {', '.join(RELATIONS)}." if listed else ""
-    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else others
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else others
     return f"{argument} must be one of ConceptNet's {len(RELATIONS)} relations; got {name!r}.{hint}"
 
 

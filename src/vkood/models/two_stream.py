@@ -5,7 +5,6 @@ Legend: B examples, Q texts or N images of each, F facts, T image tokens, D widt
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +23,7 @@ from vkood.models.heads import ConcatPooling, ProductPooling
 from vkood.models.roles import layer_names
 from vkood.models.steering import Steered
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
+from vkood.spelling import nearest
 
 _TEXT, _FACT = 0, -1  # token types; those of the images lie between
 _Model = TypeVar("_Model", bound="VkoodPreTrainedModel")
@@ -117,8 +117,8 @@ class VkoodPreTrainedModel(PreTrainedModel):
         """
         known = {field.name for field in fields(VkoodConfig)} | {"num_labels"}
         if unknown := sorted(options.keys() - known):
-            near = difflib.get_close_matches(unknown[0], known, 1)
-            hint = f"; did you mean `{near[0]}`?" if near else "."
+            near = nearest(unknown[0], known)
+            hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
             raise ValueError(f"`options` must be fields of `VkoodConfig`; got `{unknown[0]}`{hint}")
         image_config = image_config_of(AutoConfig.from_pretrained(image))
         if image_size is not None and image_config.model_type in FIXED_SIZE:

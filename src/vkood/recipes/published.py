@@ -6,7 +6,6 @@ YAML file in the manner of BLIP's.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from vkood.spelling import nearest
 from vkood.train.run import RunError
 
 _TASKS = {
@@ -117,8 +117,8 @@ def from_vilt(words: Sequence[str]) -> Translation:
         elif equals and "." in key:  # keys of ours may stand beside the paper's
             found.words.append(word)
         else:
-            near = difflib.get_close_matches(key, [*_TASKS, *_NAMES, *_KEYS, "test_only"], 1, 0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            near = nearest(key, [*_TASKS, *_NAMES, *_KEYS, "test_only"], cutoff=0.5)
+            hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise RunError(f"{word!r} is neither a name nor a key of the paper's command.{hint}")
     if len(recipes) != 1:
         raise RunError(f"one task must be named, of {', '.join(_TASKS)}; got {len(recipes)}.")
@@ -151,8 +151,9 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
     found = Translation("blip-vqa", [f"output={output}"])
     for key, value in told.items():
         if key not in _YAML_KEYS:
-            near = difflib.get_close_matches(str(key), _YAML_KEYS, 1, 0.5)
-            hint = f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(_YAML_KEYS)}."
+            near = nearest(str(key), _YAML_KEYS, cutoff=0.5)
+            alike = " or ".join(map(repr, near))
+            hint = f" Did you mean {alike}?" if near else f" There are {', '.join(_YAML_KEYS)}."
             raise RunError(f"{str(config)!r} has the key {key!r}, which is unknown.{hint}")
         if value is not None:
             found.words.append(f"{_YAML_KEYS[key]}={value}")

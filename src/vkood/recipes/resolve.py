@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from vkood.recipes.presets import PRESETS
 from vkood.recipes.tasks import RECIPES, published_splits
+from vkood.spelling import nearest
 from vkood.train.run import Run, RunError
 from vkood.train.settings import from_yaml, with_changes
 
@@ -62,5 +62,5 @@ def _sorted_out(words: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def _nearest(word: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, names, 1, 0.5)
-    return f" Did you mean {near[0]!r}?" if near else f" There are {', '.join(names)}."
+    near = nearest(word, names, cutoff=0.5)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else f" There are {', '.join(names)}."

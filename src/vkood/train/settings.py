@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vkood.spelling import nearest
 from vkood.train.run import Run, RunError
 
 
@@ -94,10 +94,8 @@ def _require_known(key: str, known: Mapping[str, Any], told: str) -> None:
     if key in known or key.startswith("model.config."):
         return
     last = {name.rpartition(".")[2]: name for name in known}
-    near = difflib.get_close_matches(key, known, 1, 0.6) or [
-        last[name] for name in difflib.get_close_matches(key.rpartition(".")[2], last, 1, 0.6)
-    ]
-    hint = f" Did you mean `{near[0]}`?" if near else " `vkood recipes --keys` lists all."
+    near = nearest(key, known) or [last[name] for name in nearest(key.rpartition(".")[2], last)]
+    hint = f" Did you mean `{'` or `'.join(near)}`?" if near else " `vkood recipes --keys` lists all."
     raise RunError(f"there is no `{key}` ({told}).{hint}")
 
 

@@ -1,0 +1,70 @@
+"""Which known name a misspelt one may stand for: for the hints of error messages."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+
+_NEGATIONS = ("not", "non", "never", "no", "cannot", "cant", "isnt", "doesnt", "hasnt", "without", "lack")
+_NEGATIVE_PREFIXES = (*_NEGATIONS, "un", "dis", "incapable", "isnot", "isno", "hasno", "doesno", "dono")
+_CONTRARY_WORDS = """
+first/last first/final begin/end start/end start/stop before/after min/max low/high train/test train/valid train/val
+train/evaluat include/exclude enable/disable keep/drop keep/delete save/delete save/load read/write input/output
+source/target subject/object image/text question/answer left/right true/false antonym/synonym similar/distinct
+cause/obstruct skip/only skip/run
+"""
+_OPPOSITES = [tuple(pair.split("/")) for pair in _CONTRARY_WORDS.split()]
+_DIRECTION = re.compile(r"(?:of|by|for|to|from|at)$")
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
+
+
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """Return the known name that another is most like, unless one says the opposite of the other.
+
+    A user who follows the hint of an error must not turn what was meant into its contrary. Where the two nearest names
+    are opposites of each other, both are returned.
+
+    Args:
+        name: What was written; upper and lower case, underscores, hyphens and spaces make no difference.
+        known: The names that there are.
+        cutoff: How alike they must be, from 0 to 1, as `difflib.SequenceMatcher.ratio` has it.
+
+    Example:
+        >>> nearest("usd_for", ["UsedFor", "PartOf"])
+        ['UsedFor']
+        >>> nearest("NotCapableOf", ["CapableOf"]), nearest("LocationOf", ["AtLocation"])
+        ([], [])
+        >>> nearest("anonym", ["Antonym", "Synonym"])
+        ['Antonym', 'Synonym']
+    """
+    by_letters = {_letters(one): one for one in known}
+    near = difflib.get_close_matches(_letters(name), by_letters, n=2, cutoff=cutoff)
+    best = [by_letters[letters] for letters in near]
+    if not best or _are_opposed(name, best[0]):
+        return []
+    return best if len(best) == 2 and _are_opposed(*best) else best[:1]
+
+
+def _letters(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).lower()
+
+
+def _are_opposed(name: str, other: str) -> bool:
+    """Whether two names may mean the contrary of each other, or the same from the other side ("caused by")."""
+    one, two = _letters(name), _letters(other)
+    if one == two:
+        return False
+    if any(one.startswith(prefix) != two.startswith(prefix) for prefix in _NEGATIVE_PREFIXES):
+        return True
+    words = [{word.lower() for word in _WORD.findall(text)} for text in (name, other)]
+    if any((word in words[0]) != (word in words[1]) for word in _NEGATIONS):
+        return True
+    if any(_differ_by(one, two, *pair) or _differ_by(two, one, *pair) for pair in _OPPOSITES):
+        return True
+    ends = [match[0] if (match := _DIRECTION.search(text)) else "" for text in (one, two)]
+    return ends[0] != ends[1] and bool(ends[0])
+
+
+def _differ_by(one: str, two: str, word: str, opposite: str) -> bool:
+    return word in one and opposite in two and word not in two and opposite not in one
