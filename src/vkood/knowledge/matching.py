@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from vkood.knowledge import word_lists as lists
-from vkood.knowledge.denial import denied_words
+from vkood.knowledge.denial import Denials, find_denials
 from vkood.knowledge.lemmas import singulars
 from vkood.knowledge.words import Words
 
@@ -107,7 +107,7 @@ def choose(
         known: Whether the store has an entry.
         wanted: "things", or "all" for verbs and adjectives too.
     """
-    denied: list[bool] | None = None
+    denials: Denials | None = None
     matches: list[Match] = []
     place = 0
     while place < len(words):
@@ -119,9 +119,10 @@ def choose(
         place = last + 1
         if _is_stop(words, first, last, entry) and not first == 0 == len(words) - 1 - last:
             continue
-        if denied is None:
-            denied = denied_words(words)
-        matches.append(Match(first, last, entry, denied[last]))
+        if denials is None:
+            denials = find_denials(words)
+        if not any(denials.denying[first:place]):
+            matches.append(Match(first, last, entry, denials.denied[last]))
     return matches
 
 

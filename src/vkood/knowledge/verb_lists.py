@@ -54,6 +54,6 @@ ADJECTIVES = words_of(
     "multicolored beautiful pretty cute lovely nice cozy elegant huge giant tiny enormous massive "
     "tropical military adult elderly overweight fat skinny slim pregnant topless shirtless barefoot "
     "domestic stainless various several many such able upset past present possible common general "
-    "special particular likely necessary available visible similar famous popular important"
+    "special particular likely necessary available visible similar famous popular important free"
 )
 """Adjectives, some of which a dictionary also has as nouns."""

