@@ -62,19 +62,17 @@ def predict(
 def _explained(folder: Path, images: list[Path], text: str, facts: str) -> Any:
     from transformers.utils import logging
 
-    from vkood import models
+    from vkood.models.loading import load_model
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
-    names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
-    kind = getattr(models, names[0], None)
-    if not hasattr(kind, "explain"):
-        refuse(
-            f"MODEL must be a model with a head; the one in {str(folder)!r} is a "
-            f"{names[0] or 'model of no name'}."
-        )
     try:
-        return kind.from_pretrained(folder).explain(images, text, _facts(facts))  # pyright: ignore[reportOptionalMemberAccess]
+        model: Any = load_model(folder)
+        if not hasattr(model, "explain"):
+            refuse(
+                f"MODEL must be a model with a head; the one in {str(folder)!r} is a {type(model).__name__}."
+            )
+        return model.explain(images, text, _facts(facts))
     except (ValueError, OSError, ImportError) as error:
         refuse(str(error))
 

@@ -16,11 +16,9 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch.utils.data import Dataset
 from transformers import (
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     ResNetForImageClassification,
-    ResNetModel,
     set_seed,
 )
 from transformers.utils import logging
@@ -40,6 +38,7 @@ from vkood.data import (
 )
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.models.fit_watch import ComponentMaps, FitWatch
+from vkood.models.loading import load_encoder, load_model, load_tokenizer
 from vkood.recipes import Arm, EasyVqaRun
 from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit
@@ -96,7 +95,7 @@ class Workshop:
     def collator(self, arm: Arm, *, with_matches: bool = False) -> VqaCollator:
         """Rows to batches, as the arm is to see them."""
         return VqaCollator(
-            AutoTokenizer.from_pretrained(self.tokenizer),
+            load_tokenizer(self.tokenizer),
             FactTable.load(self.facts, encoder=FACT_ENCODER),
             {answer: index for index, answer in enumerate(joint_answers())},
             with_matches=with_matches and arm == "filtered",
@@ -213,9 +212,9 @@ def pretrain_tower(run: EasyVqaRun, workshop: Workshop, tell: Tell) -> list[tupl
 def new_model(run: EasyVqaRun, workshop: Workshop, arm: Arm, **gate: Any) -> VkoodForVisualQuestionAnswering:
     """An arm's model before training: the pretrained tower, and new weights elsewhere."""
     set_seed(run.joint.seed)
-    tokenizer = AutoTokenizer.from_pretrained(workshop.tokenizer)
+    tokenizer = load_tokenizer(workshop.tokenizer)
     model = VkoodForVisualQuestionAnswering(run.model_config(arm, tokenizer, joint_answers(), **gate))
-    model.vkood.image_tower.encoder = ResNetModel.from_pretrained(workshop.tower)
+    model.vkood.image_tower.encoder = load_encoder(workshop.tower)
     return _channels_last(model)
 
 
@@ -244,8 +243,7 @@ def train_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> list
 
 def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[str, Any]:
     """Test an arm's model on both jobs, under every flood, and on the report's gallery."""
-    model = VkoodForVisualQuestionAnswering.from_pretrained(workshop.model(arm))
-    model = _channels_last(model)
+    model: Any = _channels_last(load_model(workshop.model(arm)))
     collate = workshop.collator(arm, with_matches=True)
     done = 0
 

