@@ -23,7 +23,7 @@ from transformers.utils import logging
 
 from vkood.data import irrelevant_facts
 from vkood.demo import jobs
-from vkood.recipes import easy_vqa
+from vkood.recipes.easy_vqa import easy_vqa
 
 _FLOODS = (("irrelevant", "0"), ("irrelevant", "150"), ("contradicting", "48"))
 

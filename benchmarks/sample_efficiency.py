@@ -31,7 +31,7 @@ from transformers.utils import logging
 
 from vkood.data import EasyVqaKnowledge, EasyVqaQuestions, VqaDataset, irrelevant_facts
 from vkood.demo import jobs
-from vkood.recipes import Arm, EasyVqaRun, easy_vqa
+from vkood.recipes.easy_vqa import Arm, EasyVqaRun, easy_vqa
 from vkood.tasks import evaluate_vqa
 from vkood.train import StepReport, fit
 

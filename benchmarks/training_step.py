@@ -15,7 +15,7 @@ from vkood.data import FactTable, JointVqa, all_sentences
 from vkood.demo import jobs
 from vkood.mixture import OutlierLayer, fit_mixture
 from vkood.models import SentenceEncoder
-from vkood.recipes import EasyVqaRun, easy_vqa
+from vkood.recipes.easy_vqa import EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 from vkood.train import StepReport, TrainingOptions, fit
 

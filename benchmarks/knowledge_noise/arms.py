@@ -15,7 +15,7 @@ from typing_extensions import override
 from vkood.mixture import Gate, GateOutput, OutlierLayer
 from vkood.mixture.gate import JointSpace
 from vkood.models import VkoodForVisualQuestionAnswering
-from vkood.recipes import easy_vqa
+from vkood.recipes.easy_vqa import easy_vqa
 from vkood.solve import Gradient, Implicit
 from vkood.solve.iteration import FlatMap
 

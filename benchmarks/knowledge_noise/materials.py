@@ -26,7 +26,7 @@ from vkood.data.easy_vqa_knowledge import COLOUR_QUESTIONS, SHAPE_QUESTIONS
 from vkood.demo.jobs import Workshop, pretrain_tower
 from vkood.files import complete_file
 from vkood.models.towers import SentenceEncoder
-from vkood.recipes import easy_vqa
+from vkood.recipes.easy_vqa import easy_vqa
 
 MOSAIC_KNOWLEDGE = (
     "which object has the same colour as the {shape}?",

@@ -241,7 +241,7 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):
-    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.steps=50",
+    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.evaluate_every=0.1",
                "data.evaluate_limit=8", "data.test=[]")  # fmt: skip
     run = resolve("vqa", words("vqav2", f"output={tmp_path / 'run'}", *changes))
     folder = train(run)

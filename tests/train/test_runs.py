@@ -226,7 +226,7 @@ def worker_of(launcher, output):
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(tmp_path):
-    told = words(tmp_path / "run", "processes=2", "optimisation.epochs=1000")
+    told = words(tmp_path / "run", "processes=2", "optimisation.epochs=1000", "optimisation.save_every=2")
     process = subprocess.Popen(command("vqa", *told), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "run").glob("checkpoints/*")):
         assert process.poll() is None

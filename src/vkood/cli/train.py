@@ -67,12 +67,17 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         run: The run.
         arguments: The command line that asks for it, behind `vkood`.
     """
-    from vkood.models.convert import CheckpointError
-    from vkood.train.launch import is_launched, launch, num_processes
     from vkood.train.run import RunError, require_possible
 
     try:
-        require_possible(run)
+        require_possible(run)  # before PyTorch is imported, which takes seconds
+    except RunError as error:
+        refuse(str(error))
+
+    from vkood.models.convert import CheckpointError
+    from vkood.train.launch import is_launched, launch, num_processes
+
+    try:
         processes = 1 if is_launched() else num_processes(run)
         if processes > 1 or (run.num_nodes > 1 and not is_launched()):
             launch(arguments, run, processes=processes)

@@ -39,7 +39,7 @@ from vkood.data import (
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.models.fit_watch import ComponentMaps, FitWatch
 from vkood.models.loading import load_encoder, load_model, load_tokenizer
-from vkood.recipes import Arm, EasyVqaRun
+from vkood.recipes.easy_vqa import Arm, EasyVqaRun
 from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit
 

@@ -34,7 +34,7 @@ from vkood.files import write_text
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.loading import load_tokenizer
-from vkood.recipes import ARMS, EasyVqaRun, easy_vqa
+from vkood.recipes.easy_vqa import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 
 _SHOWN = {"no_facts": "no facts", "unfiltered": "all facts, unfiltered", "filtered": "facts, filtered"}

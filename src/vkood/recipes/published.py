@@ -10,12 +10,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from omegaconf import OmegaConf
 
 from vkood.spelling import nearest
 from vkood.train.run import RunError
+from vkood.train.settings import read_yaml
 
 _TASKS = {
     "task_mlm_itm_clip_bert": "pretrain",
@@ -144,12 +142,9 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
     Raises:
         RunError: If the file cannot be read, or a key in it is unknown.
     """
-    try:
-        told: dict[Any, Any] = OmegaConf.to_container(OmegaConf.load(config))  # pyright: ignore[reportAssignmentType]
-    except Exception as error:  # OmegaConf's, PyYAML's and the file system's
-        raise RunError(f"{str(config)!r} cannot be read as YAML: {str(error).splitlines()[0]}.") from None
+    values = read_yaml(config)
     found = Translation("blip-vqa", [f"output={output}"])
-    for key, value in told.items():
+    for key, value in values.items():
         if key not in _YAML_KEYS:
             near = nearest(str(key), _YAML_KEYS, cutoff=0.5)
             alike = " or ".join(map(repr, near))
@@ -157,7 +152,7 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
             raise RunError(f"{str(config)!r} has the key {key!r}, which is unknown.{hint}")
         if value is not None:
             found.words.append(f"{_YAML_KEYS[key]}={value}")
-    if told.get("adapter_size") is not None:
+    if values.get("adapter_size") is not None:
         found.words.append("model.freeze_towers=true")  # what adapters are for
     if evaluate:
         best = Path(output) / "best"

@@ -42,7 +42,7 @@ def resolve(recipe: str | None, words: Iterable[str] = (), config: str | Path | 
             run = published_splits(run)
             continue
         values = [f"{key}={value}" for key, value in PRESETS[preset].items()]
-        run = with_changes(run, values, told=f"preset {preset}")
+        run = with_changes(run, values, source=f"preset {preset}")
     run = with_changes(run, changes)
     return run if run.output else replace(run, output=f"runs/{run.recipe}")
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from vkood.fields import Choice, Optional, Real, Rule, Several, Whole, require_rules, ruled
 
 TASKS = ("pretrain", "vqa", "nlvr2", "retrieval", "blip-vqa", "blip-retrieval")
 SCHEDULES = ("polynomial", "cosine", "linear", "constant")
 PRECISIONS = ("float32", "bf16", "fp16")
 AUGMENTATIONS = ("none", "randaug")
 FEATURES = ("computed", "cached")
+INFERENCES = ("rank", "generate")
 TINY = "tiny"
 """The name of small new towers, in place of pretrained ones."""
+
+_COUNT = Whole(1, 10**9)
+_FACTOR = Real(0, 1e6, above=True)
+
+
+def _limit(rule: Rule) -> Any:
+    """A field that is None unless it is set."""
+    return ruled(None, Optional(rule))
 
 
 @dataclass(kw_only=True)
@@ -35,11 +46,11 @@ class ModelOptions:
     image: str = "openai/clip-vit-base-patch16"
     text: str = "roberta-base"
     checkpoint: str | None = None
-    image_size: int = 224
+    image_size: int = ruled(224, Whole(8, 4096))
     config: dict[str, Any] = field(default_factory=dict)
     freeze_towers: bool = False
-    adapter_size: int | None = None
-    lora_rank: int | None = None
+    adapter_size: int | None = _limit(Whole(1, 65_536))
+    lora_rank: int | None = _limit(Whole(1, 65_536))
     gradient_checkpointing: bool = False
 
 
@@ -65,11 +76,11 @@ class DataOptions:
     validation: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
     facts: bool = True
-    text_length: int = 50
-    augment: str = "none"
-    workers: int = 2
-    limit: int | None = None
-    evaluate_limit: int | None = None
+    text_length: int = ruled(50, Whole(3, 100_000))
+    augment: str = ruled("none", Choice(AUGMENTATIONS))
+    workers: int = ruled(2, Whole(0, 1024))
+    limit: int | None = _limit(_COUNT)
+    evaluate_limit: int | None = _limit(_COUNT)
 
 
 @dataclass(kw_only=True)
@@ -80,7 +91,7 @@ class OptimisationOptions:
         batch_size: Examples of an optimiser step, over all processes.
         device_batch_size: Examples that a process takes at once; what is missing to `batch_size` is accumulated.
         epochs: How often all examples are gone through.
-        steps: Optimiser steps, in place of `epochs`.
+        steps: Optimiser steps, in place of `epochs`; None for as many as `epochs` takes.
         learning_rate: Peak rate of the towers.
         fusion_factor: How many times faster the fusion learns.
         head_factor: How many times faster heads learn.
@@ -93,34 +104,35 @@ class OptimisationOptions:
         precision: "float32", "bf16" or "fp16".
         evaluate_every: Epochs between validations; 0.1 for ten in an epoch.
         save_every: Steps between checkpoints; None for one with each validation.
-        keep_checkpoints: How many of them are kept, at least 2.
+        keep_checkpoints: How many of them are kept; at least 2, so that a whole one is left while the next is
+            written.
         patience: End after so many validations without a better model; None for never.
         seed: Of weights, order, dropout and all that is drawn.
         fsdp: Whether weights are sharded over processes (FSDP), not copied (DDP).
         log_every: Steps between reports of the loss.
     """
 
-    batch_size: int = 32
-    device_batch_size: int = 32
-    epochs: float = 10.0
-    steps: int | None = None
-    learning_rate: float = 1e-5
-    fusion_factor: float = 5.0
-    head_factor: float = 5.0
-    weight_decay: float = 0.01
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.98])
-    eps: float = 1e-8
-    warmup: float = 0.1
-    schedule: str = "polynomial"
-    max_grad_norm: float = 0.0
-    precision: str = "float32"
-    evaluate_every: float = 1.0
-    save_every: int | None = None
-    keep_checkpoints: int = 2
-    patience: int | None = None
-    seed: int = 0
+    batch_size: int = ruled(32, Whole(1, 10**7))
+    device_batch_size: int = ruled(32, Whole(1, 10**7))
+    epochs: float = ruled(10.0, _FACTOR)
+    steps: int | None = _limit(_COUNT)
+    learning_rate: float = ruled(1e-5, Real(0, 100, above=True))
+    fusion_factor: float = ruled(5.0, _FACTOR)
+    head_factor: float = ruled(5.0, _FACTOR)
+    weight_decay: float = ruled(0.01, Real(0, 100))
+    betas: list[float] = ruled([0.9, 0.98], Several(2, Real(0, 1, below=True)))  # noqa: RUF009 - makes a field
+    eps: float = ruled(1e-8, Real(0, 1, above=True))
+    warmup: float = ruled(0.1, Real(0, 1, below=True))
+    schedule: str = ruled("polynomial", Choice(SCHEDULES))
+    max_grad_norm: float = ruled(0.0, Real(0, 1e9))
+    precision: str = ruled("float32", Choice(PRECISIONS))
+    evaluate_every: float = ruled(1.0, _FACTOR)
+    save_every: int | None = _limit(_COUNT)
+    keep_checkpoints: int = ruled(2, Whole(2, 10**6))
+    patience: int | None = _limit(_COUNT)
+    seed: int = ruled(0, Whole(0, 2**32 - 1))
     fsdp: bool = False
-    log_every: int = 10
+    log_every: int = ruled(10, _COUNT)
 
 
 @dataclass(kw_only=True)
@@ -138,14 +150,14 @@ class TaskOptions:
         memory_limit: Megabytes for scoring pairs (retrieval).
     """
 
-    false_texts: int = 15
-    mask_share: float = 0.15
+    false_texts: int = ruled(15, Whole(1, 1000))
+    mask_share: float = ruled(0.15, Real(0, 1))
     matching: bool = True
-    inference: str = "rank"
-    k: int = 128
-    shortlist: int | None = None
+    inference: str = ruled("rank", Choice(INFERENCES))
+    k: int = ruled(128, _COUNT)
+    shortlist: int | None = _limit(_COUNT)
     add_similarity: bool = False
-    memory_limit: int = 2048
+    memory_limit: int = ruled(2048, Whole(1, 10**8))
 
 
 @dataclass(kw_only=True)
@@ -168,16 +180,16 @@ class Run:
     """
 
     recipe: str = ""
-    task: str = "vqa"
+    task: str = ruled("vqa", Choice(TASKS))
     model: ModelOptions = field(default_factory=ModelOptions)
     data: DataOptions = field(default_factory=DataOptions)
     optimisation: OptimisationOptions = field(default_factory=OptimisationOptions)
     options: TaskOptions = field(default_factory=TaskOptions)
-    features: str = "computed"
+    features: str = ruled("computed", Choice(FEATURES))
     output: str = ""
-    num_gpus: int | None = None
-    num_nodes: int = 1
-    processes: int = 1
+    num_gpus: int | None = _limit(Whole(0, 1024))
+    num_nodes: int = ruled(1, Whole(1, 100_000))
+    processes: int = ruled(1, Whole(1, 4096))
     evaluate_only: bool = False
 
     @property
@@ -195,8 +207,31 @@ class Run:
         return asdict(self)
 
 
+def steps_of_epoch(run: Run, num_examples: int) -> int:
+    """How many optimiser steps an epoch has; what is over is left out."""
+    return max(1, num_examples // run.optimisation.batch_size)
+
+
+def planned_steps(run: Run, num_examples: int) -> int:
+    """How many optimiser steps a run takes, unless `patience` ends it."""
+    optimisation = run.optimisation
+    return optimisation.steps or math.ceil(optimisation.epochs * steps_of_epoch(run, num_examples))
+
+
 class RunError(ValueError):
     """A run asks for what cannot be; the message is one sentence for the user."""
+
+
+def require_values(run: Run) -> None:
+    """Refuse values that are out of range or of another type, whatever their combination.
+
+    Raises:
+        RunError: If there are any; the error names the first key, what was expected, and what came.
+    """
+    try:
+        require_rules(run)
+    except ValueError as error:
+        raise RunError(str(error)) from None
 
 
 def require_possible(run: Run) -> None:
@@ -205,51 +240,12 @@ def require_possible(run: Run) -> None:
     Raises:
         RunError: If it is.
     """
-    optimisation, data, options = run.optimisation, run.data, run.options
-    _one_of("task", run.task, TASKS)
-    _one_of("optimisation.schedule", optimisation.schedule, SCHEDULES)
-    _one_of("optimisation.precision", optimisation.precision, PRECISIONS)
-    _one_of("data.augment", data.augment, AUGMENTATIONS)
-    _one_of("features", run.features, FEATURES)
-    _one_of("options.inference", options.inference, ("rank", "generate"))
-    if not data.folder:
+    require_values(run)
+    if not run.data.folder:
         raise RunError("`data.folder` must be the folder of the tables, as `vkood data prepare` writes it.")
-    positive = {
-        "optimisation.batch_size": optimisation.batch_size,
-        "optimisation.device_batch_size": optimisation.device_batch_size,
-        "optimisation.epochs": optimisation.epochs,
-        "optimisation.learning_rate": optimisation.learning_rate,
-        "optimisation.evaluate_every": optimisation.evaluate_every,
-        "optimisation.log_every": optimisation.log_every,
-        "optimisation.fusion_factor": optimisation.fusion_factor,
-        "optimisation.head_factor": optimisation.head_factor,
-        "model.image_size": run.model.image_size,
-        "num_nodes": run.num_nodes,
-        "processes": run.processes,
-        "options.k": options.k,
-        "options.memory_limit": options.memory_limit,
-    }
-    optional = {
-        "optimisation.steps": optimisation.steps,
-        "optimisation.save_every": optimisation.save_every,
-        "optimisation.patience": optimisation.patience,
-        "options.shortlist": options.shortlist,
-        "data.limit": data.limit,
-        "data.evaluate_limit": data.evaluate_limit,
-    }
-    for name, number in (positive | {name: n for name, n in optional.items() if n is not None}).items():
-        if not number > 0:
-            raise RunError(f"`{name}` must be above 0; got {number}.")
-    if not 0 <= optimisation.warmup < 1:
-        raise RunError(
-            f"`optimisation.warmup` must be a share of the steps in [0, 1); got {optimisation.warmup}."
-        )
-    if optimisation.keep_checkpoints < 2:
-        raise RunError(
-            f"`optimisation.keep_checkpoints` must be at least 2, so that a whole one is left while the next is "
-            f"written; got {optimisation.keep_checkpoints}."
-        )
-    if run.task == "pretrain" and not options.mask_share and not options.matching:
+    if not run.data.train and not run.evaluate_only:
+        raise RunError("`data.train` must name at least one table to train on.")
+    if run.task == "pretrain" and not run.options.mask_share and not run.options.matching:
         raise RunError("pre-training needs `options.mask_share` above 0, or `options.matching`.")
     _require_fitting(run)
 
@@ -273,6 +269,10 @@ def _require_fitting(run: Run) -> None:
             "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
             "take the preset `tiny` for small new ones)."
         )
+    if run.optimisation.patience is not None and not run.data.validation and not run.evaluate_only:
+        raise RunError(
+            "`optimisation.patience` needs `data.validation`, whose scores decide when training ends."
+        )
     if run.optimisation.fsdp and run.task == "blip-retrieval":
         raise RunError(
             "`optimisation.fsdp` is not for blip-retrieval, whose momentum encoder follows weights that are then on "
@@ -280,8 +280,3 @@ def _require_fitting(run: Run) -> None:
         )
     if run.evaluate_only and run.model.checkpoint is None:
         raise RunError("`evaluate_only` needs `model.checkpoint`, the model to evaluate.")
-
-
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    if value not in allowed:
-        raise RunError(f"`{name}` must be one of {', '.join(allowed)}; got {value!r}.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,10 @@ from vkood.train.assembly import Assembly, assemble
 from vkood.train.building import plain
 from vkood.train.callbacks import BEST, LAST, AlphaRamp, Checkpoints, KeepBest, WriteDown, save_to
 from vkood.train.checkpoints import newest_whole, steps_of
-from vkood.train.fit import Epochs, parameter_groups
+from vkood.train.fitting import Epochs, parameter_groups
 from vkood.train.launch import is_launched
 from vkood.train.record import RESULTS_FILE, Ledger, MetricsLog, begin, write_predictions
-from vkood.train.run import Run, RunError, require_possible
+from vkood.train.run import Run, RunError, planned_steps, require_possible, steps_of_epoch
 from vkood.train.sharding import WholeCopy
 
 Tell = Callable[[str], None]
@@ -90,11 +89,6 @@ def any_process(this: bool) -> bool:
     told = torch.tensor(int(this), device=None if dist.get_backend() == "gloo" else "cuda")
     dist.all_reduce(told)
     return bool(told)
-
-
-def steps_of_epoch(run: Run, num_examples: int) -> int:
-    """How many optimiser steps an epoch has."""
-    return max(1, num_examples // run.optimisation.batch_size)
 
 
 class _WholeSteps(Sampler[int]):
@@ -249,7 +243,7 @@ def _arguments(run: Run, num_examples: int, folder: Path, *, metric: str | None)
             f"`optimisation.device_batch_size`, {device_batch_size}."
         )
     epoch = steps_of_epoch(run, num_examples)
-    steps = told.steps or math.ceil(told.epochs * epoch)
+    steps = planned_steps(run, num_examples)
     between = max(1, round(told.evaluate_every * epoch))
     schedule, schedule_options = SCHEDULES[told.schedule]
     return TrainingArguments(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from transformers import (
 )
 from typing_extensions import override
 
+from vkood.fields import Real, Whole, require_rules, ruled
 from vkood.models import parameter_role
 
 
@@ -41,24 +42,20 @@ class TrainingOptions:
         report_every: Steps between two reports.
     """
 
-    steps: int
-    batch_size: int
-    learning_rate: float
-    fusion_factor: float = 1.0
-    head_factor: float = 1.0
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    seed: int = 0
-    report_every: int = 25
+    steps: int = ruled(MISSING, Whole(1, 10**9))
+    batch_size: int = ruled(MISSING, Whole(1, 10**7))
+    learning_rate: float = ruled(MISSING, Real(0, 100, above=True))
+    fusion_factor: float = ruled(1.0, Real(0, 1e6, above=True))
+    head_factor: float = ruled(1.0, Real(0, 1e6, above=True))
+    warmup: float = ruled(0.1, Real(0, 1, below=True))
+    weight_decay: float = ruled(0.01, Real(0, 100))
+    max_grad_norm: float = ruled(1.0, Real(0, 1e9))
+    seed: int = ruled(0, Whole(0, 2**32 - 1))
+    report_every: int = ruled(25, Whole(1, 10**9))
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("steps", "batch_size", "learning_rate", "fusion_factor", "head_factor", "report_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"`{name}` must be positive; got {getattr(self, name)}.")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"`warmup` must be a share of the steps in [0, 1); got {self.warmup}.")
+        require_rules(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from vkood.data import FactTable, JointVqa, VqaCollator
 from vkood.models import VkoodForVisualQuestionAnswering, answering
 from vkood.tasks.saved import answer_ids
 from vkood.train import TrainingOptions, fit
-from vkood.train.fit import parameter_groups
+from vkood.train.fitting import parameter_groups
 
 
 def options(**changes):

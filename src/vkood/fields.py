@@ -1,0 +1,189 @@
+"""Rules for the fields of records and configurations: type, range or choice, checked before anything is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+_SHOWN = 60
+_RULE = "rule"
+
+
+@runtime_checkable
+class Rule(Protocol):
+    """What a field has to be."""
+
+    @property
+    def expected(self) -> str:
+        """The rule in words, as the end of "must be"."""
+        ...
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number within a range."""
+
+    lowest: int = 1
+    highest: int = 2**31 - 1
+
+    @property
+    def expected(self) -> str:
+        """The rule in words."""
+        return f"a whole number from {self.lowest:,} to {self.highest:,}"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        return isinstance(value, int) and not isinstance(value, bool) and self.lowest <= value <= self.highest
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A finite number within a range, whose ends may be left out."""
+
+    lowest: int | float = -math.inf
+    highest: int | float = math.inf
+    above: bool = False
+    """Whether the lowest value itself is left out."""
+    below: bool = False
+    """Whether the highest value itself is left out."""
+
+    @property
+    def expected(self) -> str:
+        """The rule in words."""
+        low = "" if self.lowest == -math.inf else f" {'above' if self.above else 'from'} {self.lowest:g}"
+        high = "" if self.highest == math.inf else f" {'and below' if self.below else 'to'} {self.highest:g}"
+        return f"a finite number{low}{high}"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return False
+        high_enough = value > self.lowest if self.above else value >= self.lowest
+        low_enough = value < self.highest if self.below else value <= self.highest
+        return high_enough and low_enough and abs(value) < math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """True or false."""
+
+    expected: str = "true or false"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        return isinstance(value, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several names."""
+
+    names: Sequence[str]
+
+    @property
+    def expected(self) -> str:
+        """The rule in words."""
+        return f"one of {', '.join(self.names)}"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        return isinstance(value, str) and value in self.names
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """None, or what another rule accepts."""
+
+    rule: Rule
+
+    @property
+    def expected(self) -> str:
+        """The rule in words."""
+        return f"{self.rule.expected}, or null"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        return value is None or self.rule.accepts(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """A list of a given length, each element of which another rule accepts."""
+
+    length: int
+    rule: Rule
+
+    @property
+    def expected(self) -> str:
+        """The rule in words."""
+        return f"a list of {self.length}, each {self.rule.expected}"
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a value keeps to the rule."""
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == self.length
+            and all(map(self.rule.accepts, value))
+        )
+
+
+def ruled(default: Any, rule: Rule) -> Any:
+    """A field of a dataclass with its default and its rule, which `require_rules` checks."""
+    metadata = {_RULE: rule}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def rules_of(kind: Any) -> dict[str, Rule]:
+    """The rules of a dataclass's fields by name; fields without one are left out."""
+    return {item.name: item.metadata[_RULE] for item in dataclasses.fields(kind) if _RULE in item.metadata}
+
+
+def require_rules(record: Any, within: str = "") -> None:
+    """Refuse the first value of a dataclass, or of a dataclass in it, that breaks its rule.
+
+    Args:
+        record: The dataclass.
+        within: What stands before each name in the error, such as "optimisation.".
+
+    Raises:
+        ValueError: Says the field, what was expected, and what came.
+    """
+    values = {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
+    require_fields(values, rules_of(record), within)
+    for name, value in values.items():
+        if dataclasses.is_dataclass(value):
+            require_rules(value, f"{within}{name}.")
+
+
+def require_fields(values: Mapping[str, Any], rules: Mapping[str, Rule], within: str = "") -> None:
+    """Refuse the first value that breaks its rule; a name without a value is fine.
+
+    Args:
+        values: The values by name.
+        rules: The rules by name.
+        within: What stands before each name in the error, such as "gate.".
+
+    Raises:
+        ValueError: Says the field, what was expected, and what came.
+    """
+    for name, rule in rules.items():
+        if name in values and not rule.accepts(values[name]):
+            raise ValueError(f"`{within}{name}` must be {rule.expected}; got {shown(values[name])}.")
+
+
+def shown(value: Any) -> str:
+    """A value as errors show it: its beginning, if it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # more digits than Python writes
+        return "a number of too many digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
