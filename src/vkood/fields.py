@@ -4,65 +4,68 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from typing_extensions import override
+
+_LONGEST = 1_000
 _SHOWN = 60
 _RULE = "rule"
 
 
-@runtime_checkable
-class Rule(Protocol):
+class Rule(ABC):
     """What a field has to be."""
 
     @property
+    @abstractmethod
     def expected(self) -> str:
         """The rule in words, as the end of "must be"."""
-        ...
 
+    @abstractmethod
     def accepts(self, value: Any) -> bool:
         """Whether a value keeps to the rule."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Whole(Rule):
     """A whole number within a range."""
 
     lowest: int = 1
     highest: int = 2**31 - 1
 
     @property
+    @override
     def expected(self) -> str:
-        """The rule in words."""
         return f"a whole number from {self.lowest:,} to {self.highest:,}"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
         return isinstance(value, int) and not isinstance(value, bool) and self.lowest <= value <= self.highest
 
 
 @dataclass(frozen=True, slots=True)
-class Real:
+class Real(Rule):
     """A finite number within a range, whose ends may be left out."""
 
-    lowest: int | float = -math.inf
-    highest: int | float = math.inf
+    lowest: float | int = -math.inf
+    highest: float | int = math.inf
     above: bool = False
     """Whether the lowest value itself is left out."""
     below: bool = False
     """Whether the highest value itself is left out."""
 
     @property
+    @override
     def expected(self) -> str:
-        """The rule in words."""
         low = "" if self.lowest == -math.inf else f" {'above' if self.above else 'from'} {self.lowest:g}"
         high = "" if self.highest == math.inf else f" {'and below' if self.below else 'to'} {self.highest:g}"
         return f"a finite number{low}{high}"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return False
         high_enough = value > self.lowest if self.above else value >= self.lowest
@@ -71,67 +74,85 @@ class Real:
 
 
 @dataclass(frozen=True, slots=True)
-class Flag:
+class Flag(Rule):
     """True or false."""
 
-    expected: str = "true or false"
+    @property
+    @override
+    def expected(self) -> str:
+        return "true or false"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
         return isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Rule):
     """One of several names."""
 
     names: Sequence[str]
 
     @property
+    @override
     def expected(self) -> str:
-        """The rule in words."""
         return f"one of {', '.join(self.names)}"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
         return isinstance(value, str) and value in self.names
 
 
 @dataclass(frozen=True, slots=True)
-class Optional:
+class Optional(Rule):
     """None, or what another rule accepts."""
 
     rule: Rule
 
     @property
+    @override
     def expected(self) -> str:
-        """The rule in words."""
         return f"{self.rule.expected}, or null"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
         return value is None or self.rule.accepts(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Several:
+class Each(Rule):
+    """What another rule accepts, or a short list of such values."""
+
+    rule: Rule
+
+    @property
+    @override
+    def expected(self) -> str:
+        return f"{self.rule.expected}, or a list of such"
+
+    @override
+    def accepts(self, value: Any) -> bool:
+        if isinstance(value, list | tuple):
+            return 0 < len(value) <= _LONGEST and all(map(self.rule.accepts, value))
+        return self.rule.accepts(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Several(Rule):
     """A list of a given length, each element of which another rule accepts."""
 
     length: int
     rule: Rule
 
     @property
+    @override
     def expected(self) -> str:
-        """The rule in words."""
         return f"a list of {self.length}, each {self.rule.expected}"
 
+    @override
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
-        return (
-            isinstance(value, list | tuple)
-            and len(value) == self.length
-            and all(map(self.rule.accepts, value))
-        )
+        right_length = isinstance(value, list | tuple) and len(value) == self.length
+        return right_length and all(map(self.rule.accepts, value))
 
 
 def ruled(default: Any, rule: Rule) -> Any:
