@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sets import batch, layer_of, normal
 
 from vkood.mixture import KernelGate, OutlierLayer
-from vkood.mixture.gate import Gate
+from vkood.mixture.gate import Gate, GateOutput
 
 each_score = pytest.mark.parametrize("score", ["negative_log_density", "gem", "mahalanobis"])
 
@@ -116,3 +116,25 @@ def test_gates_start_open_without_being_stuck(score, dim):
 def test_errors_of_calibration_name_the_argument(scores, keep_rate, words):
     with pytest.raises(ValueError, match=words):
         layer_of().calibrate(scores, keep_rate)
+
+
+def test_what_is_printed_is_one_line():
+    layer, (facts, image) = layer_of(), batch(candidates=12)
+    mask = torch.ones(3, 12, dtype=torch.bool)
+    mask[:, ::3] = False
+    out = layer(facts, context=image, candidate_mask=mask)
+    opened = int((out.gate >= 0.5).sum())
+    sets, components, dim = out.mixture.mean.shape
+    assert (
+        repr(out)
+        == str(out)
+        == (
+            f"GateOutput(gate=(3, 12) float32, candidates=24, at_least_half_open={opened}, mixture=({sets} sets, "
+            f"{components} components, {dim} dimensions), converged={int(out.solution.converged.sum())} of 3)"
+        )
+    )
+    kernel = KernelGate(facts.shape[-1], image.shape[-1])(facts, context=image)
+    assert "mixture" not in repr(kernel)
+    with torch.device("meta"):
+        shapes = GateOutput(log_gate=torch.empty(2, 3), gate=torch.empty(2, 3), score=torch.empty(2, 3))
+    assert repr(shapes) == "GateOutput(gate=(2, 3) float32)"

@@ -7,11 +7,10 @@ from test_processing import image_processor, picture
 
 from every_model import KINDS, two_stream_config
 from tiny_vqa import tiny_tokenizer
+from vkood.images import ImageProblem
 from vkood.mixture import Diagonal, Prior, em_step, fit_mixture, responsibilities
-from vkood.models import (
-    VkoodForVisualQuestionAnswering,
-    VkoodProcessor,
-)
+from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
+from vkood.models.explain import ExplainedFact, Explanation
 
 FACTS = ["a lemon is sour.", "a kite is used for flying.", "<b>a mug breaks.</b>"]
 
@@ -63,11 +62,110 @@ def test_explanation(processor, tmp_path):
 def test_without_facts_or_fit(processor):
     model = answering(gate={"kind": "none"})
     model.processor = processor
-    told = model.explain(picture(), "is there a kite?")
+    told = model.explain(picture(), "is there a kite?", None)
     assert told.facts == []
     assert told.patches is None
     assert 'vkood-facts"' not in told.to_html()
     assert [fact.gate for fact in model.explain(picture(), "is it?", FACTS).facts] == [1.0] * 3
+
+
+def test_facts_are_the_default_stores_unless_it_is_said_otherwise(processor):
+    """As `vkood predict` has it."""
+    model = answering()
+    model.processor = processor
+    assert (
+        model.explain(picture(), "is there a kite?").facts
+        == model.explain(picture(), "is there a kite?", "default").facts
+    )
+    assert model.explain(picture(), "is there a kite?").facts
+
+
+HOSTILE = "[/b] <script>'\"</script> \x1b[2J \u202e \ud800 $\\frac$ \n $5"
+
+
+def test_hostile_text_is_shown_as_it_is_written(tmp_path):
+    """In lines, pages and plots: neither markup, nor elements, nor formulas, nor escapes of terminals."""
+    told = Explanation(
+        text=HOSTILE,
+        picture=picture(),
+        answers=[(HOSTILE, 0.5)],
+        facts=[ExplainedFact(HOSTILE, 0.5, 1.0, (0, len(HOSTILE)))],
+    )
+    assert len(str(told).splitlines()) == 3
+    for shown in (str(told), told.to_html()):
+        assert not set("\x1b\u202e\ud800") & set(shown)
+    page = told.to_html()
+    assert page.count("&lt;script&gt;") == 4
+    assert "<script" not in page
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    told.plot().savefig(tmp_path / "plot.png")
+
+
+def test_a_notebook_shows_the_page(processor):
+    model = answering()
+    model.processor = processor
+    told = model.explain(picture(), "is there a kite?", FACTS)
+    assert told._repr_html_() == told.to_html()
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_maps_in_half_precision(processor, precision):
+    """Narrow components overflow half precision; a component may also lie in no patch, which is then said."""
+    for variance in (1.0, 1e-3):
+        model = answering()
+        model.processor = processor
+        model.vkood.outlier_layer.prior = Prior(variance=variance)
+        whole = model.explain(picture(), "is there a kite?", FACTS)
+        with torch.autocast("cpu", precision):
+            mixed = model.explain(picture(), "is there a kite?", FACTS)
+        halved = model.to(precision).explain(picture(), "is there a kite?", FACTS)
+        for told in (whole, mixed, halved):
+            np.testing.assert_allclose(told.patches, whole.patches, atol=0.02)
+            empty = [number for number, patches in enumerate(told.patches) if not patches.any()]
+            assert empty == ([] if variance == 1.0 else [0])
+            assert told.to_html().count("in no patch") == len(empty)
+            np.testing.assert_allclose(
+                told.patches.sum((1, 2)), [float(n not in empty) for n in (0, 1)], rtol=1e-5
+            )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_every_model_answers_in_half_precision(processor, kind, precision):
+    model = judging(kind)
+    model.processor = processor
+    pictures = [picture()] * KINDS[kind].images
+    whole = model.explain(pictures, "there is a kite.", FACTS)
+    halved = model.to(precision).explain(pictures, "there is a kite.", FACTS)
+    assert halved.answers[0][0] == whole.answers[0][0]
+    assert halved.answers[0][1] == pytest.approx(whole.answers[0][1], rel=0.1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_too_many_or_too_few_pictures(processor, kind):
+    model, images = judging(kind), KINDS[kind].images
+    model.processor = processor
+    for number in {0, 1, 2, 3} - {images}:
+        with pytest.raises(
+            ValueError, match=r"`image` must be (one picture|a list of 2 pictures) .*; got \d"
+        ):
+            model.explain([picture()] * number, "there is a kite.", FACTS)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3000), (3000, 2)])
+def test_pictures_of_odd_sizes(processor, size, tmp_path):
+    model = answering()
+    model.processor = processor
+    told = model.explain(picture(*size), "is there a kite?", FACTS)
+    assert told.to_html().count("<img") == 3
+    told.plot().savefig(tmp_path / "plot.png")
+
+
+def test_a_bad_picture_is_named(processor):
+    model = judging("two-stream reasoning")
+    model.processor = processor
+    with pytest.raises(ImageProblem, match=r"^image\[1\] must be a picture"):
+        model.explain([picture(), b"no"], "there is a kite.", FACTS)
 
 
 def test_what_led_to_a_fact(processor):

@@ -13,6 +13,7 @@ from every_model import two_stream_config
 from tiny_vqa import tiny_tokenizer
 from vkood.knowledge import Fact, FactStore, build_store
 from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
+from vkood.models.processing import cache_folder
 
 
 def image_processor(size=32):
@@ -104,6 +105,62 @@ def test_bad_pictures_are_named(processor, tmp_path):
         processor([good] * 3, ["a", "b"])
     with pytest.raises(ValueError, match=r"same number of pictures; got \[1, 2\]"):
         processor([[good], [good, good]], ["a", "b"])
+
+
+def test_the_call_of_the_field(processor):
+    """As any processor of transformers is called."""
+    wanted = processor(picture(), "is there a red circle?")
+    batch = processor(images=picture(), text="is there a red circle?", return_tensors="pt")
+    batch_2 = processor(
+        images=[picture()],
+        text=["is there a red circle?"],
+        return_tensors="pt",
+        padding=True,
+        truncation=True,
+    )
+    for name, tensor in wanted.items():
+        assert torch.equal(batch[name], tensor)
+        assert torch.equal(batch_2[name], tensor)
+    assert processor(text="what?", padding="max_length")["input_ids"].shape == (1, 12)
+    assert processor(text="what?", padding="max_length", max_length=7)["input_ids"].shape == (1, 7)
+    assert processor(text="what? " * 50, max_length=5)["input_ids"].shape == (1, 5)
+    assert processor(text="what? " * 50, truncation=False)["input_ids"].shape[1] > 100
+    with pytest.raises(TypeError, match="unexpected keyword argument 'paddding'"):
+        processor(text="what?", paddding=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({}, "`images`, `text` or both must be given"),
+        ({"text": []}, "at least one text"),
+        ({"images": []}, "at least one picture"),
+        ({"text": "a", "return_tensors": "np"}, "`return_tensors` must be \"pt\".*; got 'np'"),
+        ({"text": "a", "max_length": 0}, "`max_length` must be at least 1; got 0"),
+        ({"text": "a", "padding": "no"}, "no is not a valid PaddingStrategy"),
+        ({"text": ["a", "a\ud800"]}, r"text\[1\] must be Unicode text"),
+        ({"text": "a", "facts": ["\ud800"]}, "`facts` must be Unicode text"),
+        ({"text": "a", "facts": [["a fact.", 3]]}, r"facts\[0\] must be a list of sentences; got"),
+    ],
+)
+def test_what_a_call_refuses(processor, arguments, reason):
+    with pytest.raises(ValueError, match=reason):
+        processor(**arguments)
+
+
+def test_where_vectors_of_facts_are_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("VKOOD_CACHE", str(tmp_path / "here"))
+    processor = VkoodProcessor(image_processor(), tiny_tokenizer())
+    assert processor(text="a", facts=["a lemon is sour."])["fact_mask"].all()
+    assert list((tmp_path / "here" / "facts").iterdir())
+    monkeypatch.setenv("VKOOD_CACHE", "~/there")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "there"
+    monkeypatch.delenv("VKOOD_CACHE")
+    assert cache_folder() == tmp_path / ".cache" / "vkood"
+    monkeypatch.setattr("pathlib.Path.home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    with pytest.raises(ValueError, match=r"no home folder .* VKOOD_CACHE"):
+        cache_folder()
 
 
 @pytest.mark.parametrize("text", ["", "what " * 2000, "🦊 ¿qué?", "a\x00b"])

@@ -18,6 +18,7 @@ from pathlib import Path
 import typer
 
 import vkood
+from vkood.escaping import printable
 
 DEBUG = "VKOOD_DEBUG"
 """The environment variable that shows tracebacks; `--debug` sets it, so that the processes of a run have it too."""
@@ -173,4 +174,4 @@ def _saved_traceback(error: Exception) -> str:
 
 def print_sentence(sentence: str) -> None:
     """Print a sentence to the standard error, on one line."""
-    typer.echo(f"vkood: {' '.join(sentence.split())}", err=True)
+    typer.echo(f"vkood: {printable(' '.join(sentence.split()))}", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from vkood.escaping import html_text
 
 ARM_NAMES = {
     "no_facts": "sees no facts",
@@ -202,7 +203,7 @@ def _picture(draw: Callable[[_Ink], Figure], alt: str) -> str:
     light, dark = _data_address(draw(_LIGHT)), _data_address(draw(_DARK))
     return (
         f'<picture><source srcset="{dark}" media="(prefers-color-scheme: dark)">'
-        f'<img src="{light}" alt="{html.escape(alt)}"></picture>'
+        f'<img src="{light}" alt="{html_text(alt)}"></picture>'
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from vkood.demo.figures import ARM_NAMES, KIND_NAMES, flood_figure, gate_figure, learning_figure
+from vkood.escaping import html_text
 from vkood.files import write_text
 from vkood.models.explain import highlighted
 
@@ -346,4 +346,4 @@ def _percent(share: float) -> str:
 
 
 def _escape(text: object) -> str:
-    return html.escape(str(text))
+    return html_text(str(text))

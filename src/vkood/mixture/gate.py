@@ -24,7 +24,7 @@ from vkood.solve import Solution
 GateMode = Literal["soft", "hard", "straight_through"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class GateOutput:
     """What a gating layer says about each candidate.
 
@@ -42,6 +42,22 @@ class GateOutput:
     score: Float[Tensor, "batch candidates"]
     mixture: Mixture | None = None
     solution: Solution[tuple[Tensor, ...]] | None = None
+
+    @override
+    def __repr__(self) -> str:
+        """Shapes and counts, on one line."""
+        parts = [f"gate={tuple(self.gate.shape)} {str(self.gate.dtype).removeprefix('torch.')}"]
+        known = not self.gate.is_meta
+        if known:
+            present = int((self.score < torch.inf).sum())
+            half_open = int((self.gate >= 0.5).sum())
+            parts += [f"candidates={present}", f"at_least_half_open={half_open}"]
+        if self.mixture is not None:
+            sets, components, dim = self.mixture.mean.shape
+            parts.append(f"mixture=({sets} sets, {components} components, {dim} dimensions)")
+        if self.solution is not None and known:
+            parts.append(f"converged={int(self.solution.converged.sum())} of {len(self.solution.status)}")
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class Gate(nn.Module):

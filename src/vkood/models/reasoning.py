@@ -33,6 +33,11 @@ class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
         self.reasoning_head = AnswerHead(pooled, 2 * config.hidden_size, 2)
         self.post_init()
 
+    @property
+    @override
+    def _num_images(self) -> int:
+        return self.config.num_images
+
     @override
     def forward(
         self,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import html
 import io
 import json
 from pathlib import Path
 from typing import Any
 
 from vkood.data.rows import Example, Rows
+from vkood.escaping import html_text, printable
 from vkood.files import write_text
 from vkood.models.explain import MATCHING, TRUTH
 from vkood.tasks.task import evaluating
@@ -30,18 +30,18 @@ def write_report(folder: Path, assembly: Assembly, model: Any) -> None:
     """
     rows = assembly.validation if assembly.validation is not None else assembly.train
     assert rows is not None
-    curves = "".join(f'<img alt="{html.escape(name)}" src="{url}">' for name, url in _curves(folder))
+    curves = "".join(f'<img alt="{html_text(name)}" src="{url}">' for name, url in _curves(folder))
     cost = json.loads((folder / LEDGER_FILE).read_text(encoding="utf-8"))
     content = (
-        f"<h1>{html.escape(assembly.run.recipe or assembly.run.task)}</h1>"
-        f"<p>{html.escape(assembly.built.told)}</p>"
+        f"<h1>{html_text(assembly.run.recipe or assembly.run.task)}</h1>"
+        f"<p>{html_text(assembly.built.told)}</p>"
         f"<h2>Curves</h2>{curves}"
         f"<h2>Cost</h2>{_table(cost)}"
         f"<h2>Numbers</h2>{_table(_last_numbers(folder))}"
         f"<h2>Examples</h2>{_examples(assembly, rows, model)}"
-        f"<h2>The run</h2><pre>{html.escape((folder / RUN_FILE).read_text(encoding='utf-8'))}</pre>"
+        f"<h2>The run</h2><pre>{html_text((folder / RUN_FILE).read_text(encoding='utf-8'))}</pre>"
     )
-    title = html.escape(f"vkood: {assembly.run.recipe or assembly.run.task}")
+    title = html_text(f"vkood: {assembly.run.recipe or assembly.run.task}")
     write_text(
         folder / REPORT_FILE,
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
@@ -63,7 +63,7 @@ def _curves(folder: Path) -> list[tuple[str, str]]:
         axis = figure.subplots()
         axis.plot(*zip(*points, strict=True), color="#4c78a8", marker="." if len(points) < 30 else "")
         axis.set_xlabel("step")
-        axis.set_title(name.removeprefix("eval_"), fontsize=10)
+        axis.set_title(printable(name.removeprefix("eval_")), fontsize=10, parse_math=False)
         file = io.BytesIO()
         figure.savefig(file, format="svg")
         found.append((name, f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"))
@@ -79,9 +79,9 @@ def _last_numbers(folder: Path) -> dict[str, float]:
 
 def _table(values: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{value:,.4g}</td></tr>"
+        f"<tr><th>{html_text(name)}</th><td>{value:,.4g}</td></tr>"
         if isinstance(value, float)
-        else f"<tr><th>{html.escape(name)}</th><td>{value:,}</td></tr>"
+        else f"<tr><th>{html_text(name)}</th><td>{value:,}</td></tr>"
         for name, value in values.items()
     )
     return f"<table>{rows}</table>"
@@ -100,7 +100,7 @@ def _explained(model: Any, rows: Rows, example: Example, assembly: Assembly) -> 
     """What the model makes of an example, and what it should have made of it."""
     facts = [rows.sentences[fact] for fact in example.facts] if assembly.run.data.facts else []
     explanation = model.explain(example.images, example.text, facts=facts or None)
-    return f"{explanation.to_html()}<p>{html.escape(_right(assembly.run.task, example))}</p>"
+    return f"{explanation.to_html()}<p>{html_text(_right(assembly.run.task, example))}</p>"
 
 
 def _right(task: str, example: Example) -> str:

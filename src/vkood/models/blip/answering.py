@@ -255,7 +255,7 @@ class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
         """The answer that is generated, with its probability."""
         ids = self.generate(**batch)
         output = self(**batch, labels=ids)
-        chances = output.logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+        chances = output.logits[0, :-1].float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
         chance = chances[ids[0, 1:] != self._text.pad_token_id].sum().exp()
         return output, [(self.processor.tokenizer.decode(ids[0], skip_special_tokens=True), float(chance))]
 

@@ -236,7 +236,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         """Image tokens, from images or given.
 
         Raises:
-            ValueError: If not exactly one of them is given.
+            ValueError: If not exactly one of them is given, or examples have several images.
         """
         if (pixel_values is None) == (image_features is None):
             raise ValueError(
@@ -246,6 +246,11 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         if image_features is not None:
             return image_features
         assert pixel_values is not None
+        if pixel_values.dim() != 4:
+            raise ValueError(
+                "`pixel_values` must be one image an example, (batch, channels, height, width); got "
+                f"{tuple(pixel_values.shape)}."
+            )
         return self.see(pixel_values)
 
 

@@ -27,6 +27,11 @@ class BlipVkoodForVisualReasoning(Explains, BlipVkoodPreTrainedModel):
 
     _judgements = TRUTH
 
+    @property
+    @override
+    def _num_images(self) -> int:
+        return _NUM_IMAGES
+
     def __init__(self, config: BlipVkoodConfig) -> None:
         super().__init__(config)
         assert isinstance(config.text_config, BlipTextConfig)
