@@ -56,6 +56,13 @@ def test_no_facts(arguments, complaint):
         ("  a\t\tb\n", "a b"),
         ("\uff23\uff21\uff34", "cat"),  # wide letters
         ("cafe\u0301", "caf\u00e9"),
+        ("caf\udcc3\udca9", "caf\u00e9"),  # bytes of a command line, in an ASCII locale
+        ("fire\u200b hy\u00addrant\ufeff", "fire hydrant"),
+        ("\u0645\u06cc\u200c\u062e\u0648", "\u0645\u06cc\u200c\u062e\u0648"),  # Persian words need it
+        (
+            "a" + "\u0315\u0300" * 50_000,
+            "\u00e0" + "\u0300" * 14 + "\u0315" * 15,
+        ),  # took a quarter of a minute
         ("nul\x00l", "nul l"),
         ("\ud800", ""),
         ("\u732b", "\u732b"),

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from small_store import SmallStore
 from vkood.knowledge import Concept, FactStore, Linker, ParserMissingError, facts_for, link, parsing
-from vkood.knowledge.linking import LONGEST_REMEMBERED, MAX_TEXTS
-from vkood.knowledge.words import MAX_CHARACTERS
+from vkood.knowledge.linking import LONGEST_REMEMBERED, MAX_CHARACTERS, MAX_TEXTS
 
 WORDS = """
 man dog cat person bus wolf knife potato glass glasses baseball bat umbrella hat helmet shoe picture wall image sign
@@ -234,3 +233,57 @@ def test_functions_share_a_linker():
     assert [one.entry for one in link("a fire hydrant", STORE)] == ["fire hydrant"]
     assert [one.fact.subject for one in facts_for("a dog", STORE, limit=1)] == ["dog"]
     assert [one.entry for one in link("What color is the man's umbrella?")] == ["man", "umbrella"]
+
+
+WRITINGS = [
+    ("a t v on a wall", [("tv", "t v"), ("wall", "wall")]),
+    ("two t v s and a T.V.", [("tv", "t v s"), ("tv", "T.V")]),
+    ("u s a", [("usa", "u s a")]),
+    ("a U.S.A. flag", [("usa", "U.S.A"), ("flag", "flag")]),
+    ("a 1 0 0 bill", [("bill", "bill")]),
+    ("isn t a dog", [("dog", "dog")]),
+    ("\u200fdog\u200e on a \u202abed\u202c", [("dog", "dog"), ("bed", "bed")]),
+    ("a pin\u0303ata, a pi\u00f1ata", [("pinata", "pin\u0303ata"), ("pinata", "pi\u00f1ata")]),
+    ("\uff23\uff41\uff54", [("cat", "\uff23\uff41\uff54")]),
+    ("\ufb01re hy\u00addrant", [("fire hydrant", "\ufb01re hy\u00addrant")]),
+    ("a fi\u200bre truck\u2060 and\ufeff a d\u200dog", [("fire truck", "fi\u200bre truck"), ("dog", "d\u200dog")]),
+    ("the dog\u02bcs tail", [("dog", "dog"), ("tail", "tail")]),
+    ("two dogs\u00b4 tails", [("dog", "dogs"), ("tail", "tails")]),
+    ("spin\u0308al", []),
+    ("a \u0303dog", [("dog", "dog")]),
+    ("\U0001d41d\U0001d428\U0001d420 and\u3000a\u00a0cat", [("dog", "\U0001d41d\U0001d428\U0001d420"), ("cat", "cat")]),
+    ("a\0dog", [("dog", "dog")]),
+    ("\ud800 no dog \udcff", [("dog", "dog")]),
+    ("a pi\udcc3\udcb1ata, a cat", [("pinata", "pi\udcc3\udcb1ata"), ("cat", "cat")]),
+    ("\U0001f469\u200d\U0001f467 with a dog\ufe0f", [("dog", "dog")]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", ["none", MODEL])
+def test_any_writing_of_a_word_is_the_same_word_and_stands_where_the_user_wrote_it(way):
+    linker = Linker(None, way)
+    for text, expected in WRITINGS:
+        found = [(concept.entry, text[slice(*concept.span)]) for concept in linker.link(text)]
+        assert found == expected, text
+        spans = [concept.span for concept in linker.link(text)]
+        for item in linker.parse(text).objects:
+            inside = [span for span in spans if item.span[0] <= span[0] and span[1] <= item.span[1]]
+            assert inside or not any(item.span[0] < end and start < item.span[1] for start, end in spans), (
+                text
+            )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * MAX_CHARACTERS,
+        "http://" * 4_000,
+        "\U0001f600" * MAX_CHARACTERS,
+        "a" + "\u0315\u0300" * 49_999,
+        "\u732b" * MAX_CHARACTERS,
+    ],
+    ids=["brackets", "addresses", "emoji", "marks", "Chinese"],
+)
+def test_long_texts_without_words_are_read_in_a_moment(text):
+    """Each took minutes, by time that grows with the square of the length; the test's time limit holds it."""
+    assert Linker(SmallStore("dog"), MODEL).link(text) == []

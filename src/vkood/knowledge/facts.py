@@ -7,6 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
+from vkood.knowledge.plain_text import without_invisible
 from vkood.spelling import nearest
 
 RELATIONS = (
@@ -92,8 +93,8 @@ class Fact:
 def normalise_concept(text: str) -> str:
     """Return the text as concepts are written: lower-case words separated by single spaces.
 
-    Underscores and control characters count as spaces, and letters are brought into their usual form
-    (Unicode's NFKC). The result may be empty.
+    Underscores and control characters count as spaces, letters are brought into their usual form (Unicode's NFKC), and
+    what cannot be seen, such as soft hyphens, is left out. The result may be empty.
 
     Args:
         text: Any text.
@@ -103,6 +104,7 @@ def normalise_concept(text: str) -> str:
         'fire hydrant'
     """
     if not text.isascii():
+        text = without_invisible(text)
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
     if not text.isprintable():
         text = _UNPRINTABLE.sub(" ", text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,6 +12,7 @@ from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import singular
 from vkood.knowledge.matching import Wanted, candidates, choose
 from vkood.knowledge.parsing import find_parser, kinds_of
+from vkood.knowledge.plain_text import PlainText, plain_text
 from vkood.knowledge.wording import verbalise
 from vkood.knowledge.words import Words, guess_kinds, split_words
 
@@ -26,6 +27,9 @@ MAX_NAMES = 500_000
 
 MAX_TEXTS = 50_000
 """Texts and entries of which a linker remembers the concepts and the facts, at most."""
+
+MAX_CHARACTERS = 100_000
+"""More is no caption and no question, but a file passed by mistake."""
 
 LONGEST_REMEMBERED = 1_000
 """Characters of a text that is remembered, at most."""
@@ -167,7 +171,11 @@ class Linker:
         texts = _require_texts(texts)
         found = {text: self._concepts[text] for text in texts if text in self._concepts}
         new = [text for text in dict.fromkeys(texts) if text not in found]
-        for text, (concepts, _) in zip(new, self._linked(new), strict=True):
+        plain = _plain(new)
+        linked = self._linked(one.text for one in plain)
+        for text, one, (concepts, _) in zip(new, plain, linked, strict=True):
+            if one.starts is not None:
+                concepts = [replace(concept, span=one.span(*concept.span)) for concept in concepts]
             found[text] = tuple(concepts)
         if len(self._concepts) + len(new) > MAX_TEXTS:
             self._concepts = {}
@@ -217,16 +225,19 @@ class Linker:
         from vkood.knowledge.scene_graph import coarse_graph
         from vkood.knowledge.scene_parsing import graph_of
 
-        [(concepts, words)] = self._linked(_require_texts([text]))
-        if self._parser is None:
-            return coarse_graph(
-                words, [(concept.span, concept.entry, concept.negated) for concept in concepts]
-            )
-        [doc] = self._parser.docs([text])
+        [plain] = _plain(_require_texts([text]))
+        [(concepts, words)] = self._linked([plain.text])
         names = {concept.span: (concept.entry, concept.negated) for concept in concepts}
-        return graph_of(self._parser.with_lemmas(doc), names)
+        if self._parser is None:
+            graph = coarse_graph(words, names)
+        else:
+            [doc] = self._parser.docs([plain.text])
+            graph = graph_of(self._parser.with_lemmas(doc), names)
+        objects = tuple(replace(item, span=plain.span(*item.span)) for item in graph.objects)
+        return replace(graph, objects=objects)
 
     def _linked(self, texts: Iterable[str]) -> Iterator[tuple[list[Concept], Words]]:
+        """The concepts of texts in their plain form, with their places there."""
         rest = iter(texts)
         while batch := list(islice(rest, BATCH)):
             split = [split_words(text) for text in batch]
@@ -279,7 +290,15 @@ def _require_texts(texts: Iterable[str]) -> list[str]:
     for text in texts:
         if not isinstance(text, str):
             raise ValueError(f"`text` must be a text; got {type(text).__name__}.")
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(
+                f"`text` must have at most {MAX_CHARACTERS:,} characters; got {len(text):,}. Split it into sentences."
+            )
     return texts
+
+
+def _plain(texts: Iterable[str]) -> list[PlainText]:
+    return [plain_text(text) for text in texts]
 
 
 def _concept(words: Words, first: int, last: int, entry: str, negated: bool) -> Concept:

@@ -12,6 +12,7 @@ from typing import Literal
 from vkood.knowledge import word_lists as lists
 from vkood.knowledge.denial import Denials, find_denials
 from vkood.knowledge.lemmas import singulars
+from vkood.knowledge.plain_text import without_accents
 from vkood.knowledge.words import Words
 
 Wanted = Literal["things", "all"]
@@ -49,15 +50,19 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
     longest = min(longest, LONGEST_NAME)
     runs: list[list[Candidate]] = []
     for first, word in enumerate(words.lower):
-        here = [Candidate(first, first, singulars(word))] if word not in _NEVER else []
+        here = [Candidate(first, first, _with_folded(singulars(word)))] if word not in _NEVER else []
         if word not in lists.FUNCTION_WORDS or words.gaps[first] == "-" or len(word) == 1:
             here.extend(_longer_runs(words, first, longest))
+        if len(word) == 1:
+            here.extend(_initials(words, first))
         here.reverse()
         runs.append(here)
     return runs
 
 
 _NEVER = lists.FUNCTION_WORDS | lists.ADVERBS
+_APART = lists.COLOURS | {"a"}
+"""First words that no entry joins with the next: "a b" is no "ab"."""
 
 
 def _longer_runs(words: Words, first: int, longest: int) -> Iterator[Candidate]:
@@ -73,6 +78,22 @@ def _longer_runs(words: Words, first: int, longest: int) -> Iterator[Candidate]:
         elif word not in lists.INSIDE_NAMES:
             return
         text = f"{text}{gap}{word}"
+
+
+def _initials(words: Words, first: int) -> Iterator[Candidate]:
+    """Abbreviations that are written letter by letter: "t v", "U.S.A."."""
+    lower = words.lower
+    text = lower[first]
+    for last in range(first + 1, min(first + LONGEST_NAME, len(lower))):
+        letter = lower[last]
+        between = words.text[words.ends[last - 1] : words.starts[last]]
+        if between not in (" ", ".", ". ") or not (
+            len(letter) == 1 or (len(letter) == 2 and letter[1] == "s")
+        ):
+            return
+        text += letter
+        if (name := text if text in lists.INITIALS else text.removesuffix("s")) in lists.INITIALS:
+            yield Candidate(first, last, (name,))
 
 
 def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[str]) -> tuple[str, ...]:
@@ -91,9 +112,17 @@ def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[st
             forms.extend(f"{spaced}{ending}" for ending in endings)
         if len(start) == 1:
             forms.extend(f"{start}-{ending}" for ending in endings)  # "t shirt", "x ray"
-        if last == first + 1 and gap in ("-", " ") and lower[first] not in lists.COLOURS:
+        digits = start.isdigit() and word.isdigit()  # "1 0 0" is no ten
+        if last == first + 1 and gap in ("-", " ") and lower[first] not in _APART and not digits:
             forms.extend(f"{start}{ending}" for ending in endings)
-    return tuple(forms)
+    return _with_folded(tuple(forms))
+
+
+def _with_folded(forms: tuple[str, ...]) -> tuple[str, ...]:
+    """Forms, and after them those without accents, as English dictionaries have many words."""
+    if all(map(str.isascii, forms)):
+        return forms
+    return (*forms, *map(without_accents, forms))
 
 
 def choose(
@@ -155,7 +184,7 @@ def _names(words: Words, first: int, last: int, wanted: Wanted) -> bool:
     """Whether a run of words is used as a name."""
     kinds, lower = words.kinds, words.lower
     if first != last:
-        return _run_names(words, first, last)
+        return max(map(len, lower[first : last + 1])) <= 2 or _run_names(words, first, last)
     if wanted == "all":
         return kinds[last] not in ("determiner", "auxiliary", "preposition", "conjunction", "number")
     if kinds[last] == "noun":

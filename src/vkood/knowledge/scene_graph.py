@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from vkood.knowledge import word_lists as lists
@@ -109,12 +109,12 @@ def _denied(name: str, negated: bool) -> str:
 _JOINING_VERBS = frozenset(("is", "are"))
 
 
-def coarse_graph(words: Words, concepts: Sequence[tuple[Span, str, bool]]) -> SceneGraph:
+def coarse_graph(words: Words, names: Mapping[Span, tuple[str, bool]]) -> SceneGraph:
     """Return a graph by neighbourhood alone: colours before things, numbers, and what stands between two things.
 
     Args:
         words: The words of a text, with their kinds.
-        concepts: Span, entry and whether it is denied, of the concepts that were found.
+        names: The concepts that were found: where they stand, their entries, and whether they are denied.
     """
     first_word = {start: place for place, start in enumerate(words.starts)}
     last_word = {end: place for place, end in enumerate(words.ends)}
@@ -122,7 +122,7 @@ def coarse_graph(words: Words, concepts: Sequence[tuple[Span, str, bool]]) -> Sc
     ends: list[tuple[int, int]] = []
     attributes: list[Attribute] = []
     relations: list[Relation] = []
-    for span, entry, negated in concepts:
+    for span, (entry, negated) in names.items():
         first, last = first_word[span[0]], last_word[span[1]]
         if (
             entry in lists.COLOURS

@@ -79,6 +79,12 @@ NAMES_WITH_AND = phrases_of(
 )
 """Of the names with "and" those that are one thing; in others, both sides are things of their own."""
 
+INITIALS = words_of(
+    "tv usa us uk eu uae ussr nyc dvd vcr cd suv rv ufo atm bbq pc led lcd gps dj mp id dna nba nfl mlb nhl bmw bbc "
+    "cnn mri"
+)
+"""Abbreviations that may be written letter by letter; of others ("a m") the letters are words or numbers' units."""
+
 # --- Stop concepts --------------------------------------------------------------------------------------------------
 
 EMPTY_NOUNS = words_of(

@@ -12,15 +12,13 @@ from typing import Literal
 
 from vkood.knowledge import word_lists as lists
 from vkood.knowledge.lemmas import singulars
+from vkood.knowledge.plain_text import is_mark
 from vkood.knowledge.verb_lists import ADJECTIVES, VERB_FORMS, VERBS
 
 Kind = Literal[
     "noun", "adjective", "verb", "auxiliary", "determiner", "preposition", "conjunction", "number", "other"
 ]
 """What sort of word a word is; "other" are pronouns, adverbs and all else."""
-
-MAX_CHARACTERS = 100_000
-"""More is no caption and no question, but a file given by mistake."""
 
 _WORD = re.compile(r"[^\W_]+")
 _SPACE = re.compile(r"\s+\Z")
@@ -52,28 +50,19 @@ class Words:
 
 
 def split_words(text: str) -> Words:
-    """Split a text into words: runs of letters and digits of any script.
+    """Split a text into words: runs of letters and digits of any script, with the marks on them.
 
     Args:
-        text: Any text; marks, emoji and control characters belong to no word.
-
-    Raises:
-        ValueError: If `text` is no text, or has more than `MAX_CHARACTERS`.
+        text: A text in its plain form; punctuation, emoji and control characters belong to no word.
 
     Example:
         >>> words = split_words("The dog's T-shirt, please.")
         >>> words.lower, words.gaps
         (['the', 'dog', 't', 'shirt', 'please'], [' ', "'s ", '-', ',', ','])
     """
-    if not isinstance(text, str):
-        raise ValueError(f"`text` must be a text; got {type(text).__name__}.")
-    if len(text) > MAX_CHARACTERS:
-        raise ValueError(
-            f"`text` must have at most {MAX_CHARACTERS:,} characters; got {len(text):,}. Split it into sentences."
-        )
     words = Words(text, [], [], [], [])
     end = 0
-    for match in _WORD.finditer(text):
+    for match in _WORD.finditer(_with_marks_as_letters(text)):
         start = match.start()
         gap = text[end:start]
         if words.lower and match[0] in ("s", "S") and gap in ("'", "\u2019"):
@@ -87,14 +76,27 @@ def split_words(text: str) -> Words:
                 words.gaps[-1] = "'s " if joint == " " else ","
             else:
                 words.gaps.append(joint)
-        words.starts.append(start)
-        words.ends.append(match.end())
-        words.lower.append(match[0].lower())
         end = match.end()
+        words.starts.append(start)
+        words.ends.append(end)
+        words.lower.append(text[start:end].lower())
     if words.lower:
         del words.gaps[len(words.lower) - 1 :]
         words.gaps.append(",")
     return words
+
+
+def _with_marks_as_letters(text: str) -> str:
+    """Return a text of the same length in which marks that were not composed with their letters count as letters."""
+    if text.isascii():
+        return text
+    shape: list[str] = []
+    inside = False
+    for character in text:
+        joined = inside and is_mark(character)
+        inside = joined or character.isalnum()
+        shape.append("x" if joined else character)
+    return "".join(shape)
 
 
 def _joint(gap: str) -> str:
