@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
@@ -72,6 +73,22 @@ def test_errors_become_a_sentence(error, words, temporary, capsys):
 def test_our_refusals_keep_their_words_and_code(temporary, capsys):
     assert answer(RunError("`a` must be b."), capsys) == (2, "vkood: `a` must be b.")
     assert not list(temporary.iterdir())
+
+
+def test_a_sentence_ends(capsys):
+    line = answer(RunError("`a` must be b; got " + "\x1b[31m" + "c" * 10**6 + "."), capsys)[1]
+    assert line.startswith(r"vkood: `a` must be b; got \x1b[31mccc")
+    assert line.endswith("ccc.")
+    assert len(line) < 1_100
+
+
+def test_a_thread_that_fails(monkeypatch, capsys):
+    monkeypatch.setattr("threading.excepthook", None)
+    with answer_errors():
+        thread = Thread(target=lambda: {}["missing"])
+        thread.start()
+        thread.join()
+    assert capsys.readouterr().err.startswith("vkood: unexpected KeyError: 'missing'.")
 
 
 def test_a_full_disk_behind_another_error(capsys):

@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,8 @@ _DISK_FULL_TEXTS = (
     "pytorchstreamwriter failed",
 )
 _OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "out of memory", "bad_alloc", "malloc of size")
+_LONGEST = 1_000
+"""Characters of a sentence; a value that it quotes may have millions."""
 _ADVICE = {
     errno.EACCES: "change its permissions, or choose another place",
     errno.EPERM: "change its permissions, or choose another place",
@@ -56,6 +59,7 @@ def answer_errors() -> Iterator[None]:
     command without a word. The traceback goes to a file in the folder for temporary files; `--debug` shows it.
     """
     _print_any_character()
+    threading.excepthook = _answer_in_a_thread
     try:
         yield
         sys.stdout.flush()
@@ -92,6 +96,12 @@ def _print_any_character() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _answer_in_a_thread(error: threading.ExceptHookArgs) -> None:
+    """Say what ended a thread, such as one that writes logs; the command goes on without it."""
+    if isinstance(error.exc_value, Exception):
+        print_sentence(f"{_sentence(error.exc_value)} {_saved_traceback(error.exc_value)}")
 
 
 def _reader_has_gone() -> bool:
@@ -173,5 +183,8 @@ def _saved_traceback(error: Exception) -> str:
 
 
 def print_sentence(sentence: str) -> None:
-    """Print a sentence to the standard error, on one line."""
-    typer.echo(f"vkood: {printable(' '.join(sentence.split()))}", err=True)
+    """Print a sentence to the standard error, on one line that is not endless and has no control characters."""
+    line = printable(" ".join(sentence.split()))
+    if len(line) > _LONGEST:
+        line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
+    typer.echo(f"vkood: {line}", err=True)
