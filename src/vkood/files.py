@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import io
@@ -32,6 +33,7 @@ _WIDE_ENCODINGS = (
 _ABANDONED_AFTER = 86_400.0
 """Seconds without a change after which an unfinished file of another host counts as abandoned."""
 _TEMPORARY = re.compile(r"\.(?P<host>[0-9a-f]{6})-(?P<pid>\d+)-(?P<start>\d+)-\d+\.(unfinished|replaced)")
+_COMPLETE = ".complete"
 _counter = itertools.count()
 
 
@@ -150,10 +152,8 @@ def decode_text(
     Raises:
         FileProblem: If the bytes are not text of that encoding; the error names the line.
     """
-    if encoding is None:
-        for mark, wide in _WIDE_ENCODINGS:
-            if content.startswith(mark):
-                raise FileProblem(f"The {what} {name!r} must be UTF-8, but is {wide}. {advice}")
+    if encoding is None and (wide := wide_encoding(content)):
+        raise FileProblem(f"The {what} {name!r} must be UTF-8, but is {wide}. {advice}")
     try:
         return content.decode(encoding or "utf-8-sig")
     except UnicodeDecodeError as error:
@@ -165,6 +165,11 @@ def decode_text(
     except LookupError:
         raise FileProblem(f"The encoding of the {what} {name!r} must be one that Python knows; got {encoding!r}."
                           ) from None  # fmt: skip
+
+
+def wide_encoding(content: bytes) -> str | None:
+    """The encoding other than UTF-8 that a byte-order mark at the beginning of a file tells; None without one."""
+    return next((wide for mark, wide in _WIDE_ENCODINGS if content.startswith(mark)), None)
 
 
 def read_json(path: str | Path, *, what: str = "file", max_bytes: int = MAX_TEXT_BYTES) -> Any:
@@ -295,6 +300,66 @@ def complete_folder(path: str | Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)
+
+
+@contextmanager
+def complete_files(folder: str | Path, name: str) -> Iterator[Path]:
+    """Give a temporary folder to write several files to, which take their places in a folder together.
+
+    At the end of the block all of them are there under their names in `folder`, in the place of files that have
+    them, or none is: the temporary folder is first renamed as a whole, and from then on its files count as complete. A
+    process that is killed as they are moved leaves the rest in it; `finish_files`, which readers call first, moves it.
+
+    Args:
+        folder: The folder that the files are to lie in; it has to exist.
+        name: What the files are together, by which what a killed process left is recognised.
+
+    Yields:
+        The folder to write to.
+    """
+    complete = Path(folder) / f".{name}{_COMPLETE}"
+    recover(complete)
+    unfinished = _temporary(complete, "unfinished")
+    try:
+        unfinished.mkdir()
+        yield unfinished
+        while unfinished.exists():
+            finish_files(folder)
+            with _unless_not_empty():  # another process has just completed files of this name
+                unfinished.rename(complete)
+        finish_files(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def finish_files(folder: str | Path) -> None:
+    """Move files to their places that are complete, but were not all moved, as `complete_files` says.
+
+    Several processes may do so at once.
+
+    Args:
+        folder: The folder that the files are to lie in.
+
+    Raises:
+        OSError: If they cannot be moved.
+    """
+    for complete in filter(Path.is_dir, Path(folder).glob(f".*{_COMPLETE}")):
+        with contextlib.suppress(FileNotFoundError):  # another process has done it
+            for path in sorted(complete.iterdir()):
+                with contextlib.suppress(FileNotFoundError):
+                    path.replace(Path(folder) / path.name)
+            with _unless_not_empty():
+                complete.rmdir()
+
+
+@contextmanager
+def _unless_not_empty() -> Iterator[None]:
+    """Let the error pass that a folder is not empty."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def recover(path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """From the owners' files to tables and examples: values, bad rows, and what others' tables lack."""
 
+import io
 import json
 import pickle
 import shutil
@@ -25,11 +26,18 @@ from vkood.data.tiny import TINY, write_tiny
 METRICS = oracles.FOLDER / "metrics"
 
 
+def picture_bytes() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
 @oracles.needs_oracles
 def test_vqav2_as_its_peers_prepare_it(tmp_path):
     """Vocabulary, labels and scores on the owners' format, against what METER's script makes of it."""
     root = tmp_path / "vqav2"
     shutil.copytree(METRICS / "vqav2_small", root)
+    picture = picture_bytes()
     for folder, images in (
         ("train2014", range(101, 140)),
         ("val2014", range(201, 240)),
@@ -37,7 +45,7 @@ def test_vqav2_as_its_peers_prepare_it(tmp_path):
     ):
         (root / folder).mkdir()
         for number in images:
-            (root / folder / f"COCO_{folder}_{number:012d}.jpg").write_bytes(b"x")
+            (root / folder / f"COCO_{folder}_{number:012d}.jpg").write_bytes(picture)
     source = read_source("vqav2", root)
     wanted = json.loads((METRICS / "vqav2_targets_expected.json").read_text())
     assert {answer: number for number, answer in enumerate(source.answers)} == wanted["ans2label"]
@@ -118,7 +126,7 @@ def test_tables_of_others(tmp_path):
 
 
 def test_own_questions(tmp_path):
-    """Answers that are repeated count as annotators do; ids are given where there are none."""
+    """An answer that all annotators give counts in full; questions without ids get some."""
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
     (tmp_path / "q.csv").write_text(
         'image,question,answer,split\na.png,"what, exactly?",red,train\na.png,"what, exactly?",red,train\n'
@@ -128,7 +136,7 @@ def test_own_questions(tmp_path):
     assert source.answers == ("red", "here")
     (row,) = source.tables["q_train"](BadRows())
     assert row["questions"] == ["what, exactly?", "where?"]
-    assert row["answer_scores"] == [[0.6], [0.3]]
+    assert row["answer_scores"] == [[1.0], [1.0]]
     assert row["question_id"] == [0, 1]
     (row,) = source.tables["q_val"](BadRows())
     assert row["answers"] == [[]]
@@ -149,7 +157,7 @@ def test_bad_rows_are_told_and_few(tmp_path):
     root = write_tiny("coco", tmp_path / "raw")
     next((root / "train2014").iterdir()).unlink()
     with pytest.raises(
-        BadRowsError, match=r"1 of 24 rows .*dataset_coco\.json, row \d+: the image .* cannot be read"
+        BadRowsError, match=r"1 of 24 rows .*dataset_coco\.json, row \d+: There is no image at"
     ):
         prepare(read_source("coco", root), tmp_path / "tables", facts=None)
     assert not list((tmp_path / "tables").iterdir())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_output_folder, require_packages
+from vkood.escaping import printable
 
 if TYPE_CHECKING:
     from vkood.data.prepare import Prepared
@@ -53,22 +54,37 @@ def prepare(
     max_bad: Annotated[
         float, typer.Option(help="Highest share of rows that may be left out as unreadable.")
     ] = 0.01,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="own: the file's encoding, such as latin-1 or utf-16; UTF-8 by default."),
+    ] = None,
+    any_image_path: Annotated[
+        bool,
+        typer.Option(
+            "--any-image-path",
+            help="own, sbu, conceptual-captions: images may be named by absolute paths, and lie outside of --root.",
+        ),
+    ] = False,
 ) -> None:
     """Write a data set's tables, with the facts of each text.
 
-    Images stay as they are, encoded; texts are parsed here, once, and never in training. Rows that cannot be read are
-    told by file and row, and left out up to --max-bad; more of them end the work, and nothing is written.
+    Images stay as they are, encoded, and are decoded once to know that they are whole; texts are parsed here, once, and
+    never in training. Rows that cannot be read are told by file and row, and left out up to --max-bad; more of them end
+    the work, and nothing is written.
     """
     require_packages(PACKAGES, extra="train")
-    if not 0 <= max_bad <= 1:
-        refuse(f"--max-bad must be a share from 0 to 1; got {max_bad}.")
-    if facts_per_concept < 1:
-        refuse(f"--facts-per-concept must be at least 1; got {facts_per_concept}.")
     require_output_folder(output)
     from vkood.data.prepare import prepare as write_tables
 
     try:
-        source = _source(name, root, file, min_answers)
+        options = {
+            "min_occurrences": min_answers,
+            "encoding": encoding,
+            "any_image_path": any_image_path or None,
+        }
+        source = _source(
+            name, root, file, {key: value for key, value in options.items() if value is not None}
+        )
         with _progress() as tell:
             prepared = write_tables(
                 source,
@@ -94,6 +110,7 @@ def check(
     require_packages(PACKAGES, extra="train")
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from vkood import files
     from vkood.data.check import check_folder
@@ -103,12 +120,13 @@ def check(
             found = check_folder(folder, on_rows=tell)
     except ValueError as error:
         refuse(str(error))
-    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=str(folder))
+    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=Text(str(folder)))
     for one in found:
         wrong = {
             "without an image": one.missing_images,
             "with an image that cannot be decoded": one.undecodable_images,
             "with an answer outside the vocabulary": one.unknown_answers,
+            "that do not hang together": one.invalid_rows,
             "more than once": one.duplicates,
         }
         told = "; ".join(
@@ -117,7 +135,9 @@ def check(
             if names
         )
         counts = (one.rows, one.texts, one.texts_with_facts, one.without_answer)
-        shown.add_row(one.table, *(f"{count:,}" for count in counts), told or "nothing")
+        shown.add_row(
+            Text(one.table), *(f"{count:,}" for count in counts), Text(printable(told or "nothing"))
+        )
     Console().print(shown)
     if json_out is not None:
         files.write_text(json_out, json.dumps([one.record() for one in found], indent=1) + "\n")
@@ -138,7 +158,7 @@ def tiny(
     num_images: Annotated[int, typer.Option(help="Pictures in each split.")] = 24,
     seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
 ) -> None:
-    """Write a small made data set in the very files that the real one comes in, to try commands on."""
+    """Write a small synthetic data set in the very files that the real one comes in, to try commands on."""
     require_output_folder(output)
     from vkood.data.tiny import write_tiny
 
@@ -146,30 +166,41 @@ def tiny(
         write_tiny(name, output, num_images=num_images, seed=seed)
     except ValueError as error:
         refuse(str(error))
-    typer.echo(f"a made {name} is in {output}")
+    typer.echo(f"a synthetic {name} is in {output}")
 
 
 def _print(prepared: Prepared, source: Source, output: Path) -> None:
     """Tell what was written, and which rows were left out."""
+    from vkood.data.tables import MANIFEST_ENDING
+
     for told in prepared.left_out[:_SHOWN]:
-        typer.echo(f"left out: {told}")
-    if len(prepared.left_out) > _SHOWN:
-        typer.echo(f"left out: {len(prepared.left_out) - _SHOWN:,} more")
+        typer.echo(printable(f"left out: {told}"))
+    if prepared.num_left_out > _SHOWN:
+        typer.echo(
+            f"left out: {prepared.num_left_out:,} rows in all; {source.name}{MANIFEST_ENDING} lists them"
+        )
+    for what, number in prepared.notes.items():
+        typer.echo(f"{what}: {number:,}")
     for table, rows in prepared.rows.items():
         typer.echo(f"{table}: {rows:,} rows, {prepared.texts[table]:,} texts")
+    skipped = "".join(f", {number:,} skipped ({what})" for what, number in prepared.skipped.items() if number)
+    typer.echo(
+        f"{prepared.num_read:,} rows read: {prepared.num_kept:,} kept, {prepared.num_left_out:,} left out{skipped}"
+    )
     if source.answers is not None:
         typer.echo(f"{len(source.answers):,} answers in the vocabulary")
     typer.echo(f"{prepared.facts:,} different facts linked; the tables are in {output}")
 
 
-def _source(name: str, root: Path | None, file: Path | None, min_answers: int | None) -> Any:
-    """What the reader of a data set finds."""
+def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
+    """What the reader of a data set reads, with the options that were given."""
     from vkood.data.prepare import read_source
     from vkood.data.readers.easy_vqa import read_easy_vqa
     from vkood.data.readers.own import read_own
 
-    options = {} if min_answers is None else {"min_occurrences": min_answers}
     if name == EASY_VQA:
+        if options:
+            refuse(f"easy-vqa takes no `{next(iter(options))}`.")
         return read_easy_vqa()
     if root is None:
         refuse("--root must be the folder of the data set's files.")
@@ -198,7 +229,11 @@ def _progress() -> Iterator[Callable[..., None]]:
     from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:,} rows"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.completed:,} rows"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
         lines: dict[str, TaskID] = {}
 

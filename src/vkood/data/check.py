@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vkood.data.layout import IMAGES_OF, Kind, kind_of
-from vkood.data.tables import Table, find_tables
+from vkood.data.layout import IMAGES_OF, TEXTS_OF, Kind
+from vkood.data.tables import Table, find_tables, sentences_of
 from vkood.images import ImageProblem, decode_image
 
 
@@ -26,6 +26,7 @@ class TableCheck:
         missing_images: Rows without an image.
         undecodable_images: Rows with an image that cannot be decoded.
         unknown_answers: Questions with a target outside the vocabulary.
+        invalid_rows: Rows whose columns do not hang together, each with what is wrong.
         without_answer: How many questions have no known answer.
         duplicates: Question ids, or image ids and identifiers, that are there more than once.
     """
@@ -38,13 +39,20 @@ class TableCheck:
     missing_images: list[str] = field(default_factory=list)
     undecodable_images: list[str] = field(default_factory=list)
     unknown_answers: list[str] = field(default_factory=list)
+    invalid_rows: list[str] = field(default_factory=list)
     without_answer: int = 0
     duplicates: list[str] = field(default_factory=list)
 
     @property
     def sound(self) -> bool:
         """Whether nothing is wrong."""
-        return not (self.missing_images or self.undecodable_images or self.unknown_answers or self.duplicates)
+        return not (
+            self.missing_images
+            or self.undecodable_images
+            or self.unknown_answers
+            or self.invalid_rows
+            or self.duplicates
+        )
 
     def record(self) -> dict[str, Any]:
         """All of it, as JSON has it."""
@@ -61,21 +69,25 @@ def check_folder(
         on_rows: Called with a table's name, rows done, and rows in all.
 
     Raises:
-        TableError: If the folder has no tables, or one of them is no Arrow file or is cut off.
-        ValueError: If a table has other columns.
+        TableError: If the folder has no tables, or one of them is no Arrow file, is cut off or damaged, or has
+            columns of other names or types.
     """
     return [_check(table, on_rows) for table in find_tables(folder, ["*"])]
 
 
 def _check(table: Table, on_rows: Callable[[str, int, int], None] | None) -> TableCheck:
-    kind = kind_of(table.columns)
+    kind = table.kind
     found = TableCheck(table.name, kind)
     names: Counter[str] = Counter()
     answers = table.told.get("answers")
+    facts = sentences_of(table)
+    wrong = dict(table.invalid_rows(num_facts=None if facts is None else len(facts)))
     for place, row in enumerate(table.scan(table.columns)):
         name = str(row.get("image_id", row.get("identifier", place)))
         told = f"{name} (row {place})"
         found.rows += 1
+        if place in wrong:
+            found.invalid_rows.append(f"{told}, {wrong[place]}")
         for column in IMAGES_OF[kind]:
             if not row[column]:
                 found.missing_images.append(told)
@@ -83,8 +95,8 @@ def _check(table: Table, on_rows: Callable[[str, int, int], None] | None) -> Tab
                 found.undecodable_images.append(told)
         _count_texts(found, row, kind)
         if kind == "questions":
-            names.update(f"question {number}" for number in row["question_id"])
-            _check_answers(found, row, None if answers is None else len(answers))
+            names.update(f"question {number}" for number in row["question_id"] or [])
+            _check_answers(found, row, len(answers or ()))
         else:
             names[name] += 1
         if on_rows is not None:
@@ -94,15 +106,17 @@ def _check(table: Table, on_rows: Callable[[str, int, int], None] | None) -> Tab
 
 
 def _count_texts(found: TableCheck, row: dict[str, Any], kind: Kind) -> None:
-    found.texts += len(row["caption" if kind == "captions" else "questions"])
+    found.texts += len(row[TEXTS_OF[kind]] or [])
     found.texts_with_facts += sum(map(bool, row.get("fact_ids") or []))
 
 
-def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int | None) -> None:
-    for number, labels, known in zip(
-        row["question_id"], row["answer_labels"] or [], row["answers"] or [], strict=False
-    ):
-        outside = [one for one in labels if one < 0 or (num_answers is not None and one >= num_answers)]
+def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int) -> None:
+    parts = (row.get(column) or [] for column in ("question_id", "answer_labels", "answers"))
+    for number, labels, known in zip(*parts, strict=False):
+        labels, known = labels or [], known or []
+        outside = [
+            label for label in labels if label is None or label < 0 or (num_answers and label >= num_answers)
+        ]
         if outside or len(labels) != len(known):
             found.unknown_answers.append(f"question {number}")
         found.without_answer += not labels

@@ -103,6 +103,52 @@ def kind_of(columns: Iterable[str]) -> Kind:
     )
 
 
+def schema_name(columns: Iterable[str]) -> str:
+    """The name in `SCHEMAS` of a table's columns.
+
+    Raises:
+        ValueError: If they are none of ours.
+    """
+    columns = tuple(columns)
+    kind = kind_of(columns)
+    return "regions" if kind == "captions" and "x" in columns else kind
+
+
+def unfit_column(schema: pa.Schema) -> str:
+    """What is wrong with the types of a table's columns; empty where all can be read as ours.
+
+    Example:
+        >>> unfit_column(pa.schema([("image", pa.binary()), ("caption", pa.string())]))
+        'the column `caption` must be of the type list<string>; it is string'
+    """
+    ours = SCHEMAS[schema_name(schema.names)]
+    for name in ours.names:
+        if schema.names.count(name) > 1:
+            return f"the column `{name}` must be there once; it is there {schema.names.count(name)} times"
+        if name in schema.names and not _fits(schema.field(name).type, ours.field(name).type):
+            # Others' tables number images where ours name them.
+            if name == "image_id" and _fits(schema.field(name).type, pa.int64()):
+                continue
+            wanted = str(ours.field(name).type).replace("item: ", "")
+            return f"the column `{name}` must be of the type {wanted}; it is {schema.field(name).type}"
+    return ""
+
+
+def _fits(type_: pa.DataType, ours: pa.DataType) -> bool:
+    """Whether values of a type can be read as those of one of ours; lists that are all empty have no type of items."""
+    kinds = pa.types
+    if kinds.is_null(type_):
+        return True
+    if kinds.is_list(ours):
+        is_list = kinds.is_list(type_) or kinds.is_large_list(type_)
+        return is_list and _fits(type_.value_type, ours.value_type)
+    if kinds.is_string(ours):
+        return kinds.is_string(type_) or kinds.is_large_string(type_)
+    if kinds.is_binary(ours):
+        return kinds.is_binary(type_) or kinds.is_large_binary(type_)
+    return kinds.is_integer(type_) or (kinds.is_floating(ours) and kinds.is_floating(type_))
+
+
 def empty_facts(row: dict[str, Any], kind: Kind) -> list[list[int]]:
     """No facts for each text of a row."""
     return [[] for _ in row[TEXTS_OF[kind]]]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-import shutil
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from vkood.data.readers.captions import (
 from vkood.data.readers.nlvr2 import read_nlvr2
 from vkood.data.readers.tables import read_tables
 from vkood.data.readers.vqa import read_okvqa, read_vqav2
-from vkood.data.tables import FACTS_ENDING, table_writer
+from vkood.data.tables import FACTS_ENDING, table_writer, write_manifest
+from vkood.files import complete_files
 from vkood.knowledge import FactStore
 
 READERS: dict[str, Callable[..., Source]] = {
@@ -46,17 +46,33 @@ _ROWS_AT_ONCE = 64
 class Prepared:
     """What became of a data set.
 
+    Rows are those of the data set's files: lines, questions, images with captions. `num_read` is the sum of `num_kept`,
+    `num_left_out` and all of `skipped`. Tables that share rows, as VQAv2's val and rest_val do, count them each.
+
     Attributes:
         rows: How many rows each table has.
         texts: How many texts each table has.
         facts: How many different facts were linked.
-        left_out: Rows that could not be read.
+        num_kept: How many rows of the files are in the tables.
+        num_left_out: How many could not be read.
+        left_out: File, row and reason of the first thousand of them in each table.
+        skipped: How many were left out on purpose, by reason.
+        notes: What else is worth knowing, with how many rows it concerns.
     """
 
     rows: dict[str, int]
     texts: dict[str, int]
     facts: int
+    num_kept: int
+    num_left_out: int
     left_out: list[str]
+    skipped: dict[str, int]
+    notes: dict[str, int]
+
+    @property
+    def num_read(self) -> int:
+        """How many rows the files have."""
+        return self.num_kept + self.num_left_out + sum(self.skipped.values())
 
 
 @dataclass
@@ -117,9 +133,12 @@ def prepare(
 ) -> Prepared:
     """Write the tables of a data set, all or none.
 
+    They take their places in the folder together, with a manifest of what belongs together (`NAME.prepared.json`),
+    which readers check: a process that is killed leaves the old tables or the new ones.
+
     Args:
-        source: What a reader found.
-        output: The folder of the tables; made if there is none. Tables of the same names are replaced.
+        source: What a reader read.
+        output: The folder of the tables; created if there is none. Tables of the same names are replaced.
         facts: The store in which the words of texts are looked up; "default" for the one that comes with vkood; None
             for no facts.
         facts_per_concept: Most facts of each thing that a text names, the heaviest first.
@@ -130,46 +149,77 @@ def prepare(
         What was written, and which rows were left out.
 
     Raises:
-        SourceError: If too many rows cannot be read. Nothing is written then.
-        ValueError: If `facts` is another text than "default".
+        SourceError: If too many rows cannot be read, or a table has no rows. Nothing is written then.
+        ValueError: If an argument is out of range.
     """
     if isinstance(facts, str) and facts != "default":
         raise ValueError(
             f'`facts` must be a store, "default" or None; got {facts!r}. Open it with `FactStore.open`.'
         )
+    if not 0 <= max_bad <= 1:
+        raise ValueError(f"`max_bad` (`--max-bad`) must be a share from 0 to 1; got {max_bad}.")
+    if facts_per_concept < 1:
+        raise ValueError(
+            f"`facts_per_concept` (`--facts-per-concept`) must be 1 or more; got {facts_per_concept}."
+        )
+    source.bad.require_few(max_bad)
+    if not source.tables:
+        raise SourceError(f"{source.name} has no rows.")
     store = FactStore.open() if isinstance(facts, str) else facts
     linked = _Facts(store, facts_per_concept)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    with complete_files(output, source.name) as folder:
+        prepared = _write(source, folder, linked, max_bad, on_rows)
+    return prepared
+
+
+def _write(
+    source: Source,
+    folder: Path,
+    facts: _Facts,
+    max_bad: float,
+    on_rows: Callable[[str, int], None] | None,
+) -> Prepared:
+    """Write tables, their facts and the manifest into a folder."""
     rows: dict[str, int] = {}
     texts: dict[str, int] = {}
-    left_out: list[str] = []
+    counts = [source.bad]
     facts_table = source.name + FACTS_ENDING
     told = {"name": source.name, "kind": source.kind, "answers": source.answers or ()}
-    told |= {"facts": facts_table} if store is not None else {}
-    aside = Path(tempfile.mkdtemp(prefix=".preparing.", dir=output))
-    try:
-        for table, read in source.tables.items():
-            bad = BadRows(max_bad)
-            with table_writer(aside / f"{table}.arrow", SCHEMAS[source.schema], told) as writer:
-                num_texts = 0
-                for row in _with_facts(read(bad), source.kind, linked):
-                    writer.add(row)
-                    num_texts += len(row[TEXTS_OF[source.kind]])
-                    if on_rows is not None:
-                        on_rows(table, writer.num_rows)
-            bad.require_few()
-            rows[table], texts[table] = writer.num_rows, num_texts
-            left_out += bad.told
-        if store is not None:
-            with table_writer(aside / f"{facts_table}.arrow", FACTS_SCHEMA) as writer:
-                for sentence in linked.ids:
-                    writer.add({"sentence": sentence})
-        for path in sorted(aside.iterdir()):
-            path.replace(output / path.name)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Prepared(rows=rows, texts=texts, facts=len(linked.ids), left_out=left_out)
+    told |= {"facts": facts_table} if facts.store is not None else {}
+    for table, read in source.tables.items():
+        bad = BadRows(max_bad)
+        with table_writer(folder / f"{table}.arrow", SCHEMAS[source.schema], told) as writer:
+            num_texts = 0
+            for row in _with_facts(read(bad), source.kind, facts):
+                writer.add(row)
+                num_texts += len(row[TEXTS_OF[source.kind]])
+                if on_rows is not None:
+                    on_rows(table, writer.num_rows)
+        bad.require_few()
+        if not num_texts:
+            first = f": {bad.told[0]}" if bad.told else ""
+            raise SourceError(f"the table {table} would have no rows{first}. Nothing was written.")
+        rows[table], texts[table] = writer.num_rows, num_texts
+        counts.append(bad)
+    if facts.store is not None:
+        with table_writer(folder / f"{facts_table}.arrow", FACTS_SCHEMA) as writer:
+            for sentence in facts.ids:
+                writer.add({"sentence": sentence})
+    prepared = Prepared(
+        rows=rows,
+        texts=texts,
+        facts=len(facts.ids),
+        num_kept=sum(count.kept for count in counts),
+        num_left_out=sum(count.num_bad for count in counts),
+        left_out=[reason for count in counts for reason in count.told],
+        skipped=dict(sum((count.skipped for count in counts), Counter[str]())),
+        notes={what: number for count in counts for what, number in count.notes.items()},
+    )
+    names = [*rows, *([facts_table] if facts.store is not None else [])]
+    write_manifest(folder, source.name, names, asdict(prepared))
+    return prepared
 
 
 def _with_facts(rows: Iterator[dict[str, Any]], kind: Kind, facts: _Facts) -> Iterator[dict[str, Any]]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from vkood.data.layout import IMAGES_OF, TEXTS_OF, Kind, kind_of
-from vkood.data.tables import Table, TableError
+from vkood.data.layout import IMAGES_OF, TEXTS_OF, Kind
+from vkood.data.tables import Table, TableError, sentences_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,8 @@ class Rows(Dataset[Example]):
         image_index: (texts,) the number of each text's image.
 
     Raises:
-        TableError: If there are no tables, they are of several kinds, or a facts table is missing.
+        TableError: If there are no tables, they are of several kinds, a facts table is missing, or rows do not hang
+            together.
     """
 
     def __init__(
@@ -85,13 +86,14 @@ class Rows(Dataset[Example]):
         limit: int | None = None,
     ) -> None:
         self.tables = tuple(tables)
-        kinds = {kind_of(table.columns) for table in tables}
+        kinds: set[Kind] = {table.kind for table in tables}
         if len(kinds) != 1:
             raise TableError(
                 f"tables must be of one kind; these are of {', '.join(sorted(kinds)) or 'none'}."
             )
-        self.kind: Kind = cast(Kind, kinds.pop())
+        self.kind: Kind = kinds.pop()
         self.num_false, self.seed, self._images, self.epoch = num_false, seed, images, 0
+        self.sentences, self._fact_starts = _sentences(self.tables)
         starts, index, text_index = [0], [], []
         for table in tables:
             rows, texts = _text_index(table, TEXTS_OF[self.kind], answered and self.kind == "questions")
@@ -104,7 +106,6 @@ class Rows(Dataset[Example]):
         self.num_images = starts[-1]
         if num_false and len(np.unique(self.image_index[:2048])) < 2:
             raise TableError("false texts need at least two images.")
-        self.sentences, self._fact_starts = _sentences(self.tables)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw anew."""
@@ -231,18 +232,23 @@ def _lengths(lists: Any) -> np.ndarray:
 
 
 def _sentences(tables: Sequence[Table]) -> tuple[tuple[str, ...], list[int | None]]:
-    """The facts of all tables, and where those of each begin; None for tables without."""
+    """The facts of all tables, and where those of each begin; None for tables without. Rows are checked on the way."""
     sentences: list[str] = []
-    begun: dict[str, int] = {}
+    begun: dict[str, tuple[int, int]] = {}
     starts: list[int | None] = []
     for table in tables:
         name = table.told.get("facts")
-        if name is None:
-            starts.append(None)
-            continue
-        path = str(table.path.with_name(f"{name}.arrow"))
-        if path not in begun:
-            begun[path] = len(sentences)
-            sentences += [row["sentence"] for row in Table(path).scan(["sentence"])]
-        starts.append(begun[path])
+        start = num_facts = None
+        if name is not None:
+            path = str(table.path.with_name(name))
+            if path not in begun:
+                of_table = sentences_of(table) or []
+                begun[path] = len(sentences), len(of_table)
+                sentences += of_table
+            start, num_facts = begun[path]
+        for row, reason in table.invalid_rows(num_facts=num_facts):
+            raise TableError(
+                f"{str(table.path)!r}, row {row}: {reason}. `vkood data check` lists all that is wrong."
+            )
+        starts.append(start)
     return tuple(sentences), starts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from vkood.files import complete_file
+from vkood.data.layout import FACTS_SCHEMA, Kind, kind_of, unfit_column
+from vkood.data.record import ListOf, Mismatch, Optional, Record, Text
+from vkood.data.validation import columns_to_validate, invalid_rows
+from vkood.files import FileProblem, complete_file, finish_files, parse_json, read_json_object
 
 FACTS_ENDING = "_facts"
 """How the names of tables of facts end, which belong to the tables beside them."""
 
+MANIFEST_ENDING = ".prepared.json"
+"""How the names of files end that say what a preparation wrote."""
+
 _IN_METADATA = b"vkood"
 _BATCH_BYTES = 32 << 20
 _BATCH_ROWS = 512
+_NAME = Text(pattern=r"[^/\\\x00]+", called="a name without slashes")
+_METADATA = Record(
+    {"name": Optional(_NAME), "facts": Optional(_NAME), "answers": Optional(ListOf(Text(blank=True)), [])}
+)
 
 
 class TableError(ValueError):
@@ -90,7 +101,7 @@ class Table:
         told: What the table says about itself; empty for tables that others wrote.
 
     Raises:
-        TableError: If the file is missing, is no Arrow file, or is cut off.
+        TableError: If the file is missing, is no Arrow file, is cut off or damaged.
 
     Example:
         >>> import tempfile
@@ -107,18 +118,43 @@ class Table:
             raise TableError(f"There is no table at {str(path)!r}.")
         self._open()
         batches = range(self._file.num_record_batches)
-        self._ends = list(itertools.accumulate(self._file.get_batch(number).num_rows for number in batches))
+        self._ends = list(itertools.accumulate(self._batch(number).num_rows for number in batches))
 
     def _open(self) -> None:
+        self._sound: set[int] = set()
         try:
             self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             raise TableError(
-                f"{str(self.path)!r} is no Arrow file, or is cut off: {error}. Arrow files in the IPC file format are "
-                "what `vkood data prepare` writes, and METER's and ViLT's scripts."
+                f"{str(self.path)!r} is no Arrow file, or is cut off: {_first_line(error)}. Arrow files in the IPC "
+                "file format are what `vkood data prepare` writes, and METER's and ViLT's scripts."
             ) from None
-        metadata = self._file.schema.metadata or {}
-        self.told: dict[str, Any] = json.loads(metadata.get(_IN_METADATA, b"{}"))
+        metadata = (self._file.schema.metadata or {}).get(_IN_METADATA, b"{}")
+        try:
+            told = parse_json(metadata.decode(), name=str(self.path))
+            _METADATA.read(told)
+        except (FileProblem, UnicodeDecodeError, Mismatch) as error:
+            raise TableError(
+                f"{str(self.path)!r} is damaged, in what it says about itself: {error}."
+            ) from None
+        self.told: dict[str, Any] = told
+
+    def _batch(self, number: int) -> pa.RecordBatch:
+        """A batch; when it is first read, its offsets and texts are checked, not its images.
+
+        Raises:
+            TableError: If it is damaged.
+        """
+        try:
+            batch = self._file.get_batch(number)
+            if number not in self._sound:
+                batch.validate(full=True)
+                self._sound.add(number)
+        except (pa.ArrowException, OSError) as error:
+            raise TableError(
+                f"{str(self.path)!r} is damaged, in batch {number}: {_first_line(error)}."
+            ) from None
+        return batch
 
     @property
     def name(self) -> str:
@@ -129,6 +165,27 @@ class Table:
     def columns(self) -> list[str]:
         """The names of the columns."""
         return list(self._file.schema.names)
+
+    @property
+    def types(self) -> list[pa.DataType]:
+        """The types of the columns."""
+        return list(self._file.schema.types)
+
+    @property
+    def kind(self) -> Kind:
+        """What the rows are, by the columns.
+
+        Raises:
+            TableError: If the columns are none of ours, or a column of ours has another type.
+        """
+        schema = self._file.schema
+        try:
+            kind = kind_of(schema.names)
+        except ValueError as error:
+            raise TableError(f"{str(self.path)!r}: {error}") from None
+        if wrong := unfit_column(schema):
+            raise TableError(f"{str(self.path)!r}: {wrong}.")
+        return kind
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -142,7 +199,7 @@ class Table:
             columns: Names of columns; all of them, if None.
         """
         number = bisect.bisect_right(self._ends, index)
-        batch = self._file.get_batch(number)
+        batch = self._batch(number)
         place = index - (self._ends[number - 1] if number else 0)
         return {name: batch.column(name)[place].as_py() for name in columns or self.columns}
 
@@ -155,16 +212,96 @@ class Table:
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         """Some columns as they lie on disk, a part at a time."""
         for number in range(self._file.num_record_batches):
-            yield self._file.get_batch(number).select(list(columns))
+            yield self._batch(number).select(list(columns))
+
+    def invalid_rows(
+        self,
+        *,
+        num_answers: int | None = None,
+        num_facts: int | None = None,
+    ) -> Iterator[tuple[int, str]]:
+        """The rows that do not hang together, each with what is wrong; images are not looked at.
+
+        Args:
+            num_answers: How many answers the vocabulary has; by default as many as the table says, if it does.
+            num_facts: How many facts there are; None leaves the numbers of facts unchecked.
+        """
+        num_answers = num_answers or len(self.told.get("answers") or ()) or None
+        wanted = columns_to_validate(self.columns)
+        start = 0
+        for batch in self.batches(wanted):
+            try:
+                wrong = invalid_rows(batch, self.columns, num_answers=num_answers, num_facts=num_facts)
+            except pa.ArrowException as error:
+                raise TableError(f"{str(self.path)!r} cannot be read: {_first_line(error)}.") from None
+            yield from ((start + row, reason) for row, reason in wrong)
+            start += batch.num_rows
 
     def __getstate__(self) -> dict[str, Any]:
         """The file is opened anew where the table is sent to, in a worker say."""
-        return {name: value for name, value in vars(self).items() if name != "_file"}
+        return {name: value for name, value in vars(self).items() if name not in ("_file", "_sound")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Open the file again."""
         vars(self).update(state)
         self._open()
+
+
+def sentences_of(table: Table) -> list[str] | None:
+    """The facts of a table, by their numbers; None for a table without.
+
+    Raises:
+        TableError: If they are missing or damaged.
+    """
+    name = table.told.get("facts")
+    if name is None:
+        return None
+    facts = Table(table.path.with_name(f"{name}.arrow"))
+    if facts.columns != FACTS_SCHEMA.names or facts.types[0] != FACTS_SCHEMA.types[0]:
+        raise TableError(f"{str(facts.path)!r} must have the column `sentence`, of texts.")
+    sentences = [row["sentence"] for row in facts.scan(facts.columns)]
+    if None in sentences:
+        raise TableError(f"{str(facts.path)!r}, row {sentences.index(None)}: the sentence is null.")
+    return sentences
+
+
+def write_manifest(folder: Path, name: str, tables: Iterable[str], record: Mapping[str, Any]) -> None:
+    """Write what belongs together beside the tables of a data set.
+
+    Args:
+        folder: The folder of the tables.
+        name: The data set's name.
+        tables: The tables' names, and that of their facts.
+        record: What else is worth keeping.
+    """
+    sizes = {table: (folder / f"{table}.arrow").stat().st_size for table in tables}
+    text = json.dumps({"name": name, **record, "tables": sizes}, indent=1, ensure_ascii=False)
+    (folder / f"{name}{MANIFEST_ENDING}").write_text(text + "\n", encoding="utf-8")
+
+
+def _require_in_manifest(table: Table) -> None:
+    """Refuse a table, or its facts, that the last preparation of its data set did not write."""
+    name = table.told.get("name")
+    path = table.path.with_name(f"{name}{MANIFEST_ENDING}")
+    if name is None or not path.is_file():
+        return
+    try:
+        sizes = read_json_object(path, what="manifest").get("tables")
+        if not isinstance(sizes, dict):
+            raise FileProblem(f"The manifest {str(path)!r} is damaged: its `tables` must be an object.")
+    except FileProblem as error:
+        raise TableError(str(error)) from None
+    facts = table.told.get("facts")
+    for part in (table.path, *([] if facts is None else [table.path.with_name(f"{facts}.arrow")])):
+        if not part.is_file() or sizes.get(part.stem) != part.stat().st_size:
+            raise TableError(
+                f"{str(part)!r} is not what `vkood data prepare` last wrote for {name!r}, as {path.name!r} says. "
+                "Prepare it again, or remove what is left of an earlier preparation."
+            )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
@@ -175,16 +312,26 @@ def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
         names: Names without ".arrow".
 
     Raises:
-        TableError: If the folder is not there, or has no table of a name; the error says which there are.
+        TableError: If the folder is not there, has no table of a name (the error says which there are), or a table or
+            its facts are not those of the last preparation.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise TableError(f"There is no folder {str(folder)!r}; `vkood data prepare` makes one.")
+    try:
+        finish_files(folder)
+    except OSError as error:
+        raise TableError(
+            f"The tables in {str(folder)!r} were not all put in place, and cannot be now ({error.strerror or error}): "
+            "prepare them again."
+        ) from None
     found: list[Table] = []
     for name in names:
-        matching = sorted(
-            path for path in folder.glob(f"{name}.arrow") if not path.stem.endswith(FACTS_ENDING)
-        )
+        if not name or not re.fullmatch(r"[^/\\\x00]+", name):
+            raise TableError(f"The name of a table must have no slashes; got {name!r}.")
+        exact = folder / f"{name}.arrow"
+        paths = [exact] if exact.is_file() else sorted(folder.glob(f"{name}.arrow"))
+        matching = [path for path in paths if not path.stem.endswith(FACTS_ENDING)]
         if not matching:
             others = [path.stem for path in folder.glob("*.arrow") if not path.stem.endswith(FACTS_ENDING)]
             there = ", ".join(sorted(others)) or "no tables"
@@ -193,4 +340,6 @@ def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
                 "prepare`, or name others."
             )
         found += [Table(path) for path in matching]
+    for table in found:
+        _require_in_manifest(table)
     return found

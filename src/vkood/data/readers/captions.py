@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from vkood.data.readers.source import (
-    BadRows,
-    Row,
-    Source,
-    SourceError,
-    image_bytes,
-    read_json,
-    require_file,
-    separated,
-)
+from vkood.data.readers.pictures import Pictures
+from vkood.data.readers.source import BadRows, Row, Source, require_file
+from vkood.data.readers.streams import cells, json_records, lines
+from vkood.data.record import Integer, ListOf, Mismatch, Optional, Record, Ruled, Text
+from vkood.fields import Choice
 
 _TABLE_ROWS = 100_000
 """Rows of a table of web captions: more are put into further tables, numbered from 0."""
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", "")
+_REGION = Record(
+    {
+        "phrase": Optional(Text(blank=True), ""),
+        "image_id": Optional(Integer()),
+        **{name: Optional(Integer(), 0) for name in ("width", "height", "x", "y")},
+    }
+)
+_REGIONS = Record({"id": Optional(Integer()), "regions": Optional(ListOf(_REGION), [])})
 
 
 def read_coco(root: Path) -> Source:
@@ -60,29 +63,33 @@ def read_visual_genome(root: Path) -> Source:
     """
     file = "region_descriptions.json"
     path = require_file(root, file, f"annotations/{file}", told="Visual Genome's region descriptions")
-    return Source(name="vg", kind="captions", schema="regions", tables={"vg": partial(_regions, root, path)})
+    return Source(
+        name="vg", kind="captions", schema="regions", tables={"vg": partial(_regions, root, path, Pictures())}
+    )
 
 
-def read_sbu(root: Path) -> Source:
+def read_sbu(root: Path, *, any_image_path: bool = False) -> Source:
     """SBU captions (Ordonez et al., NeurIPS 2011): a file of tab-separated captions and images, and a folder of them.
 
     Args:
         root: The folder with `sbu.tsv`, a caption and an image a row, and the images in `images`. An image is the name
             of a file there; or a URL, whose file is called by its row, counted from 0 (`17.jpg`, `00000017.jpg`).
+        any_image_path: Whether images may lie outside of their folder, by absolute paths or `..`.
 
     Raises:
         SourceError: If the file is missing.
     """
     path = require_file(root, "sbu.tsv", told="SBU's captions")
-    return _web("sbu", {"sbu": (path, root / "images")})
+    return _web("sbu", {"sbu": (path, root / "images")}, Pictures(any_image_path))
 
 
-def read_conceptual_captions(root: Path) -> Source:
+def read_conceptual_captions(root: Path, *, any_image_path: bool = False) -> Source:
     """Conceptual Captions (Sharma et al., ACL 2018), as `read_sbu`.
 
     Args:
         root: The folder with `Train_GCC-training.tsv` and `Validation_GCC-1.1.0-Validation.tsv`, and the images in
             `training` and `validation`. Without the validation file there is no validation table.
+        any_image_path: Whether images may lie outside of their folder, by absolute paths or `..`.
 
     Raises:
         SourceError: If the training file is missing.
@@ -92,95 +99,115 @@ def read_conceptual_captions(root: Path) -> Source:
     val = root / "Validation_GCC-1.1.0-Validation.tsv"
     if val.is_file():
         files["conceptual_caption_val"] = (val, root / "validation")
-    return _web("conceptual_caption", files)
+    return _web("conceptual_caption", files, Pictures(any_image_path))
 
 
 def _karpathy(root: Path, name: str, file: str, splits: tuple[str, ...]) -> Source:
     path = require_file(root, file, f"karpathy/{file}", told=f"Karpathy's splits ({name})")
-    content = read_json(path)
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list):
-        raise SourceError(f"{str(path)!r} must hold an object with a list 'images', as Karpathy's files do.")
+    record = Record(
+        {
+            "split": Ruled(Choice(splits)),
+            "filename": Text(),
+            "filepath": Optional(Text(), "flickr30k-images"),
+            "sentences": ListOf(Record({"raw": Text(blank=True)})),
+        }
+    )
+    bad, pictures = BadRows(), Pictures()
+    images: dict[str, list[tuple[int, str, list[str]]]] = {split: [] for split in splits}
+    for number, image in json_records(path, record, bad, key="images"):
+        captions = [sentence["raw"].strip() for sentence in image["sentences"] if sentence["raw"].strip()]
+        if captions:
+            bad.pass_on()
+            images[image["split"]].append((number, f"{image['filepath']}/{image['filename']}", captions))
+        else:
+            bad.bad(path.name, number, "it has no captions")
+    for split in splits:
+        if not images[split]:
+            bad.note(f"split without images, for which there is no table: {split}")
     tables = {
-        f"{name}_caption_karpathy_{split}": partial(_karpathy_rows, root, path.name, images, split)
-        for split in splits
+        f"{name}_caption_karpathy_{split}": partial(_karpathy_rows, root, path.name, rows, split, pictures)
+        for split, rows in images.items()
+        if rows
     }
-    return Source(name=f"{name}_caption_karpathy", kind="captions", schema="captions", tables=tables)
+    return Source(name=f"{name}_caption_karpathy", kind="captions", schema="captions", tables=tables, bad=bad)
 
 
 def _karpathy_rows(
-    root: Path, file: str, images: list[dict[str, Any]], split: str, bad: BadRows
+    root: Path,
+    file: str,
+    images: list[tuple[int, str, list[str]]],
+    split: str,
+    pictures: Pictures,
+    bad: BadRows,
 ) -> Iterator[Row]:
-    for number, image in enumerate(images):
-        if image.get("split") != split:
+    for number, name, captions in images:
+        try:
+            content = pictures.read(pictures.place(root, name), bad, file, number)
+        except Mismatch as error:
+            bad.bad(file, number, str(error))
             continue
-        captions = [one.get("raw", "").strip() for one in image.get("sentences", [])]
-        captions = [caption for caption in captions if caption]
-        if not captions or "filename" not in image:
-            bad.bad(file, number, "it has no captions or no filename")
-            continue
-        folder = image.get("filepath", "flickr30k-images")
-        content = image_bytes(root / folder / image["filename"], bad, file, number)
         if content is not None:
             bad.good()
-            yield {"image": content, "caption": captions, "image_id": image["filename"], "split": split}
+            image_id = name.rpartition("/")[2]
+            yield {"image": content, "caption": captions, "image_id": image_id, "split": split}
 
 
-def _regions(root: Path, path: Path, bad: BadRows) -> Iterator[Row]:
-    for number, image in enumerate(read_json(path)):
-        regions = image.get("regions", []) if isinstance(image, dict) else []
-        regions = [region for region in regions if region.get("phrase", "").strip()]
-        if not regions:
-            bad.bad(path.name, number, "it has no regions")
+def _regions(root: Path, path: Path, pictures: Pictures, bad: BadRows) -> Iterator[Row]:
+    for number, image in json_records(path, _REGIONS, bad):
+        regions = [region for region in image["regions"] if region["phrase"].strip()]
+        bad.note("regions without a phrase, left out", len(image["regions"]) - len(regions))
+        image_id = next(
+            (one for one in (image["id"], *(r["image_id"] for r in regions)) if one is not None), None
+        )
+        if not regions or image_id is None:
+            bad.bad(path.name, number, "it has no regions" if image_id is not None else "it has no `id`")
             continue
-        image_id = image.get("id", regions[0].get("image_id"))
         places = [
             root / folder / part / f"{image_id}.jpg"
             for folder in ("", "images")
             for part in ("VG_100K", "VG_100K_2")
         ]
-        content = image_bytes(
-            next((place for place in places if place.is_file()), places[0]), bad, path.name, number
-        )
+        place = next((place for place in places if place.is_file()), places[0])
+        content = pictures.read(place, bad, path.name, number)
         if content is not None:
             bad.good()
-            row: Row = {
-                name: [region.get(name, 0) for region in regions] for name in ("width", "height", "x", "y")
-            }
+            row: Row = {name: [region[name] for region in regions] for name in ("width", "height", "x", "y")}
             captions = [region["phrase"].strip() for region in regions]
             yield {"image": content, "caption": captions, "image_id": str(image_id), **row}
 
 
-def _web(name: str, files: dict[str, tuple[Path, Path]]) -> Source:
+def _web(name: str, files: dict[str, tuple[Path, Path]], pictures: Pictures) -> Source:
     tables = {}
     for table, (path, images) in files.items():
-        with path.open("rb") as file:
-            num_rows = sum(1 for _ in file)
+        num_rows = sum(1 for _ in lines(path))
         for part in range(max(1, -(-num_rows // _TABLE_ROWS))):
-            tables[f"{table}_{part}"] = partial(_web_rows, path, images, part)
+            tables[f"{table}_{part}"] = partial(_web_rows, path, images, part, pictures)
     return Source(name=name, kind="captions", schema="captions", tables=tables)
 
 
-def _web_rows(path: Path, images: Path, part: int, bad: BadRows) -> Iterator[Row]:
-    for number, row in separated(path, "\t"):
-        if (number - 1) // _TABLE_ROWS != part:
+def _web_rows(path: Path, images: Path, part: int, pictures: Pictures, bad: BadRows) -> Iterator[Row]:
+    for number, line in islice(lines(path), part * _TABLE_ROWS, (part + 1) * _TABLE_ROWS):
+        try:
+            if isinstance(line, Mismatch):
+                raise line
+            if not line.strip():
+                bad.skip("empty rows")
+                continue
+            row = [cell.strip() for cell in cells(line, "\t")]
+            if len(row) < 2 or not row[0] or not row[1]:
+                raise Mismatch("it must have a caption, a tab, and an image")
+            place = _web_image(images, row[1], number - 1, pictures)
+        except Mismatch as error:
+            bad.bad(path.name, number, str(error))
             continue
-        if len(row) < 2 or not row[0].strip() or not row[1].strip():
-            bad.bad(path.name, number, "it must have a caption, a tab, and an image")
-            continue
-        content = image_bytes(_web_image(images, row[1].strip(), number - 1), bad, path.name, number)
+        content = pictures.read(place, bad, path.name, number)
         if content is not None:
             bad.good()
-            yield {
-                "image": content,
-                "caption": [row[0].strip()],
-                "image_id": f"{number - 1}",
-                "split": "train",
-            }
+            yield {"image": content, "caption": [row[0]], "image_id": f"{number - 1}", "split": "train"}
 
 
-def _web_image(images: Path, told: str, row: int) -> Path:
-    if "://" not in told:
-        return images / told
+def _web_image(images: Path, name: str, row: int, pictures: Pictures) -> Path:
+    if "://" not in name:
+        return pictures.place(images, name)
     places = [images / f"{stem}{ending}" for stem in (f"{row}", f"{row:08d}") for ending in _ENDINGS]
     return next((place for place in places if place.is_file()), places[0])

@@ -21,7 +21,10 @@ def read_easy_vqa(num_images: int | None = None) -> Source:
 
     Raises:
         ImportError: If the package `easy-vqa` is not installed.
+        ValueError: If `num_images` is below 1.
     """
+    if num_images is not None and num_images < 1:
+        raise ValueError(f"`num_images` must be 1 or more, or None; got {num_images}.")
     answers = easy_vqa_answers()
     tables = {f"easy_vqa_{split}": partial(_rows, split, answers, num_images) for split in ("train", "test")}
     return Source(name="easy_vqa", kind="questions", schema="questions", tables=tables, answers=answers)
@@ -35,7 +38,7 @@ def _rows(split: Split, answers: tuple[str, ...], num_images: int | None, bad: B
     for image, questions in sorted(of_image.items())[:num_images]:
         file = io.BytesIO()
         Image.fromarray(data.images[image].permute(1, 2, 0).numpy()).save(file, "PNG")
-        bad.good()
+        bad.good(len(questions))
         given = [data.answers[question] for question in questions]
         yield {
             "image": file.getvalue(),

@@ -8,10 +8,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vkood.data.readers.source import BadRows, Row, Source, image_bytes, json_lines, require_file
+from vkood.data.readers.pictures import Pictures
+from vkood.data.readers.source import BadRows, Row, Source, require_file
+from vkood.data.readers.streams import json_lines
+from vkood.data.record import Integer, Mismatch, Optional, Record, Ruled, Text
+from vkood.fields import Choice
 
 SPLITS = ("train", "dev", "test1")
-_NEEDED = ("sentence", "identifier", "label")
+_SENTENCE = Record(
+    {
+        "sentence": Text(),
+        "identifier": Text(
+            pattern=r"\w{1,20}(-\d{1,19}){3}", called="a split and three numbers, such as 'dev-850-0-0'"
+        ),
+        "label": Ruled(Choice(("True", "False"))),
+        "directory": Optional(Integer()),
+    }
+)
 
 
 def read_nlvr2(root: Path) -> Source:
@@ -24,35 +37,26 @@ def read_nlvr2(root: Path) -> Source:
     Raises:
         SourceError: If a file is missing.
     """
-    tables = {}
+    tables, pictures = {}, Pictures()
     for split in SPLITS:
         file = f"{split}.json"
         path = require_file(root, file, f"nlvr2/data/{file}", f"data/{file}", told=f"NLVR2's {split}")
-        tables[f"nlvr2_{split}"] = partial(_rows, root, split, path)
+        tables[f"nlvr2_{split}"] = partial(_rows, root, split, path, pictures)
     return Source(name="nlvr2", kind="pairs", schema="pairs", tables=tables)
 
 
-def _rows(root: Path, split: str, path: Path, bad: BadRows) -> Iterator[Row]:
+def _rows(root: Path, split: str, path: Path, pictures: Pictures, bad: BadRows) -> Iterator[Row]:
     """A pair of images a row, with all its sentences."""
-    pairs: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
-    for number, line in json_lines(path):
-        missing = [
-            name for name in _NEEDED if not isinstance(line, dict) or not isinstance(line.get(name), str)
-        ]
-        if missing:
-            bad.bad(path.name, number, f"it lacks {', '.join(missing)}")
-        elif line["label"] not in ("True", "False") or line["identifier"].count("-") != 3:
-            bad.bad(path.name, number, "its label or its identifier is none")
-        else:
-            pairs[line["identifier"].rpartition("-")[0]].append((number, line))
-    for pair, lines in pairs.items():
-        number, first = lines[0]
-        images = [
-            image_bytes(_image(root, split, first, f"{pair}-img{side}.png"), bad, path.name, number)
-            for side in (0, 1)
-        ]
+    for pair, lines in _pairs(path, bad).items():
+        numbers = [number for number, _ in lines]
+        first = lines[0][1]
+        images: list[bytes | None] = []
+        for side in (0, 1):
+            place = _image(root, split, first, f"{pair}-img{side}.png")
+            if None not in images:
+                images.append(pictures.read(place, bad, path.name, numbers))
         if None not in images:
-            bad.good()
+            bad.good(len(lines))
             yield {
                 "image_0": images[0],
                 "image_1": images[1],
@@ -63,8 +67,31 @@ def _rows(root: Path, split: str, path: Path, bad: BadRows) -> Iterator[Row]:
             }
 
 
+def _pairs(path: Path, bad: BadRows) -> dict[str, list[tuple[int, dict[str, Any]]]]:
+    """The sentences of each pair of images, with their rows."""
+    pairs: dict[str, list[tuple[int, dict[str, Any]]]] = defaultdict(list)
+    known: set[str] = set()
+    for number, value in json_lines(path):
+        if value is None:
+            bad.skip("empty rows")
+            continue
+        try:
+            if isinstance(value, Mismatch):
+                raise value
+            sentence = _SENTENCE.read(value)
+            identifier = sentence["identifier"]
+            if identifier in known:
+                raise Mismatch(f"its `identifier` {identifier!r} is that of another sentence")
+        except Mismatch as error:
+            bad.bad(path.name, number, str(error))
+            continue
+        known.add(identifier)
+        pairs[identifier.rpartition("-")[0]].append((number, sentence))
+    return pairs
+
+
 def _image(root: Path, split: str, line: dict[str, Any], name: str) -> Path:
-    directory = str(line.get("directory", ""))
+    directory = "" if line["directory"] is None else str(line["directory"])
     places = (
         root / "images" / split / directory / name,
         root / split / directory / name,

@@ -1,38 +1,86 @@
 """Your own data: a CSV, TSV or JSON-lines file of questions or captions, and a folder of images.
 
 Columns (or keys): `image`, the name of a file in the folder; `question` and `answer`, or `caption`; and, if you like,
-`question_id` and `split`. Without `split` all rows are "train". Rows of one image and split are put together.
+`question_id` and `split`. Without `split` all rows are "train". Rows of one image and split are put together. A row is
+one line: a quotation mark that is not closed on its line makes that line a bad row, and swallows no other.
 
-A question may have several answers, from several annotators say: in JSON lines as a list, in CSV as rows that repeat
-image and question. An answer that is there k times counts as VQA's with k annotators (0.3, 0.6, 0.9, 1); but where no
-question has more than one, a single answer counts in full.
+A question may have several answers, from several annotators say: in JSON lines as a list `answers` (of texts, or of
+VQA's `{"answer": text}`), in CSV as rows that repeat image and question. An answer that all its annotators give counts
+in full; of several, one that k give counts as VQA's with k annotators (0.3, 0.6, 0.9, 1). Answers are in the vocabulary
+as VQA's metric normalises them: "Red", "red" and "red." are one.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vkood.data.readers.source import BadRows, Row, Source, SourceError, image_bytes, json_lines, separated
-from vkood.data.readers.vqa import soft_targets
+from vkood.data.readers.pictures import Pictures
+from vkood.data.readers.source import BadRows, Row, Source, SourceError, require_min_occurrences
+from vkood.data.readers.streams import UndecodedLine, cells, json_lines, lines
+from vkood.data.readers.vqa import Answer, soft_targets
+from vkood.data.record import Integer, ListOf, Mismatch, Optional, Record, Text
+from vkood.metrics import normalise_answer
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
+_JSON_LINES = (".jsonl", ".ndjson")
+_ADVICE = "Say which encoding it has: `--encoding latin-1`, `--encoding utf-16`."
+_SAME_AGAIN = "rows that repeat a question with its answer, each counted as one more annotator"
+_MOST_SPLITS = 100
+_LOOKED_AT = 100
+
+_SPLIT = Text(
+    pattern=r"(?!facts$)[\w-][\w.-]{0,63}",
+    called="a name of letters, digits, `_`, `-` and `.`, not `facts`",
+)
+_COMMON = {"image": Text(), "split": Optional(_SPLIT, "train")}
+_ANSWERS = ListOf(Optional(Answer(), ""))
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """A list of answers, or a single one."""
+
+    def read(self, value: Any, place: str = "") -> list[str]:
+        listed = value if isinstance(value, list) else [value]
+        return _ANSWERS.read(listed, place)
+
+
+_QUESTION = Record(
+    {
+        **_COMMON,
+        "question": Text(),
+        "question_id": Optional(Integer()),
+        "answer": Optional(_Answers()),
+        "answers": Optional(_Answers()),
+    }
+)
+_CAPTION = Record({**_COMMON, "caption": Text()})
 
 
 @dataclass
 class _Question:
     image: str
     question: str
-    row: int
-    question_id: int | None = None
+    number: int | None
+    rows: list[int] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
 
 
-def read_own(file: Path, images: Path, *, name: str, min_occurrences: int = 1) -> Source:
+def read_own(
+    file: Path,
+    images: Path,
+    *,
+    name: str,
+    min_occurrences: int = 1,
+    encoding: str | None = None,
+    any_image_path: bool = False,
+) -> Source:
     """Questions or captions of yours.
 
     Args:
@@ -40,164 +88,261 @@ def read_own(file: Path, images: Path, *, name: str, min_occurrences: int = 1) -
         images: The folder of the images.
         name: What to call the data set; tables are `name_split`.
         min_occurrences: How many questions have to have an answer for it to be in the vocabulary.
+        encoding: The file's; UTF-8 by default.
+        any_image_path: Whether images may lie outside of their folder, by absolute paths or `..`.
 
     Raises:
-        SourceError: If the file is missing or of another kind, lacks a column, or no answer is left.
+        SourceError: If the file is missing, of another kind or encoding, lacks a column, or no answer is left.
     """
+    require_min_occurrences(min_occurrences)
     if not images.is_dir():
         raise SourceError(f"There is no folder of images at {str(images)!r}.")
-    rows = list(_read_rows(file))
-    columns = {key for _, row in rows[:100] if row is not None for key in row}
-    if not rows or "image" not in columns or not ({"question", "caption"} & columns):
-        raise SourceError(
-            f"{str(file)!r} must have the columns `image` and `question` (with `answer`), or `image` and `caption`; "
-            f"it has {', '.join(sorted(columns)) or 'no rows'}."
-        )
-    if "question" not in columns:
-        splits = _splits(rows)
-        tables = {
-            f"{name}_{split}": partial(_caption_rows, file.name, images, rows, split) for split in splits
-        }
-        return Source(name=name, kind="captions", schema="captions", tables=tables)
-    return _questions(file, images, rows, name, min_occurrences)
+    bad, pictures = BadRows(), Pictures(any_image_path)
+    rows = _Lines(file, encoding, bad)
+    if rows.kind == "captions":
+        return _captions(file, images, rows, name, pictures)
+    return _questions(file, images, rows, name, min_occurrences, pictures)
 
 
-def _read_rows(file: Path) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    if not file.is_file():
-        raise SourceError(f"There is no file {str(file)!r}.")
-    if file.suffix in (".jsonl", ".ndjson"):
-        for number, row in json_lines(file):
-            yield number, row if isinstance(row, dict) else None
-        return
-    if file.suffix not in _SEPARATORS:
-        raise SourceError(f"{str(file)!r} must end in .csv, .tsv or .jsonl.")
-    lines = separated(file, _SEPARATORS[file.suffix])
-    _, header = next(lines, (0, []))
-    names = [name.strip().lower() for name in header]
-    for number, values in lines:
-        yield number, dict(zip(names, values, strict=True)) if len(values) == len(names) else None
+class _Lines:
+    """The records of a file, and whether they are questions or captions, by its columns or its first records."""
+
+    def __init__(self, file: Path, encoding: str | None, bad: BadRows) -> None:
+        if file.suffix.lower() not in (*_SEPARATORS, *_JSON_LINES):
+            raise SourceError(f"{str(file)!r} must end in .csv, .tsv or .jsonl.")
+        self._file, self._encoding, self.bad = file, encoding, bad
+        self._values = self._json() if file.suffix.lower() in _JSON_LINES else self._separated()
+        self._first = list(itertools.islice(self._values, _LOOKED_AT))
+        columns = {name for _, value in self._first for name in value}
+        if "image" not in columns or not {"question", "caption"} & columns:
+            raise SourceError(
+                f"{str(file)!r} must have the columns `image` and `question` (with `answer`), or `image` and "
+                f"`caption`; it has {', '.join(map(repr, sorted(columns)[:20])) or 'no rows'}."
+                + (f" First: {bad.told[0]}." if bad.told else "")
+            )
+        self.kind = "questions" if "question" in columns else "captions"
+
+    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Each record with its row; those that are not as they should be are left out."""
+        record = _QUESTION if self.kind == "questions" else _CAPTION
+        for number, value in itertools.chain(self._first, self._values):
+            try:
+                yield number, record.read(value)
+            except Mismatch as error:
+                self.bad.bad(self._file.name, number, str(error))
+
+    def _json(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, value in json_lines(self._file, encoding=self._encoding, advice=_ADVICE):
+            if value is None:
+                self.bad.skip("empty rows")
+            elif isinstance(value, dict):
+                yield number, value
+            else:
+                self._bad(number, value if isinstance(value, Mismatch) else Mismatch("it must be an object"))
+
+    def _separated(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        separator = _SEPARATORS[self._file.suffix.lower()]
+        names: list[str] = []
+        for number, line in lines(self._file, encoding=self._encoding, advice=_ADVICE):
+            try:
+                if isinstance(line, Mismatch):
+                    raise line
+                values = [value.strip() for value in cells(line, separator)]
+                while values and not values[-1] and len(values) > len(names):
+                    values.pop()
+                if number == 1:
+                    names = self._header(values)
+                elif not any(values):
+                    self.bad.skip("empty rows")
+                elif len(values) != len(names):
+                    raise Mismatch(f"it must have {len(names)} cells, as the first row; it has {len(values)}")
+                else:
+                    yield number, {key: value or None for key, value in zip(names, values, strict=True)}
+            except Mismatch as error:
+                self._bad(number, error)
+
+    def _header(self, values: list[str]) -> list[str]:
+        names = [value.lower() for value in values]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise SourceError(f"{str(self._file)!r}, row 1, has the column {twice[0]!r} more than once.")
+        return names
+
+    def _bad(self, number: int, error: Mismatch) -> None:
+        if isinstance(error, UndecodedLine):
+            raise SourceError(f"{str(self._file)!r}, row {number}: {error}") from None
+        if number == 1 and self._file.suffix.lower() in _SEPARATORS:
+            raise SourceError(f"{str(self._file)!r}, row 1, must name the columns: {error}.") from None
+        self.bad.bad(self._file.name, number, str(error))
 
 
-def _splits(rows: list[tuple[int, dict[str, Any] | None]]) -> list[str]:
-    return list(dict.fromkeys(_split(row) for _, row in rows if row is not None))
-
-
-def _split(row: Mapping[str, Any]) -> str:
-    return str(row.get("split") or "train")
+def _captions(file: Path, images: Path, lines: _Lines, name: str, pictures: Pictures) -> Source:
+    by_split: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
+    for number, row in lines.records():
+        captions = by_split[row["split"]][row["image"]]
+        if captions.setdefault(row["caption"].strip(), number) == number:
+            lines.bad.pass_on()
+        else:
+            lines.bad.skip("rows that repeat an image with its caption")
+    _require_splits(file, by_split)
+    tables = {
+        f"{name}_{split}": partial(_caption_rows, file.name, images, split, rows, pictures)
+        for split, rows in by_split.items()
+    }
+    return Source(name=name, kind="captions", schema="captions", tables=tables, bad=lines.bad)
 
 
 def _caption_rows(
-    file: str, images: Path, rows: list[tuple[int, dict[str, Any] | None]], split: str, bad: BadRows
+    file: str,
+    images: Path,
+    split: str,
+    rows: Mapping[str, Mapping[str, int]],
+    pictures: Pictures,
+    bad: BadRows,
 ) -> Iterator[Row]:
-    captions: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for number, row in rows:
-        if row is None or not row.get("image") or not str(row.get("caption") or "").strip():
-            if row is None or _split(row) == split:
-                bad.bad(file, number, "it must have an image and a caption")
-        elif _split(row) == split:
-            captions[str(row["image"])].append((number, str(row["caption"]).strip()))
-    for image, some in captions.items():
-        content = image_bytes(images / image, bad, file, some[0][0])
+    for image, captions in rows.items():
+        content = _content(images, image, pictures, bad, file, list(captions.values()))
         if content is not None:
-            bad.good()
-            told = [caption for _, caption in some]
-            yield {"image": content, "caption": told, "image_id": image, "split": split}
+            bad.good(len(captions))
+            yield {"image": content, "caption": list(captions), "image_id": image, "split": split}
+
+
+def _content(
+    images: Path, image: str, pictures: Pictures, bad: BadRows, file: str, rows: Sequence[int]
+) -> bytes | None:
+    try:
+        return pictures.read(pictures.place(images, image), bad, file, rows)
+    except Mismatch as error:
+        bad.bad(file, rows, str(error))
+        return None
 
 
 def _questions(
-    file: Path,
-    images: Path,
-    rows: list[tuple[int, dict[str, Any] | None]],
-    name: str,
-    min_occurrences: int,
+    file: Path, images: Path, lines: _Lines, name: str, min_occurrences: int, pictures: Pictures
 ) -> Source:
-    by_split: dict[str, dict[tuple[str, str], _Question]] = {split: {} for split in _splits(rows)}
-    unread: list[int] = []
-    for number, row in rows:
-        if row is None or not row.get("image") or not str(row.get("question") or "").strip():
-            unread.append(number)
-            continue
-        image, text = str(row["image"]), str(row["question"]).strip()
-        one = by_split[_split(row)].setdefault((image, text), _Question(image, text, number))
-        answers = row.get("answers", row.get("answer"))
-        one.answers += [str(a).strip() for a in (answers if isinstance(answers, list) else [answers])
-                        if a not in (None, "")]  # fmt: skip
-        if row.get("question_id") not in (None, ""):
-            one.question_id = _number(file, number, row["question_id"])
-    _number_questions(by_split)
-    every = [one for split in by_split.values() for one in split.values()]
-    counts = Counter(answer for one in every for answer in dict.fromkeys(one.answers))
-    answers = tuple(answer for answer, count in counts.items() if count >= min_occurrences)
+    by_split: dict[str, _Questions] = defaultdict(lambda: _Questions(file.name, lines.bad))
+    for number, row in lines.records():
+        by_split[row["split"]].add(number, row)
+    _require_splits(file, by_split)
+    questions = {split: of_split.numbered() for split, of_split in by_split.items()}
+    every = [one for of_split in questions.values() for one in of_split]
+    answers, spellings = _vocabulary(every, min_occurrences)
     if not answers:
         raise SourceError(f"{str(file)!r} has no answer that {min_occurrences} questions have.")
-    single = all(len(one.answers) <= 1 for one in every)
+    if spellings:
+        lines.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
     numbers = {image: index for index, image in enumerate(dict.fromkeys(one.image for one in every))}
-    made = _Made(file.name, images, ids, numbers, single)
-    tables = {}
-    for split, some in by_split.items():
-        # Of rows that cannot be read the split is not known; they are told once.
-        tables[f"{name}_{split}"] = partial(made.rows, split, list(some.values()), unread)
-        unread = []
-    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers)
+    writing = _Tables(file.name, images, ids, numbers, pictures)
+    tables = {f"{name}_{split}": partial(writing.rows, split, rows) for split, rows in questions.items()}
+    return Source(
+        name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=lines.bad
+    )
 
 
-def _number(file: Path, row: int, told: Any) -> int:
-    try:
-        return int(told)
-    except (TypeError, ValueError):
+def _require_splits(file: Path, splits: Mapping[str, Any]) -> None:
+    if len(splits) > _MOST_SPLITS:
         raise SourceError(
-            f"{str(file)!r}, row {row}: `question_id` must be a number; got {told!r}."
-        ) from None
+            f"{str(file)!r} must have at most {_MOST_SPLITS} different values of `split`; it has {len(splits):,}."
+        )
 
 
-def _number_questions(by_split: Mapping[str, Mapping[tuple[str, str], _Question]]) -> None:
-    """Give numbers to questions that have none; no number is there twice in a split."""
-    for split, some in by_split.items():
-        taken = Counter(one.question_id for one in some.values() if one.question_id is not None)
-        if twice := [number for number, count in taken.items() if count > 1]:
-            raise SourceError(f"`question_id` {twice[0]} belongs to two questions of the split {split!r}.")
-        free = (number for number in range(len(some) + len(taken)) if number not in taken)
-        for one in some.values():
-            if one.question_id is None:
-                one.question_id = next(free)
+def _normalised(answer: str) -> str:
+    """As VQA's metric has it; what it would leave nothing of ("A", "-") stays, in lower case."""
+    return normalise_answer(answer) or answer.lower()
+
+
+def _vocabulary(questions: Sequence[_Question], min_occurrences: int) -> tuple[tuple[str, ...], int]:
+    """The normalised answers that enough questions have, and how many further spellings they have."""
+    counts = Counter(answer for one in questions for answer in dict.fromkeys(map(_normalised, one.answers)))
+    answers = tuple(answer for answer, count in counts.items() if count >= min_occurrences)
+    spelt = {answer for one in questions for answer in one.answers}
+    return answers, len(spelt) - len({_normalised(answer) for answer in spelt})
+
+
+class _Questions:
+    """The questions of a split, as their rows come."""
+
+    def __init__(self, file: str, bad: BadRows) -> None:
+        self._file, self._bad = file, bad
+        self._by_key: dict[tuple[str, str, int | None], _Question] = {}
+        self._by_number: dict[int, _Question] = {}
+
+    def add(self, row: int, record: Mapping[str, Any]) -> None:
+        """Add a row: a question, or one more annotator's answer to it. Two `question_id`s are two questions."""
+        image, text, number = record["image"], record["question"].strip(), record["question_id"]
+        key = image, text, number
+        if (
+            number is not None
+            and (other := self._by_number.get(number)) is not None
+            and key not in self._by_key
+        ):
+            self._bad.bad(
+                self._file,
+                row,
+                f"its `question_id` {number} is that of another question, in row {other.rows[0]}",
+            )
+            return
+        question = self._by_key.setdefault(key, _Question(image, text, number))
+        if number is not None:
+            self._by_number[number] = question
+        several = record["answers"] if record["answers"] is not None else record["answer"]
+        answers = [answer.strip() for answer in several or []]
+        if isinstance(several, list) and len(several) > 1 and not all(answers):
+            self._bad.note("blank answers in lists of several, left out", answers.count(""))
+        answers = [answer for answer in answers if answer]
+        if question.rows and (not answers or (len(answers) == 1 and answers[0] in question.answers)):
+            self._bad.note(_SAME_AGAIN)
+        self._bad.pass_on()
+        question.rows.append(row)
+        question.answers += answers
+
+    def numbered(self) -> list[_Question]:
+        """All questions; those without a number get one that is free."""
+        free = (number for number in range(2 * len(self._by_key)) if number not in self._by_number)
+        for question in self._by_key.values():
+            if question.number is None:
+                question.number = next(free)
+        return list(self._by_key.values())
 
 
 @dataclass(frozen=True)
-class _Made:
-    """What the rows of questions are made with."""
+class _Tables:
+    """Writes rows of questions."""
 
     file: str
     images: Path
     ids: Mapping[str, int]
     image_numbers: Mapping[str, int]
-    single: bool
+    pictures: Pictures
 
-    def rows(self, split: str, questions: list[_Question], unread: list[int], bad: BadRows) -> Iterator[Row]:
-        for number in unread:
-            bad.bad(self.file, number, "it must have an image and a question")
+    def rows(self, split: str, questions: Sequence[_Question], bad: BadRows) -> Iterator[Row]:
         by_image: dict[str, list[_Question]] = defaultdict(list)
-        for one in questions:
-            by_image[one.image].append(one)
-        for image, some in by_image.items():
-            content = image_bytes(self.images / image, bad, self.file, some[0].row)
+        for question in questions:
+            by_image[question.image].append(question)
+        for image, of_image in by_image.items():
+            rows = sorted(row for question in of_image for row in question.rows)
+            content = _content(self.images, image, self.pictures, bad, self.file, rows)
             if content is not None:
-                bad.good()
-                yield self._row(split, image, content, some)
+                bad.good(len(rows))
+                yield self._row(split, image, content, of_image)
 
-    def _row(self, split: str, image: str, content: bytes, some: list[_Question]) -> Row:
-        targets = [soft_targets(one.answers, self.ids) for one in some]
-        scores = [[1.0] * len(ids) if self.single else scores for _, ids, scores in targets]
+    def _row(self, split: str, image: str, content: bytes, questions: Sequence[_Question]) -> Row:
+        targets = [self._targets(question.answers) for question in questions]
         return {
             "image": content,
-            "questions": [one.question for one in some],
+            "questions": [question.question for question in questions],
             "answers": [known for known, _, _ in targets],
             "answer_labels": [ids for _, ids, _ in targets],
-            "answer_scores": scores,
+            "answer_scores": [scores for _, _, scores in targets],
             "image_id": self.image_numbers[image],
-            "question_id": [one.question_id for one in some],
+            "question_id": [question.number for question in questions],
             "split": split,
-            "annotations": [one.answers for one in some],
-            "answer_types": ["" for _ in some],
-            "question_types": ["" for _ in some],
+            "annotations": [question.answers for question in questions],
+            "answer_types": ["" for _ in questions],
+            "question_types": ["" for _ in questions],
         }
+
+    def _targets(self, answers: Sequence[str]) -> tuple[list[str], list[int], list[float]]:
+        normalised = [_normalised(answer) for answer in answers]
+        known, ids, scores = soft_targets(normalised, self.ids)
+        return known, ids, [1.0] * len(ids) if len(set(normalised)) == 1 else scores

@@ -1,10 +1,9 @@
-"""What every reader gives, and how it tells of rows that cannot be read."""
+"""What every reader gives, and how it counts and tells rows that cannot be read."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ from vkood.data.layout import Kind
 
 Row = dict[str, Any]
 _SHOWN = 5
+_KEPT_REASONS = 1000
+_HOPELESS = 100_000
+"""So many bad rows at the beginning, and more than half of all so far, end the work at once."""
 
 
 class SourceError(ValueError):
@@ -25,46 +27,97 @@ class BadRowsError(SourceError):
 
 @dataclass
 class BadRows:
-    """Rows that are left out, each with its file and number; too many end the work.
+    """Counts the rows of files: each is kept, skipped on purpose, or bad and left out; too many bad ones end the work.
+
+    A row is what the file has: a line, a question, an image with its captions. A table's row may hold several.
 
     Args:
-        most: Highest share of rows that may be left out.
+        most: Highest share of rows that may be left out as bad.
 
     Attributes:
-        told: "file, row: reason" of each.
-        rows: How many rows were read, good and bad.
+        told: "file, row: reason" of the first thousand bad rows.
+        kept: How many rows are kept.
+        num_bad: How many are bad.
+        passed: How many went on to tables, which count them.
+        skipped: How many are left out on purpose, by reason.
+        notes: What else is worth knowing, with how many rows it concerns.
     """
 
     most: float = 0.01
     told: list[str] = field(default_factory=list)
-    rows: int = 0
+    kept: int = 0
+    num_bad: int = 0
+    passed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
 
-    def good(self) -> None:
-        """Count a row."""
-        self.rows += 1
+    @property
+    def rows(self) -> int:
+        """How many rows were read: those kept or passed on, those skipped and bad ones."""
+        return self.kept + self.passed + self.num_bad + sum(self.skipped.values())
 
-    def bad(self, file: str | Path, row: int | str, reason: str) -> None:
-        """Leave a row out."""
-        self.rows += 1
-        self.told.append(f"{file}, row {row}: {reason}")
+    def good(self, count: int = 1) -> None:
+        """Keep rows."""
+        self.kept += count
 
-    def require_few(self) -> None:
-        """End the work if there are too many.
+    def pass_on(self) -> None:
+        """Let a row go on to a table, which counts it."""
+        self.passed += 1
+
+    def skip(self, reason: str, count: int = 1) -> None:
+        """Leave rows out on purpose."""
+        if count:
+            self.skipped[reason] += count
+
+    def note(self, what: str, count: int = 1) -> None:
+        """Remember something about rows, which are counted otherwise."""
+        if count:
+            self.notes[what] += count
+
+    def bad(self, file: str | Path, row: int | str | Sequence[int | str], reason: str) -> None:
+        """Leave a row out, or several for the same reason.
+
+        Args:
+            file: The file that it is in.
+            row: Its number, or a text that names it; or several of one kind.
+            reason: What is wrong with it, as a sentence without its full stop.
 
         Raises:
-            BadRowsError: If the share of bad rows is above `most`; it tells the first few.
+            BadRowsError: If there are so many already that nothing can come of it.
         """
-        if len(self.told) > self.most * max(self.rows, 1):
-            first = "; ".join(self.told[:_SHOWN])
-            raise BadRowsError(
-                f"{len(self.told):,} of {self.rows:,} rows cannot be read, more than the {self.most:.2%} that may be "
-                f"left out (`--max-bad`): {first}{'; ...' if len(self.told) > _SHOWN else ''}. Nothing was written."
-            )
+        rows = [row] if isinstance(row, int | str) else row
+        self.num_bad += len(rows)
+        if len(self.told) < _KEPT_REASONS:
+            names = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+            kind = "" if isinstance(rows[0], str) else "row " if len(rows) == 1 else "rows "
+            self.told.append(f"{file}, {kind}{names}: {reason}")
+        if self.num_bad > _HOPELESS and self.num_bad > max(self.most, 0.5) * self.rows:
+            raise self._error("so far ")
+
+    def require_few(self, most: float | None = None) -> None:
+        """End the work if there are too many bad rows.
+
+        Args:
+            most: Another highest share than `self.most`.
+
+        Raises:
+            BadRowsError: If the share of bad rows is higher; it tells the first few.
+        """
+        self.most = self.most if most is None else most
+        if self.num_bad > self.most * max(self.rows, 1):
+            raise self._error()
+
+    def _error(self, so_far: str = "") -> BadRowsError:
+        first = "; ".join(self.told[:_SHOWN])
+        return BadRowsError(
+            f"{self.num_bad:,} of {self.rows:,} rows {so_far}cannot be read, more than the {self.most:.2%} that may be "
+            f"left out (`--max-bad`): {first}{'; ...' if len(self.told) > _SHOWN else ''}. Nothing was written."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a reader found.
+    """What a reader read.
 
     Attributes:
         name: The data set's name, in front of the tables' names.
@@ -72,6 +125,7 @@ class Source:
         schema: The name of the columns in `layout.SCHEMAS`.
         tables: For each table's name a function that reads its rows and counts those it has to leave out.
         answers: The answer vocabulary, in the order of its ids; None where there is none.
+        bad: The rows that were left out before it was known which table they belong to.
     """
 
     name: str
@@ -79,6 +133,7 @@ class Source:
     schema: str
     tables: Mapping[str, Callable[[BadRows], Iterator[Row]]]
     answers: tuple[str, ...] | None = None
+    bad: BadRows = field(default_factory=BadRows)
 
 
 def require_file(root: Path, *places: str, told: str) -> Path:
@@ -93,45 +148,11 @@ def require_file(root: Path, *places: str, told: str) -> Path:
     raise SourceError(f"{told} must be at {' or '.join(repr(str(root / place)) for place in places)}.")
 
 
-def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+def require_min_occurrences(number: int) -> None:
+    """Refuse a least number of occurrences that is none.
 
     Raises:
-        SourceError: If it cannot be read as JSON.
+        ValueError: If it is below 1.
     """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{str(path)!r} cannot be read as JSON: {error}.") from None
-
-
-def json_lines(path: Path) -> Iterator[tuple[int, Any]]:
-    """The lines of a file of JSON values, numbered from 1; what cannot be read comes as None."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield number, json.loads(line)
-            except ValueError:
-                yield number, None
-
-
-def separated(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """The rows of a file of separated values, numbered from 1."""
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        quoting = csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE
-        yield from enumerate(csv.reader(file, delimiter=separator, quoting=quoting), 1)
-
-
-def image_bytes(path: Path, bad: BadRows, file: str | Path, row: int | str) -> bytes | None:
-    """An image file's content; None, and a bad row, if it is missing or empty."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        bad.bad(file, row, f"the image {path} cannot be read ({error.strerror or error})")
-        return None
-    if not content:
-        bad.bad(file, row, f"the image {path} is empty")
-        return None
-    return content
+    if number < 1:
+        raise ValueError(f"`min_occurrences` (`--min-answers`) must be 1 or more; got {number}.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from vkood.data.layout import SCHEMAS, Kind, kind_of
+from vkood.data.layout import IMAGES_OF, SCHEMAS, Kind, schema_name
 from vkood.data.readers.source import BadRows, Row, Source, SourceError
+from vkood.data.record import Mismatch
 from vkood.data.tables import Table, find_tables
+from vkood.images import ImageProblem, decode_image
 
 
 def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
@@ -26,16 +28,30 @@ def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
         return told.pop()
     found: dict[int, str] = {}
     for table in tables:
+        _require_sound(table)
         for row in table.scan(["answers", "answer_labels"]):
-            for answers, labels in zip(row["answers"], row["answer_labels"], strict=True):
-                found.update(zip(labels, answers, strict=True))
-    missing = [index for index in range(max(found, default=-1) + 1) if index not in found]
-    if missing or not found:
+            for answers, labels in zip(row["answers"] or [], row["answer_labels"] or [], strict=True):
+                for label, answer in zip(labels, answers, strict=True):
+                    if found.setdefault(label, answer) != answer:
+                        raise SourceError(
+                            f"{str(table.path)!r}: answer {label} is {found[label]!r} in one row and {answer!r} in "
+                            "another; tables that are prepared together have one vocabulary."
+                        )
+    missing = next((index for index in range(len(found)) if index not in found), None)
+    if missing is not None or not found:
         raise SourceError(
-            f"the tables do not tell their answer vocabulary, and no row uses answer {missing[0] if missing else 0}: "
-            "give the tables of all splits, or prepare them from the owners' files."
+            f"the tables do not tell their answer vocabulary, and no row uses answer {missing or 0}: give the tables "
+            "of all splits, or prepare them from the owners' files."
         )
     return tuple(found[index] for index in range(len(found)))
+
+
+def _require_sound(table: Table) -> None:
+    """Refuse a table of questions from whose rows answers cannot be told."""
+    if missing := {"answers", "answer_labels"} - set(table.columns):
+        raise SourceError(f"{str(table.path)!r} has no column `{min(missing)}`.")
+    for row, reason in table.invalid_rows():
+        raise SourceError(f"{str(table.path)!r}, row {row}: {reason}.")
 
 
 def read_tables(root: Path) -> Source:
@@ -48,8 +64,8 @@ def read_tables(root: Path) -> Source:
         SourceError: If there are none, or they are of several kinds.
     """
     tables = find_tables(root, ["*"])
-    schemas = {"regions" if "x" in table.columns else kind_of(table.columns) for table in tables}
-    kinds = {kind_of(table.columns) for table in tables}
+    kinds: set[Kind] = {table.kind for table in tables}
+    schemas = {schema_name(table.columns) for table in tables}
     if len(schemas) != 1:
         raise SourceError(
             f"the tables in {str(root)!r} must be of one kind, to be prepared together; they are of "
@@ -57,24 +73,35 @@ def read_tables(root: Path) -> Source:
         )
     (schema,), (kind,) = schemas, kinds
     answers = answers_of(tables) if kind == "questions" else None
-    read = {table.name: partial(_rows, table, schema) for table in tables}
-    return Source(
-        name=root.name or "tables", kind=cast(Kind, kind), schema=schema, tables=read, answers=answers
-    )
+    num_answers = None if answers is None else len(answers)
+    read = {table.name: partial(_rows, table, schema, kind, num_answers) for table in tables}
+    return Source(name=root.name or "tables", kind=kind, schema=schema, tables=read, answers=answers)
 
 
-def _rows(table: Table, schema: str, bad: BadRows) -> Iterator[Row]:
+def _rows(table: Table, schema: str, kind: Kind, num_answers: int | None, bad: BadRows) -> Iterator[Row]:
     there = set(table.columns)
     columns = [name for name in SCHEMAS[schema].names if name in there and name != "fact_ids"]
-    for row in table.scan(columns):
+    wrong = dict(table.invalid_rows(num_answers=num_answers))
+    for number, row in enumerate(table.scan(columns)):
+        try:
+            if number in wrong:
+                raise Mismatch(wrong[number])
+            for column in IMAGES_OF[kind]:
+                decode_image(row[column] or b"", name=f"`{column}`")
+        except (Mismatch, ImageProblem) as error:
+            bad.bad(table.path.name, number, str(error).rstrip("."))
+            continue
         bad.good()
-        yield row | {name: _unknown(name, row) for name in SCHEMAS[schema].names if name not in row}
+        row |= {name: _unknown(name, row, kind) for name in SCHEMAS[schema].names if row.get(name) is None}
+        yield row | {"image_id": str(row["image_id"])} if kind == "captions" else row
 
 
-def _unknown(column: str, row: Row) -> Any:
+def _unknown(column: str, row: Row, kind: Kind) -> Any:
     """What stands in a column of ours that others' tables lack."""
     if column == "identifiers":
-        return [f"{row['identifier']}-{number}" for number in range(len(row["questions"]))]
+        return [f"{row.get('identifier')}-{number}" for number in range(len(row["questions"]))]
     if column == "annotations":
         return [[] for _ in row["questions"]]
-    return ["" for _ in row["questions"]] if column.endswith("types") else None
+    if column.endswith("types"):
+        return ["" for _ in row["questions"]]
+    return "" if column in ("image_id", "split") and kind == "captions" else None

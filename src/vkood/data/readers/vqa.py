@@ -8,13 +8,18 @@ for word.
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vkood.data.readers.source import BadRows, Row, Source, SourceError, image_bytes, read_json, require_file
+from vkood.data.readers.pictures import Pictures
+from vkood.data.readers.source import BadRows, Row, Source, SourceError, require_file, require_min_occurrences
+from vkood.data.readers.streams import json_records
+from vkood.data.record import Integer, ListOf, Optional, Record, Text
 from vkood.metrics import normalise_answer, soft_score
 
 MIN_OCCURRENCES = 9
@@ -33,6 +38,35 @@ _OKVQA_FILES = {
     "val": ("OpenEnded_mscoco_val2014_questions.json", "mscoco_val2014_annotations.json"),
 }
 _IMAGE_FOLDERS = {"train": "train2014", "val": "val2014", "test": "test2015", "test-dev": "test2015"}
+
+
+_NO_KNOWN_ANSWER = "questions to be trained on without an answer in the vocabulary"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An annotator's answer: `{"answer": text}`, or the text alone; a whole number stands for its digits."""
+
+    def read(self, value: Any, place: str = "") -> str:
+        """The text."""
+        if isinstance(value, Mapping):
+            value, place = value.get("answer"), f"{place}.answer"
+        if isinstance(value, int) and not isinstance(value, bool):
+            value = str(value)
+        # There are few different ones.
+        return sys.intern(Text(blank=True).read(value, place))
+
+
+_QUESTION = Record({"question_id": Integer(), "image_id": Integer(), "question": Text()})
+_ANNOTATION = Record(
+    {
+        "question_id": Integer(),
+        "answers": ListOf(Answer(), least=1),
+        "multiple_choice_answer": Optional(Answer()),
+        "answer_type": Optional(Text(blank=True), ""),
+        "question_type": Optional(Text(blank=True), ""),
+    }
+)
 
 
 def read_vqav2(root: Path, *, min_occurrences: int = MIN_OCCURRENCES) -> Source:
@@ -86,112 +120,128 @@ def soft_targets(given: Iterable[str], ids: Mapping[str, int]) -> tuple[list[str
 
 
 def _read(name: str, root: Path, files: Mapping[str, tuple[str, str | None]], min_occurrences: int) -> Source:
-    found = {split: _Split(name, root, split, *paths) for split, paths in files.items()}
-    majority = [
-        annotation["multiple_choice_answer"]
-        if "multiple_choice_answer" in annotation
-        else _majority(annotation)
+    require_min_occurrences(min_occurrences)
+    bad, pictures = BadRows(), Pictures()
+    splits = {split: _Split(name, root, split, *paths, bad, pictures) for split, paths in files.items()}
+    majority = (
+        _majority(annotation)
         for split in ("train", "val")
-        for annotation in found[split].annotations.values()
-    ]
+        for annotation in splits[split].annotations.values()
+    )
     answers = answer_vocabulary(majority, min_occurrences)
     if not answers:
         raise SourceError(
             f"no answer of {name} is the majority's {min_occurrences} times or more, so there is no vocabulary; lower "
             "`--min-answers` for small data."
+            + (f" First of the bad rows: {bad.told[0]}." if bad.told else "")
         )
     ids = {answer: index for index, answer in enumerate(answers)}
-    tables = {f"{name}_{split}": partial(part.rows, ids) for split, part in found.items()}
+    tables = {f"{name}_{split}": partial(part.rows, ids, part.images) for split, part in splits.items()}
     if name == "vqav2":
-        rest = found["val"].rest()
-        tables[f"{name}_trainable_val"] = partial(found["val"].rows, ids, without=rest)
-        tables[f"{name}_rest_val"] = partial(found["val"].rows, ids, only=rest)
-    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers)
+        val = splits["val"]
+        rest = val.rest()
+        tables[f"{name}_trainable_val"] = partial(val.rows, ids, val.images - rest)
+        tables[f"{name}_rest_val"] = partial(val.rows, ids, rest)
+    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=bad)
 
 
 class _Split:
     """The questions of a split by image, and what annotators said."""
 
-    def __init__(self, name: str, root: Path, split: str, questions: str, annotations: str | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        root: Path,
+        split: str,
+        questions: str,
+        annotations: str | None,
+        bad: BadRows,
+        pictures: Pictures,
+    ) -> None:
         self.split = split
-        self.file = require_file(root, questions, f"{name}/{questions}", told=f"{name}'s questions ({split})")
-        self.images = root / _IMAGE_FOLDERS[split]
-        self.by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for question in _listed(self.file, "questions"):
-            self.by_image[question["image_id"]].append(question)
+        self._pictures, self._folder = pictures, root / _IMAGE_FOLDERS[split]
+        self._file = require_file(
+            root, questions, f"{name}/{questions}", told=f"{name}'s questions ({split})"
+        )
         self.annotations: dict[int, dict[str, Any]] = {}
+        self._annotated = annotations is not None
         if annotations is not None:
             file = require_file(
                 root, annotations, f"{name}/{annotations}", told=f"{name}'s annotations ({split})"
             )
-            self.annotations = {one["question_id"]: one for one in _listed(file, "annotations")}
-            for questions_of_image in self.by_image.values():
-                for question in questions_of_image:
-                    if question["question_id"] not in self.annotations:
-                        raise SourceError(
-                            f"{str(file)!r} has no annotation of question {question['question_id']}."
-                        )
+            for number, annotation in json_records(file, _ANNOTATION, bad, key="annotations"):
+                question_id = annotation["question_id"]
+                if question_id in self.annotations:
+                    bad.bad(file.name, number, f"question {question_id} has an annotation already")
+                else:
+                    bad.pass_on()
+                    self.annotations[question_id] = annotation
+        self._by_image: dict[int, list[dict[str, Any]]] = defaultdict(list)
+        known: set[int] = set()
+        for number, question in json_records(self._file, _QUESTION, bad, key="questions"):
+            question_id = question["question_id"]
+            if question_id in known:
+                bad.bad(
+                    self._file.name, number, f"its `question_id` {question_id} is that of another question"
+                )
+            elif self._annotated and question_id not in self.annotations:
+                bad.bad(self._file.name, number, f"question {question_id} has no annotation")
+            else:
+                bad.pass_on()
+                self._by_image[question["image_id"]].append(question)
+            known.add(question_id)
+        if missing := len(self.annotations.keys() - known):
+            bad.note(f"annotations of questions that {self._file.name} does not have, not used", missing)
+
+    @property
+    def images(self) -> frozenset[int]:
+        """The ids of all images."""
+        return frozenset(self._by_image)
 
     def rest(self) -> frozenset[int]:
         """The images kept for validation: a fair sample, the same every time."""
-        images = sorted(self.by_image)
+        images = sorted(self._by_image)
         return frozenset(random.Random(0).sample(images, min(REST_VAL_IMAGES, len(images) // 2)))
 
-    def rows(
-        self,
-        ids: Mapping[str, int],
-        bad: BadRows,
-        only: frozenset[int] | None = None,
-        without: frozenset[int] = frozenset(),
-    ) -> Iterator[Row]:
+    def rows(self, ids: Mapping[str, int], images: Collection[int], bad: BadRows) -> Iterator[Row]:
         """An image a row, in the order of their ids; in train, questions without a known answer are left out."""
-        folder = self.images.name
-        for image_id in sorted(self.by_image):
-            if image_id in without or (only is not None and image_id not in only):
-                continue
+        for image_id in sorted(images):
             row = self._row(image_id, ids)
-            if not row["questions"]:
+            kept = len(row["questions"])
+            bad.skip(_NO_KNOWN_ANSWER, len(self._by_image[image_id]) - kept)
+            if not kept:
                 continue
-            path = self.images / f"COCO_{folder}_{image_id:012d}.jpg"
-            image = image_bytes(path, bad, self.file.name, f"image_id {image_id}")
+            path = self._folder / f"COCO_{self._folder.name}_{image_id:012d}.jpg"
+            image = self._pictures.read(
+                path, bad, self._file.name, [f"question {number}" for number in row["question_id"]]
+            )
             if image is not None:
-                bad.good()
+                bad.good(kept)
                 yield {"image": image, **row}
 
     def _row(self, image_id: int, ids: Mapping[str, int]) -> Row:
         row: Row = {"image_id": image_id, "split": self.split}
         columns = ("questions", "question_id", "answers", "answer_labels", "answer_scores", "annotations")
         row |= {column: [] for column in (*columns, "answer_types", "question_types")}
-        for question in self.by_image[image_id]:
-            annotation = self.annotations.get(question["question_id"])
-            if annotation is not None:
-                given = [answer["answer"] for answer in annotation["answers"]]
-                answers, labels, scores = soft_targets(given, ids)
+        for question in self._by_image[image_id]:
+            if self._annotated:
+                annotation = self.annotations[question["question_id"]]
+                answers, labels, scores = soft_targets(annotation["answers"], ids)
                 if not labels and self.split == "train":
                     continue
                 row["answers"].append(answers)
                 row["answer_labels"].append(labels)
                 row["answer_scores"].append(scores)
-                row["annotations"].append(given)
-                row["answer_types"].append(str(annotation.get("answer_type", "")))
-                row["question_types"].append(str(annotation.get("question_type", "")))
+                row["annotations"].append(annotation["answers"])
+                row["answer_types"].append(annotation["answer_type"])
+                row["question_types"].append(annotation["question_type"])
             row["questions"].append(question["question"])
             row["question_id"].append(question["question_id"])
         return row
 
 
 def _majority(annotation: Mapping[str, Any]) -> str:
-    """The answer that most annotators gave, of the first given where several tie."""
-    return Counter(answer["answer"] for answer in annotation["answers"]).most_common(1)[0][0]
-
-
-def _listed(file: Path, key: str) -> list[dict[str, Any]]:
-    content = read_json(file)
-    if not isinstance(content, dict) or not isinstance(content.get(key), list):
-        raise SourceError(f"{str(file)!r} must hold an object with a list {key!r}, as VQA's files do.")
-    needed = {"questions": ("question_id", "image_id", "question"), "annotations": ("question_id", "answers")}
-    for number, one in enumerate(content[key]):
-        missing = [name for name in needed[key] if not isinstance(one, dict) or name not in one]
-        if missing:
-            raise SourceError(f"{str(file)!r}, {key}[{number}], lacks {', '.join(missing)}.")
-    return content[key]
+    """The majority's answer as the file has it; else what most annotators gave, the first of several that tie."""
+    if annotation["multiple_choice_answer"] is not None:
+        return annotation["multiple_choice_answer"]
+    return Counter(annotation["answers"]).most_common(1)[0][0]
