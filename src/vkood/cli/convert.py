@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count
+from vkood.cli.output import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -76,8 +77,9 @@ def convert(
     except CheckpointError as error:
         refuse(str(error))
     _save(model, report, output)
-    typer.echo(str(report).partition("\n")[0] if quiet else str(report))
-    typer.echo(f"{report.model} is in {output}; every key is told in {output / 'conversion.json'}.")
+    for line in str(report).split("\n")[: 1 if quiet else None]:
+        say(line)
+    say(f"{report.model} is in {output}; every key is told in {output / 'conversion.json'}.")
 
 
 def _require_free(output: Path) -> None:

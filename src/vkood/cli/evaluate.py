@@ -19,6 +19,7 @@ from vkood.cli.inputs import (
     require_packages,
     require_vqa_model,
 )
+from vkood.cli.output import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -286,7 +287,9 @@ def _print(record: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{record['model']} on {record['data']}", title_justify="left", show_header=False)
+    table = Table(
+        title=plain(f"{record['model']} on {record['data']}"), title_justify="left", show_header=False
+    )
     table.add_column()
     table.add_column(justify="right")
     table.add_row("Test questions", f"{record['num_questions']:,}")
@@ -294,7 +297,7 @@ def _print(record: dict[str, Any]) -> None:
         source = record["irrelevant_facts"] or "ours"
         table.add_row("Facts in all", f"{record['num_facts']:,}")
         table.add_row("  of them with each question", f"{record['num_facts'] // record['num_questions']:,}")
-        table.add_row(f"  irrelevant ({source})", f"{record['irrelevant']:,}")
+        table.add_row(plain(f"  irrelevant ({source})"), f"{record['irrelevant']:,}")
         table.add_row("  contradicting, beyond four", f"{record['contradicting']:,}")
     table.add_row("Accuracy", f"{record['accuracy']:.3f}")
     scores = record["filter"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.output import plain
 from vkood.cli.train import PACKAGES, carry_out
 
 _TASK_OF = {
@@ -109,7 +110,7 @@ def _print(found: dict[str, dict[str, float]]) -> None:
     from rich.table import Table
 
     for name, metrics in found.items():
-        table = Table(title=name, title_justify="left", show_header=False)
+        table = Table(title=plain(name), title_justify="left", show_header=False)
         for metric, value in metrics.items():
-            table.add_row(metric, f"{value:.4f}")
-        Console().print(table if metrics else f"{name}: no answers are known")
+            table.add_row(plain(metric), f"{value:.4f}")
+        Console().print(table if metrics else plain(f"{name}: no answers are known"))

@@ -1,4 +1,4 @@
-"""`vkood predict`: what a model says of a picture and a text, with the facts that it went by."""
+"""`vkood predict`: what a model says of a picture and a text, and how far it opened the gate of each fact."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_file
+from vkood.cli.output import say
+
+MAX_ANSWERS = 100  # as many as an explanation has
+MAX_FACTS = 10_000
+_MAX_FACT_BYTES = 16 * 2**20
 
 
 def predict(
@@ -20,9 +25,18 @@ def predict(
     facts: Annotated[
         str,
         typer.Option(
-            help="default, none, a store's file, or a text file with a fact a line.", metavar="FACTS"
+            help="default, none, a store's file, or a UTF-8 text file (.txt) with a fact a line.",
+            metavar="FACTS",
         ),
     ] = "default",
+    fact_cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder in which vectors of facts are kept; by default the processor's, or that of $VKOOD_CACHE, or "
+            "~/.cache/vkood.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(help="How many answers to show.")] = 5,
     json_out: Annotated[
         Path | None, typer.Option("--json", help="Also write all of it.", metavar="FILE")
@@ -34,32 +48,46 @@ def predict(
     The model is one of either family, as `vkood train` leaves it in `best`: one for visual reasoning answers "true" or
     "false", one for retrieval or pre-training whether the text matches the picture. No training files are needed.
     """
-    require_count("--top", top, lowest=1)
+    require_count("--top", top, lowest=1, highest=MAX_ANSWERS)
     for option, path in (("--json", json_out), ("--html", html)):
         require_output_file(option, path)
+    if json_out is not None and json_out == html:
+        refuse(f"--json and --html must be two files; both are {str(html)!r}.")
+    if not text.strip():
+        refuse(f"--text must be a question, sentence or caption; got {text!r}.")
     if not (model / "config.json").is_file():
         refuse(f"MODEL must be a folder with a model; {str(model)!r} has no config.json.")
-    explanation = _explained(model, image, text, facts)
-    told = {
+    explanation = _explained(model, image, text, facts, fact_cache)
+    record = {
         "text": text,
         "answers": [[answer, chance] for answer, chance in explanation.answers[:top]],
         "facts": [{"sentence": f.sentence, "gate": f.gate, "score": f.score} for f in explanation.facts],
     }
-    for answer, chance in told["answers"]:
-        typer.echo(f"{chance:7.3f}  {answer}")
-    if told["facts"]:
-        typer.echo("facts, by gate:")
-    for fact in told["facts"]:
-        typer.echo(f"{fact['gate']:7.3f}  {fact['sentence']}")
+    for answer, chance in record["answers"]:
+        say(f"{chance:7.3f}  {answer}")
+    if record["facts"]:
+        say("facts, by gate:")
+    for fact in record["facts"]:
+        say(f"{fact['gate']:7.3f}  {fact['sentence']}")
     from vkood import files
+    from vkood.escaping import html_text
 
     if json_out is not None:
-        files.write_text(json_out, json.dumps(told, indent=1) + "\n")
+        files.write_text(json_out, json.dumps(record, indent=1) + "\n")
     if html is not None:
-        files.write_text(html, f'<!doctype html><meta charset="utf-8">{explanation.to_html()}\n')
+        head = f'<!doctype html><meta charset="utf-8"><title>{html_text(text)}</title>'
+        files.write_text(html, f"{head}{explanation.to_html()}\n")
 
 
-def _explained(folder: Path, images: list[Path], text: str, facts: str) -> Any:
+def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cache: Path | None) -> Any:
+    from vkood.images import decode_image
+
+    try:
+        source = _facts(facts)
+        pictures = [decode_image(image, name="--image") for image in images]
+    except (ValueError, OSError) as error:
+        refuse(str(error))
+
     from transformers.utils import logging
 
     from vkood.models.loading import load_model
@@ -72,18 +100,37 @@ def _explained(folder: Path, images: list[Path], text: str, facts: str) -> Any:
             refuse(
                 f"MODEL must be a model with a head; the one in {str(folder)!r} is a {type(model).__name__}."
             )
-        return model.explain(images, text, _facts(facts))
+        if fact_cache is not None:
+            model.processor.fact_cache = str(fact_cache)
+        return model.explain(pictures, text, source)
     except (ValueError, OSError, ImportError) as error:
         refuse(str(error))
 
 
-def _facts(told: str) -> Any:
+def _facts(option: str) -> Any:
     """Where facts come from, by a word or a file."""
-    if told in ("default", "none"):
-        return None if told == "none" else told
-    path = Path(told)
+    if option == "none":
+        return None
+    if option == "default":
+        return option
+    path = Path(option).expanduser()
     if path.suffix == ".txt":
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return _sentences(path)
     from vkood.knowledge import FactStore
 
-    return FactStore.open(path)
+    try:
+        return FactStore.open(path)
+    except (ValueError, OSError) as error:
+        refuse(f"{error} --facts must be default, none, a store, or a text file (.txt) with a fact a line.")
+
+
+def _sentences(path: Path) -> list[str]:
+    from vkood.files import read_text
+
+    lines = read_text(path, what="file of facts", max_bytes=_MAX_FACT_BYTES).splitlines()
+    sentences = [line.strip() for line in lines if line.strip()]
+    if not 1 <= len(sentences) <= MAX_FACTS:
+        refuse(
+            f"--facts must have from 1 to {MAX_FACTS:,} facts, one a line; {str(path)!r} has {len(sentences):,}."
+        )
+    return sentences

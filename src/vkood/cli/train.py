@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.output import say
 
 if TYPE_CHECKING:
     from vkood.train.run import Run
@@ -126,7 +127,7 @@ def recipes(
 
 
 def _tell(told: str) -> None:
-    typer.echo(told, err=True)
+    say(told, err=True)
 
 
 def _quieten_transformers() -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from vkood.knowledge import FactStore
 
+MAX_ANSWERS = 100
+"""An explanation has so many answers, the likeliest."""
 _SHOWN = 5
 MATCHING = ("does not match", "matches")
 """What the logits of matching heads stand for."""
@@ -220,6 +222,7 @@ class Explains:
         batch = processor([pictures], text, None if facts is None else [[fact.sentence for fact in told]])
         device = next(model.parameters()).device  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         batch = {name: tensor.to(device) for name, tensor in batch.items()}
+        self._require_width(batch.get("fact_features"))
         was_training: bool = model.training  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         model.eval()  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         try:
@@ -237,6 +240,15 @@ class Explains:
             component_weights=None if maps is None else maps.weights[0],
         )
 
+    def _require_width(self, fact_features: torch.Tensor | None) -> None:
+        width: int = self.config.fact_dim  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
+        if fact_features is not None and fact_features.shape[-1] != width:
+            raise ValueError(
+                f"the model takes vectors of facts of width {width}, but those of the processor's encoder, "
+                f"{self.processor.fact_encoder!r}, have {fact_features.shape[-1]}: set the processor's `fact_encoder`, "
+                "or use no facts."
+            )
+
     def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
         """A model's output for one example, and its answers in order."""
         output = self(**batch)  # pyright: ignore[reportCallIssue] - of the model mixed into
@@ -246,7 +258,7 @@ class Explains:
         config: Any = self.config  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
         labels = self._judgements or config.id2label
         chances = logits[0].float().softmax(-1)
-        best = chances.topk(min(2 * _SHOWN, len(chances)))
+        best = chances.topk(min(MAX_ANSWERS, len(chances)))
         return output, [(labels[int(i)], float(chance)) for chance, i in zip(*best, strict=True)]
 
 

@@ -245,6 +245,9 @@ class VkoodProcessor(ProcessorMixin):
 
         Returns:
             `fact_features`, (batch, facts, fact_dim), zero where there is no fact, and `fact_mask`, (batch, facts).
+
+        Raises:
+            OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
         encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
         flat = [sentence for some in sentences for sentence in some]
@@ -252,7 +255,13 @@ class VkoodProcessor(ProcessorMixin):
         mask = torch.arange(longest) < torch.tensor([len(some) for some in sentences])[:, None]
         features = torch.zeros(len(sentences), longest, width)
         if flat:
-            features[mask] = torch.from_numpy(encoder.encode(flat).copy())
+            try:
+                features[mask] = torch.from_numpy(encoder.encode(flat).copy())
+            except OSError as error:
+                raise OSError(
+                    f"{error} Another folder may be chosen by the environment variable {CACHE_VARIABLE}, by "
+                    "`fact_cache` of the processor, or by `vkood predict --fact-cache`."
+                ) from error
         return {"fact_features": features, "fact_mask": mask}
 
     def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:

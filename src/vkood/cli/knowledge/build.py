@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_output_file
+from vkood.cli.output import plain, say
+from vkood.escaping import printable
 
 if TYPE_CHECKING:
     from vkood.knowledge.batches import Source
@@ -163,7 +165,7 @@ def _progress() -> Iterator[Callable[[BuildProgress], None]]:
         def show(progress: BuildProgress) -> None:
             shown = f"Reading {progress.name}" if progress.stage == "reading" else "Writing the store"
             if shown not in tasks:
-                tasks[shown] = bars.add_task(shown, total=progress.total, rate="")
+                tasks[shown] = bars.add_task(printable(shown), total=progress.total, rate="")
             count = progress.num_lines if progress.stage == "reading" else progress.done
             elapsed = bars.tasks[tasks[shown]].elapsed
             what = "lines" if progress.stage == "reading" else "facts"
@@ -175,11 +177,10 @@ def _progress() -> Iterator[Callable[[BuildProgress], None]]:
 
 def _print(report: BuildReport) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     header = report.header
-    table = Table(title=escape(str(report.path)), title_justify="left", show_header=False)
+    table = Table(title=plain(report.path), title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right", overflow="fold")
     for tally in report.tallies:
@@ -194,4 +195,4 @@ def _print(report: BuildReport) -> None:
     Console().print(table)
     for tally in report.tallies:
         for line in tally.first_unreadable:
-            Console(stderr=True).print(f"Unreadable: {line}", markup=False, highlight=False, soft_wrap=True)
+            say(f"Unreadable: {line}", err=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
+from vkood.cli.output import say
 
 if TYPE_CHECKING:
     from vkood.knowledge import FactEncoder, FactStore
@@ -79,7 +80,7 @@ def encode(
                 "interrupted; what was encoded is kept. Run the same command again: it goes on from there."
             )
     seconds = time.perf_counter() - started
-    typer.echo(
+    say(
         f"{len(facts):,} facts; {new:,} new sentences encoded in {seconds:.0f} s; {kept:,} sentences in "
         f"{fact_encoder.cache.folder} ({size / 1e6:,.1f} MB)"
     )

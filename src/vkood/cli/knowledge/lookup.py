@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count
+from vkood.cli.output import plain, say
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -44,7 +45,7 @@ def lookup(
     """Show the scene that a text describes, and what is known of the things in it."""
     require_count("--limit", limit, lowest=1)
     if not any(character.isalnum() for character in text):
-        refuse(f"TEXT must have at least one word; got {_printable(text[:40])!r}.")
+        refuse(f"TEXT must have at least one word; got {text[:40]!r}.")
     found = _look_up(text, store, limit)
     if json_out:
         typer.echo(json.dumps(_record(found), indent=2))
@@ -66,7 +67,7 @@ def _look_up(text: str, path: Path | None, limit: int) -> _Found:
     except (FileNotFoundError, ValueError) as error:
         refuse(str(error))
     for warning in told:
-        typer.echo(f"vkood: {warning.message}", err=True)
+        say(f"vkood: {warning.message}", err=True)
     return _Found(text=text, parser=parser, concepts=concepts, facts=facts, graph=graph, no_graph=no_graph)
 
 
@@ -94,47 +95,40 @@ def _record(found: _Found) -> dict[str, object]:
     return {"text": found.text, "parser": found.parser, "concepts": concepts, "scene_graph": graph}
 
 
-def _printable(text: str) -> str:
-    """A text that any terminal can show: without control characters and halves of characters."""
-    return "".join(one if one.isprintable() else " " for one in text)
-
-
 def _print(found: _Found) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.tree import Tree
 
-    shown = _printable(found.text)
-    tree = Tree(f"[bold]{escape(shown if len(shown) <= 200 else shown[:199] + '…')}[/bold]")
+    tree = Tree(plain(found.text if len(found.text) <= 200 else found.text[:199] + "…", "bold"))
     _draw_scene(tree, found)
     _draw_facts(tree, found)
     Console().print(tree)
 
 
 def _draw_scene(tree: Tree, found: _Found) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     by = "by longest match alone" if found.parser == "none" else f"parsed by {found.parser}"
     scene = tree.add(f"Scene ({by})")
     if found.graph is None:
-        scene.add(escape(found.no_graph))
+        scene.add(plain(found.no_graph))
         return
     for place, item in enumerate(found.graph.objects):
-        absent = " [dim](absent)[/dim]" if item.negated else ""
-        branch = scene.add(f"[cyan]{escape(item.name)}[/cyan]{absent}")
+        absent = (" (absent)", "dim") if item.negated else ""
+        branch = scene.add(Text.assemble(plain(item.name, "cyan"), absent))
         if item.count:
-            branch.add(f"count {escape(item.count)}")
+            branch.add(plain(f"count {item.count}"))
         for attribute in found.graph.attributes:
             if attribute.object == place:
-                branch.add(escape(f"{'not ' * attribute.negated}{attribute.name} {attribute.value}"))
+                branch.add(plain(f"{'not ' * attribute.negated}{attribute.name} {attribute.value}"))
         for relation in found.graph.relations:
             if relation.subject == place:
-                other = escape(found.graph.objects[relation.object].name)
-                branch.add(f"{'not ' * relation.negated}{escape(relation.name)} [cyan]{other}[/cyan]")
+                other = plain(found.graph.objects[relation.object].name, "cyan")
+                branch.add(Text.assemble(plain(f"{'not ' * relation.negated}{relation.name} "), other))
 
 
 def _draw_facts(tree: Tree, found: _Found) -> None:
-    from rich.markup import escape
+    from rich.text import Text
 
     facts = tree.add("Facts")
     if not found.concepts:
@@ -144,8 +138,8 @@ def _draw_facts(tree: Tree, found: _Found) -> None:
         where = f"{concept.span[0]}-{concept.span[1]}"
         mark = ", absent: its facts are left out" if concept.negated else ""
         mark += ", as above" if concept.entry in drawn else ""
-        branch = facts.add(f"[cyan]{escape(concept.entry)}[/cyan] [dim]({where}{mark})[/dim]")
+        branch = facts.add(Text.assemble(plain(concept.entry, "cyan"), (f" ({where}{mark})", "dim")))
         for linked in found.facts:
             if linked.concept == concept:
-                branch.add(f"{escape(linked.sentence)} [dim]{escape(linked.fact.source)}[/dim]")
+                branch.add(Text.assemble(plain(linked.sentence), " ", plain(linked.fact.source, "dim")))
                 drawn.add(concept.entry)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse
+from vkood.cli.output import plain
 
 if TYPE_CHECKING:
     from vkood.knowledge import StoreStats
@@ -36,7 +37,7 @@ def stats(
     except (FileNotFoundError, ValueError) as error:
         refuse(str(error))
     if as_json:
-        typer.echo(json.dumps(_record(found, verified=verify), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(_record(found, verified=verify), indent=2))
     else:
         _print(found, verified=verify)
 
@@ -61,11 +62,10 @@ def _record(found: StoreStats, *, verified: bool) -> dict[str, object]:
 
 def _print(found: StoreStats, *, verified: bool) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     header = found.header
-    table = Table(title=escape(found.path), title_justify="left", show_header=False)
+    table = Table(title=plain(found.path), title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right", overflow="fold")
     table.add_row("Facts", f"{header.num_facts:,}")
@@ -75,16 +75,16 @@ def _print(found: StoreStats, *, verified: bool) -> None:
     table.add_row("Bytes", f"{found.size:,}")
     if header.num_facts:
         table.add_row("  a fact", f"{found.size / header.num_facts:.0f}")
-    table.add_row("Built on", header.date)
+    table.add_row("Built on", plain(header.date))
     table.add_row("Schema version", f"{found.schema_version}")
-    table.add_row("Hash of all facts", header.content_hash)
+    table.add_row("Hash of all facts", plain(header.content_hash))
     if verified:
         table.add_row("Verified", "as it was written")
     table.add_section()
     for source in header.sources:
-        table.add_row(f"From {escape(source.name)}", f"{source.num_facts:,}")
-        table.add_row("  licence", escape(source.licence or "not told"))
+        table.add_row(plain(f"From {source.name}"), f"{source.num_facts:,}")
+        table.add_row("  licence", plain(source.licence or "not told"))
     table.add_section()
     for relation, count in sorted(header.relations.items(), key=lambda item: (-item[1], item[0])):
-        table.add_row(relation, f"{count:,}")
+        table.add_row(plain(relation), f"{count:,}")
     Console().print(table)

@@ -1,0 +1,34 @@
+"""Printing names, texts and facts that are not ours: they are shown as they are written, and never acted on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from vkood.escaping import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line, whatever characters are in it.
+
+    Args:
+        line: The line.
+        err: Print it to the standard error.
+    """
+    typer.echo(printable(line), err=err)
+
+
+def plain(text: object, style: str = "") -> Text:
+    """A text for rich's tables and trees, without markup or emoji codes.
+
+    Args:
+        text: The text.
+        style: The style of the whole text.
+    """
+    from rich.text import Text
+
+    return Text(printable(str(text)), style)
