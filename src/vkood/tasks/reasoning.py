@@ -46,10 +46,12 @@ def score_judgements(predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[
         rows: The sentences.
 
     Raises:
-        ValueError: If a sentence is not judged.
+        ValueError: If a sentence is not judged, or a judgement is of no sentence of these rows.
     """
     judged = {one["identifier"]: str(one["answer"]) == "True" for one in predictions}
     accuracy = ReasoningAccuracy()
+    if unknown := set(judged).difference(rows[index].id for index in range(len(rows))):
+        raise ValueError(f"every judgement must be of a sentence of the table; {min(unknown)!r} is of none.")
     for index in range(len(rows)):
         example = rows[index]
         if example.id not in judged:

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from vkood.data.layout import kind_of
 from vkood.data.rows import Rows
@@ -19,6 +18,7 @@ from vkood.tasks.retrieval import score_retrieved
 from vkood.tasks.task import Scores
 from vkood.train.assembly import KINDS, assemble
 from vkood.train.launch import is_launched
+from vkood.train.predictions import read_predictions
 from vkood.train.record import write_predictions
 from vkood.train.run import Run, RunError, require_possible
 from vkood.train.training import join
@@ -75,18 +75,14 @@ def evaluate_predictions(folder: str | Path, table: str, predictions: str | Path
             `question_id`, `answer`. Pairs: `identifier`, `answer`. Captions: `image` and `texts`, `text` and `images`.
 
     Raises:
-        RunError: If the table or the file is missing, or not everything is predicted exactly once.
+        RunError: If the table or the file is missing, a prediction lacks a field or has a value of another type, or not
+            everything is predicted exactly once.
     """
     try:
         rows = Rows(find_tables(folder, [table]), images=False)
-        told = _read(Path(predictions))
-        score = {"questions": score_answers, "pairs": score_judgements, "captions": score_retrieved}[
-            rows.kind
-        ]
-        return score(told, rows)
-    except KeyError as error:
-        raise RunError(f"{str(predictions)!r} lacks {error} in a prediction.") from error
-    except (TableError, ValueError) as error:
+        score = {"questions": score_answers, "pairs": score_judgements, "captions": score_retrieved}
+        return score[rows.kind](read_predictions(predictions, rows), rows)
+    except ValueError as error:
         raise RunError(str(error)) from error
 
 
@@ -124,13 +120,3 @@ def _write_submission(path: Path, rows: Rows, scores: Scores, tell: Tell) -> Non
     answers = [{"question_id": one["question_id"], "answer": one["answer"]} for one in scores.predictions]
     write_text(path, json.dumps(answers))
     tell(f"{path} has {len(answers):,} answers, one for every question, as the VQA server takes them")
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        if text.lstrip().startswith("["):
-            return json.loads(text)
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (OSError, ValueError) as error:
-        raise RunError(f"the predictions {str(path)!r} cannot be read: {error}.") from None
