@@ -7,6 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from command_line import refusal
+from foreign_files import METER_TEXT, meter_content, meter_state, saved
 from oracles import FOLDER, needs_oracles
 from vkood.cli import app
 from vkood.models import VkoodForVisualQuestionAnswering
@@ -69,3 +70,81 @@ def test_what_the_file_does_not_tell(tmp_path):
     refused = refusal(run(METER / "vqa.ckpt", "--output", tmp_path / "model"))
     assert "(--text-config)" in refused
     assert not (tmp_path / "model").exists()
+
+
+def small(tmp_path, answers=3):
+    """A small METER file, and the options that it takes."""
+    config = tmp_path / "text.json"
+    config.write_text(json.dumps(METER_TEXT))
+    path = saved(tmp_path / "a.ckpt", meter_content(meter_state(answers=answers)))
+    return path, "--text-config", config, "--output", tmp_path / "model"
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["yes\nno\nred\n", "\ufeffyes\r\nno\r\nred", '["yes", "no", "red"]', '{"yes": 0, "no": 1, "red": 2}',
+     '{"0": "yes", "1": "no", "2": "red"}'],
+)  # fmt: skip
+def test_answers_have_their_names(tmp_path, content):
+    (tmp_path / "answers").write_text(content, encoding="utf-8", newline="")
+    result = run(*small(tmp_path), "--answers", tmp_path / "answers", "--quiet")
+    assert result.exit_code == 0, result.output
+    assert "note: the image tower's 1 attention heads are a guess" in result.stdout
+    config = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert config["id2label"] == {"0": "yes", "1": "no", "2": "red"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("yes\nno\n", "an answer for each of the 3 classes of the checkpoint's head; got 2"),
+        ("yes\n\nred\n", "`answers[1]` must be a text that is not empty"),
+        ('["yes", 3, "red"]', "--answers must list texts; item 1"),
+        ('["yes", "no"', "cannot be read as JSON"),
+        ('{"yes": 0, "no": 0, "red": 1}', "must number its answers from 0"),
+        ('{"yes": 0.5}', "must number its answers from 0"),
+        ('{"yes": [0]}', "must number its answers from 0"),
+    ],
+)
+def test_answers_that_do_not_fit(tmp_path, content, problem):
+    (tmp_path / "answers").write_text(content)
+    assert problem in refusal(run(*small(tmp_path), "--answers", tmp_path / "answers"))
+    assert not (tmp_path / "model").exists()
+
+
+def test_only_an_earlier_conversion_is_replaced(tmp_path):
+    """A model that was trained on, or that someone has put a tokenizer beside, is not."""
+    arguments = small(tmp_path)
+    assert run(*arguments).exit_code == 0
+    assert run(*arguments).exit_code == 0
+    (tmp_path / "model" / "tokenizer.json").write_text("{}")
+    assert "has other files, such as 'tokenizer.json'" in refusal(run(*arguments))
+    (tmp_path / "model" / "tokenizer.json").unlink()
+    (tmp_path / "model" / "conversion.json").unlink()
+    assert "has other files" in refusal(run(*arguments))
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+
+
+def test_a_failed_conversion_leaves_the_earlier_one(tmp_path, monkeypatch):
+    arguments = small(tmp_path)
+    assert run(*arguments).exit_code == 0
+    before = (tmp_path / "model" / "model.safetensors").read_bytes()
+
+    def full(self, folder):
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(VkoodForVisualQuestionAnswering, "save_pretrained", full)
+    assert "No space left on device" in refusal(run(*arguments))
+    assert (tmp_path / "model" / "model.safetensors").read_bytes() == before
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["a.ckpt", "model", "text.json"]
+
+
+def test_folders_that_the_output_lies_in_are_made(tmp_path):
+    *arguments, _ = small(tmp_path)
+    assert run(*arguments, tmp_path / "runs" / "of" / "model").exit_code == 0
+    assert (tmp_path / "runs" / "of" / "model" / "config.json").is_file()
+    assert "--output must be in a folder to write to" in refusal(
+        run(*arguments, tmp_path / "a.ckpt" / "model")
+    )

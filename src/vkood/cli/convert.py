@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,10 +18,26 @@ if TYPE_CHECKING:
 
     from vkood.models.convert import CheckpointReport
 
+_REPORT = "conversion.json"
+_CONVERTED = re.compile(
+    r"conversion\.json|config\.json|generation_config\.json|model[\w.-]*\.safetensors(\.index\.json)?"
+)
+_MOST_ANSWER_BYTES = 64 * 2**20
+
 Checkpoint = Annotated[
-    Path, typer.Argument(help="A `.ckpt` of METER or VK-OOD, or a `.pth` of BLIP.", metavar="CHECKPOINT")
+    Path,
+    typer.Argument(
+        help="A `.ckpt` of METER or VK-OOD, a `.pth` of BLIP or UniAdapter, or the folder of a BLIP of transformers.",
+        metavar="CHECKPOINT",
+    ),
 ]
-Output = Annotated[Path, typer.Option(help="Folder for the model; made if there is none.", metavar="FOLDER")]
+Output = Annotated[
+    Path,
+    typer.Option(
+        help="Folder for the model; made if there is none. One with an earlier conversion is replaced, no other.",
+        metavar="FOLDER",
+    ),
+]
 TextConfig = Annotated[
     Path | None,
     typer.Option(
@@ -40,9 +58,17 @@ ImageSize = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help="What the model shall be for, if not what the checkpoint's heads are for: vqa, nlvr2, retrieval or "
-        "pretraining. Heads that it lacks are new.",
+        help="What the model shall be for, if not what the checkpoint's heads are for: vqa, nlvr2 or retrieval; of "
+        "METER's also snli or pretraining. Heads that it lacks are new.",
         metavar="NAME",
+    ),
+]
+Answers = Annotated[
+    Path | None,
+    typer.Option(
+        help="The answers of a head that picks one, in the order of its classes: a line each, a JSON list, or a JSON "
+        "object of answers and their numbers.",
+        metavar="FILE",
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the counts alone, not every key.")]
@@ -55,16 +81,19 @@ def convert(
     image_config: ImageConfig = None,
     image_size: ImageSize = None,
     task: Task = None,
+    answers: Answers = None,
     quiet: Quiet = False,
 ) -> None:
     """Convert a checkpoint of METER, VK-OOD or BLIP to a folder of ours, with the same numbers.
 
-    Every key of the file is told as loaded, resized, missing or unexpected; a missing or unexpected one that is
-    not known to do no harm ends the conversion. Nothing in the file is run. The folder gets the model and its
-    configuration; tokenizer and image transforms are not in such files, so take those of the towers.
+    Every key of the file is reported as loaded, resized, missing or unexpected; a missing or unexpected one that is
+    not known to do no harm ends the conversion, and so does a weight that is not finite. Nothing in the file is run.
+    The folder gets the model and its configuration; tokenizer and image transforms are not in such files, so take
+    those of the towers.
     """
     require_count("--image-size", image_size, lowest=1)
     _require_free(output)
+    names = None if answers is None else _read_answers(answers)
 
     from transformers.utils import logging
 
@@ -73,43 +102,74 @@ def convert(
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
-        model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task)
+        model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task, names)
     except CheckpointError as error:
         refuse(str(error))
     _save(model, report, output)
-    for line in str(report).split("\n")[: 1 if quiet else None]:
+    for line in (report.summary if quiet else str(report)).split("\n"):
         say(line)
-    say(f"{report.model} is in {output}; every key is told in {output / 'conversion.json'}.")
+    say(f"{report.model} is in {output}; {output / _REPORT} has what became of every key.")
 
 
 def _require_free(output: Path) -> None:
-    """Refuse to write over anything but a model of ours."""
+    """Refuse to write over anything but an earlier conversion, or where nothing can be written; nothing is made yet."""
+    from vkood.files import recover
+
+    recover(output)  # what a conversion that was killed has moved aside
     if output.exists() and not output.is_dir():
         refuse(f"--output must be a folder, but {str(output)!r} is a file.")
-    if output.is_dir() and any(output.iterdir()) and not _is_ours(output):
-        refuse(
-            f"--output must be a new folder, or one with an earlier model of ours; {str(output)!r} has other files."
-        )
+    if output.is_dir() and any(output.iterdir()):
+        others = sorted(entry.name for entry in output.iterdir() if not _CONVERTED.fullmatch(entry.name))
+        if others or not (output / _REPORT).is_file():
+            refuse(
+                "--output must be a new folder, or one with an earlier conversion alone, which is replaced; "
+                f"{str(output)!r} has other files{f', such as {others[0]!r}' if others else ''}."
+            )
+    parent = next(folder for folder in output.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        refuse(f"--output must be in a folder to write to; {str(parent)!r} is none.")
 
 
-def _is_ours(folder: Path) -> bool:
+def _read_answers(path: Path) -> list[str]:
+    """Answers, one a line or as JSON: a list, or an object of answers and their numbers, either way round."""
+    from vkood.files import FileProblem, parse_json, read_text
+
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return "vkood" in found["model_type"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        text = read_text(path, what="file of answers", max_bytes=_MOST_ANSWER_BYTES)
+        if not text.lstrip().startswith(("[", "{")):
+            return text.splitlines()
+        content = parse_json(text, name=str(path), what="file of answers")
+    except FileProblem as error:
+        refuse(f"--answers: {error}")
+    if isinstance(content, list):
+        for place, answer in enumerate(content):
+            if not isinstance(answer, str):
+                refuse(
+                    f"--answers must list texts; item {place} of {str(path)!r} is a {type(answer).__name__}."
+                )
+        return content
+    if all(
+        isinstance(value, str) for value in content.values()
+    ):  # numbers of classes, as JSON has them for keys
+        numbers = {int(key): value for key, value in content.items() if key.isdecimal() and len(key) < 10}
+    else:
+        numbers = {value: key for key, value in content.items() if type(value) is int}
+    if len(numbers) != len(content) or numbers.keys() != set(range(len(numbers))):
+        refuse(f"--answers must number its answers from 0, each number once; {str(path)!r} does not.")
+    return [numbers[place] for place in range(len(numbers))]
 
 
 def _save(model: PreTrainedModel, report: CheckpointReport, output: Path) -> None:
     from vkood.files import complete_folder
 
-    told = [
+    outcomes = [
         {"name": key.name, "outcome": key.outcome, "ours": list(key.ours), "allowed": key.allowed}
         for key in report.keys
     ]
     try:
+        output.absolute().parent.mkdir(parents=True, exist_ok=True)
         with complete_folder(output) as unfinished:
             model.save_pretrained(unfinished)
-            (unfinished / "conversion.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+            (unfinished / _REPORT).write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         refuse(f"the model cannot be written to {str(output)!r}: {error.strerror or error}.")

@@ -25,11 +25,14 @@ class _ZeroNorm(nn.LayerNorm):
 
 @torch.no_grad()
 def begin_at_zero(module: nn.Module) -> bool:
-    """Set a part of an adapter that begins at zero; returns whether it was one.
+    """Set a part of an adapter so that the adapter adds nothing at first; returns whether it was one.
 
-    Adapters then add nothing at first, so that training starts from the frozen model. `multi_up` begins as any layer,
-    since a norm of zeros would pass no gradient on to it.
+    Training then starts from the frozen model. `multi_up` begins as any layer, since a norm of zeros would pass no
+    gradient on to it.
     """
+    if isinstance(module, LowRankAdapter):
+        initialization.ones_(module.scale)
+        return True
     if not isinstance(module, _ZeroLinear | _ZeroNorm):
         return False
     initialization.zeros_(module.weight)
@@ -82,3 +85,39 @@ class UniAdapter(nn.Module):
     def forward(self, states: Tensor) -> Tensor:
         """The text's; the others are called by their names."""
         return self.text(states)
+
+
+class LowRankAdapter(nn.Module):
+    """A linear map of low rank, s up(down(x)), with a learned scale s and no activation between.
+
+    Args:
+        width: Width of what it maps, D, and of what it gives.
+        bottleneck: Width between.
+    """
+
+    def __init__(self, width: int, bottleneck: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(width, bottleneck)
+        self.up = _ZeroLinear(bottleneck, width)
+        self.scale = nn.Parameter(torch.ones(1))
+
+    @override
+    def forward(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """What is added."""
+        return self.scale * self.up(self.down(states))
+
+
+class AdaptedLinear(nn.Linear):
+    """A linear layer to whose result adapters of its input are added: x W^T + b + sum of adapter(x).
+
+    The adapters belong to the model, since all layers share them; a list keeps them from being registered here.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.adapters: list[LowRankAdapter] = []
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        """The projection of the input, with what the adapters add."""
+        return sum((adapter(input) for adapter in self.adapters), super().forward(input))

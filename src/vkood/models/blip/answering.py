@@ -18,8 +18,10 @@ from vkood.models.blip.core import (
     BlipVkoodModel,
     BlipVkoodOutput,
     BlipVkoodPreTrainedModel,
-    lend,
+    lend_to_readers,
+    lend_to_text,
     new_adapters,
+    new_key_value_adapters,
 )
 from vkood.models.blip.layers import text_decoder
 from vkood.models.explain import Explains
@@ -65,8 +67,10 @@ class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
         if self.blip.adapters is not None:
             adapters = self.blip.adapters
             if config.separate_decoder_adapters:
-                adapters = self.decoder_adapters = new_adapters(config)
-            lend(adapters, self.text_decoder.bert.encoder.layer)
+                adapters = self.decoder_adapters = new_adapters(config, decoder_config.num_hidden_layers)
+            lend_to_text(adapters, self.text_decoder.bert.encoder.layer, config)
+        self.decoder_key_value_adapters = new_key_value_adapters(config, decoder_config.hidden_size)
+        lend_to_readers(self.decoder_key_value_adapters, self.text_decoder.bert.encoder.layer)
         self.post_init()
 
     @override

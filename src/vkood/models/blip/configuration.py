@@ -28,7 +28,11 @@ class BlipVkoodConfig(PreTrainedConfig):
         max_answers_read: How many answers are ranked at once, to bound memory.
         adapter_size: Width of `UniAdapter`'s bottleneck; None for no adapters.
         adapt_vision: Whether the image tower has adapters too.
+        adapt_text: Whether texts have the text's part of the adapters.
+        adapt_multimodal: Whether texts that read something have the multimodal part of the adapters.
         separate_decoder_adapters: Whether the decoder has a list of adapters of its own.
+        key_value_adapter_size: Width of the bottleneck of the adapters that are added to the keys and values of all
+            cross-attentions, one pair for the text encoder and one for the decoder; None for none.
         merge_from: The first layer that merges what it read in two images by a layer of its own, not by their mean
             (visual reasoning).
         initializer_range: Standard deviation of new weights.
@@ -53,7 +57,10 @@ class BlipVkoodConfig(PreTrainedConfig):
     max_answers_read: int = 4_096
     adapter_size: int | None = None
     adapt_vision: bool = True
+    adapt_text: bool = True
+    adapt_multimodal: bool = True
     separate_decoder_adapters: bool = False
+    key_value_adapter_size: int | None = None
     merge_from: int = 6
     initializer_range: float = 0.02
 

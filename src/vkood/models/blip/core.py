@@ -16,7 +16,7 @@ from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
 from vkood.mixture import GateOutput
-from vkood.models.blip.adapters import UniAdapter, begin_at_zero
+from vkood.models.blip.adapters import LowRankAdapter, UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
 from vkood.models.fusion import padding_bias
@@ -129,10 +129,14 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self.outlier_layer = config.gate_config.build(config.fact_dim, width)
         self.adapters: nn.ModuleList | None = None
         if config.adapter_size is not None:
-            self.adapters = new_adapters(config)
-            lend(self.adapters, self.text_encoder.encoder.layer)
+            deepest = max(config.text_config.num_hidden_layers,
+                          config.vision_config.num_hidden_layers if config.adapt_vision else 0)  # fmt: skip  # pyright: ignore[reportAttributeAccessIssue]
+            self.adapters = new_adapters(config, deepest)
+            lend_to_text(self.adapters, self.text_encoder.encoder.layer, config)
             if config.adapt_vision:
                 lend(self.adapters, self.image_tower.encoder.layers)
+        self.key_value_adapters = new_key_value_adapters(config, width)
+        lend_to_readers(self.key_value_adapters, self.text_encoder.encoder.layer)
         self.frozen = False
         self.post_init()
 
@@ -254,17 +258,40 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         return self.see(pixel_values)
 
 
-def new_adapters(config: BlipVkoodConfig) -> nn.ModuleList:
-    """An adapter for each layer."""
+def new_adapters(config: BlipVkoodConfig, layers: int) -> nn.ModuleList:
+    """An adapter for each of so many layers."""
     assert isinstance(config.text_config, BlipTextConfig)
     assert config.adapter_size is not None
     return nn.ModuleList(
-        UniAdapter(config.text_config.hidden_size, config.adapter_size)
-        for _ in range(config.text_config.num_hidden_layers)
+        UniAdapter(config.text_config.hidden_size, config.adapter_size) for _ in range(layers)
     )
 
 
 def lend(adapters: nn.ModuleList, layers: Any) -> None:
-    """Let layers use adapters, without owning them."""
-    for layer, adapter in zip(layers, adapters, strict=True):
+    """Let layers use adapters, without owning them; adapters beyond the layers are not used here."""
+    for layer, adapter in zip(layers, adapters, strict=False):
         layer.adapter = [adapter]
+
+
+def lend_to_text(adapters: nn.ModuleList, layers: Any, config: BlipVkoodConfig) -> None:
+    """Let layers of a text encoder or decoder use adapters, as far as the configuration has them."""
+    lend(adapters, layers)
+    for layer in layers:
+        layer.adapt_text, layer.adapt_multimodal = config.adapt_text, config.adapt_multimodal
+
+
+def new_key_value_adapters(config: BlipVkoodConfig, width: int) -> nn.ModuleDict | None:
+    """The adapters of keys and of values of an encoder that reads states of a width; None if there are none."""
+    if config.key_value_adapter_size is None:
+        return None
+    size = config.key_value_adapter_size
+    return nn.ModuleDict({part: LowRankAdapter(width, size) for part in ("key", "value")})
+
+
+def lend_to_readers(adapters: nn.ModuleDict | None, layers: Any) -> None:
+    """Let the cross-attentions of layers use adapters of keys and values, without owning them."""
+    if adapters is None:
+        return
+    for layer in layers:
+        for reader in layer.crossattention.readers:
+            reader.key.adapters, reader.value.adapters = [adapters["key"]], [adapters["value"]]

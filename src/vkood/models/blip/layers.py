@@ -21,7 +21,7 @@ from transformers.models.blip.modeling_blip_text import (
 )
 from typing_extensions import override
 
-from vkood.models.blip.adapters import UniAdapter
+from vkood.models.blip.adapters import AdaptedLinear, UniAdapter
 
 
 class VisionAttention(BlipAttention):
@@ -59,8 +59,26 @@ class VisionLayer(BlipEncoderLayer):
         return sum(added, states + self.mlp(self.layer_norm2(states)))
 
 
+class CrossAttentionReader(BlipTextSelfAttention):
+    """The attention of a cross-attention, to whose keys and values adapters can be added."""
+
+    def __init__(self, config: BlipTextConfig, layer: int | None) -> None:
+        super().__init__(config, is_cross_attention=True, layer_idx=layer)
+        self.key = AdaptedLinear(config.encoder_hidden_size, self.all_head_size)
+        self.value = AdaptedLinear(config.encoder_hidden_size, self.all_head_size)
+
+
 class CrossAttention(BlipTextAttention):
     """Cross-attention that heeds the mask, or the bias, of what it attends to."""
+
+    def __init__(self, config: BlipTextConfig, layer: int) -> None:
+        super().__init__(config, is_cross_attention=True, layer_idx=layer)
+        self.self = CrossAttentionReader(config, layer)
+
+    @property
+    def readers(self) -> list[CrossAttentionReader]:
+        """What attends to the encoder's states, as in `TwinCrossAttention`."""
+        return [self.self]
 
     @override
     def forward(
@@ -105,7 +123,7 @@ class TwinCrossAttention(nn.Module):
 
     def __init__(self, config: BlipTextConfig, layer: int, *, merge: bool) -> None:
         super().__init__()
-        self.readers = nn.ModuleList([BlipTextSelfAttention(config, True, layer) for _ in range(2)])
+        self.readers = nn.ModuleList([CrossAttentionReader(config, layer) for _ in range(2)])
         self.output = TwinOutput(config, merge=merge)
 
     @override
@@ -135,8 +153,9 @@ class TextLayer(BlipTextLayer):
 
     def __init__(self, config: BlipTextConfig, layer: int) -> None:
         super().__init__(config, layer)
-        self.crossattention = CrossAttention(config, is_cross_attention=True, layer_idx=layer)
+        self.crossattention = CrossAttention(config, layer)
         self.adapter: list[UniAdapter] = []
+        self.adapt_text = self.adapt_multimodal = True
 
     @override
     def forward(
@@ -160,8 +179,9 @@ class TextLayer(BlipTextLayer):
             )
         states = self.feed_forward_chunk(read)
         for adapter in self.adapter:
-            states = states + adapter.text(own)
-            if encoder_hidden_states is not None:
+            if self.adapt_text:
+                states = states + adapter.text(own)
+            if self.adapt_multimodal and encoder_hidden_states is not None:
                 states = states + adapter.multimodal(read)
         return states
 

@@ -10,7 +10,13 @@ from transformers import BlipTextConfig
 from typing_extensions import override
 
 from vkood.models.blip.configuration import BlipVkoodConfig
-from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel, Source
+from vkood.models.blip.core import (
+    BlipVkoodModel,
+    BlipVkoodOutput,
+    BlipVkoodPreTrainedModel,
+    Source,
+    lend_to_readers,
+)
 from vkood.models.blip.layers import TwinCrossAttention
 from vkood.models.explain import TRUTH, Explains
 from vkood.models.fusion import padding_bias
@@ -39,6 +45,7 @@ class BlipVkoodForVisualReasoning(Explains, BlipVkoodPreTrainedModel):
         for number, layer in enumerate(self.blip.text_encoder.encoder.layer):
             merge = number >= config.merge_from
             layer.crossattention = TwinCrossAttention(config.text_config, number, merge=merge)
+        lend_to_readers(self.blip.key_value_adapters, self.blip.text_encoder.encoder.layer)
         width = config.text_config.hidden_size
         self.reasoning_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 2))
         self.post_init()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedModel
 
@@ -18,24 +16,26 @@ from vkood.models.blip import (
     BlipVkoodForVisualReasoning,
     BlipVkoodPreTrainedModel,
 )
-from vkood.models.convert.plan import Move, Plan, Wanted
+from vkood.models.convert.meter_towers import IMAGE_CONFIG, TEXT_CONFIG, activation_and_norm
+from vkood.models.convert.plan import Move, Plan, Wanted, matching, renamed
 from vkood.models.convert.reading import CheckpointError
-
-Shapes = Mapping[str, tuple[int, ...]]
+from vkood.models.convert.settings import require_agreement, require_heads, text, whole_number
+from vkood.models.convert.shapes import (
+    Shapes,
+    count_layers,
+    grid_side,
+    own_size,
+    patch_size,
+    require_size,
+    shape_of,
+)
+from vkood.models.convert.uniadapter import Adapters, adapters_of
 
 _CLASSES: dict[str, type[BlipVkoodPreTrainedModel]] = {
     "vqa": BlipVkoodForQuestionAnswering,
     "nlvr2": BlipVkoodForVisualReasoning,
     "retrieval": BlipVkoodForImageTextRetrieval,
 }
-_ADAPTER = (
-    (r"adapter_layer_norm_before\.(.*)", r"norm.\1"),
-    (r"adapter_layer_norm_cross_modal\.(.*)", r"cross_norm.\1"),
-    (r"down_proj\.(.*)", r"down.\1"),
-    (r"up_proj\.(.*)", r"up.\1"),
-    (r"multi_up_proj\.(.*)", r"multi_up.\1"),
-    (r"visual_up_proj\.(.*)", r"visual_up.\1"),
-)
 _VISION = (
     (r"cls_token", "embeddings.class_embedding"),
     (r"pos_embed", "embeddings.position_embedding"),
@@ -73,107 +73,156 @@ _HEADS = {
     "vqa": ((r"(text_decoder\.cls\..*)", r"\1"),),
     "nlvr2": ((r"cls_head\.(.*)", r"reasoning_head.\1"),),
 }
-_BUFFER = "computed anew, not learnt"
+# The towers that BLIP was published with: depth, width and attention heads by its name, depths by width.
+_VITS = {"base": (12, 768, 12), "large": (24, 1024, 16)}
+_IMAGE_DEPTHS = {768: 12, 1024: 24}
+_TEXT_DEPTHS = {768: 12}
+# What no model here has a use for, whatever its task.
 _LEFTOVERS = (
-    (r".*position_ids$", _BUFFER),
+    (
+        r"(text_encoder|text_encoder_m|text_decoder\.bert)\.embeddings\.position_ids",
+        "computed anew, not learnt",
+    ),
     (
         r"(em|implicit)_gmm\..*",
         "VK-OOD's own mixture, one for all images, whose training fails; ours is another",
     ),
-    (r"(visual_encoder|visual_encoder_m)\.adapters\..*", "another name for `adapters`"),
-    (r"text_encoder(_m)?\.encoder\.layer\.\d+\.adapter\..*", "another name for `adapters`"),
-    (r"(visual_encoder|visual_encoder_m)\.blocks\.\d+\.adapter\..*", "another name for `adapters`"),
     (
-        r"text_decoder\.bert\.encoder\.layer\.\d+\.adapter\..*",
-        "another name for `adapters`, or `adapters_dec`",
+        r"(text_encoder|text_encoder_m|text_decoder\.bert)\.pooler\.dense\.(weight|bias)",
+        "BLIP does not use this pooler",
     ),
-    (r"text_encoder(_m)?\.encoder\.video_.*", "UniAdapter's for video, which single images do not use"),
-    (r".*\.pooler\..*", "BLIP does not use this pooler"),
 )
-_NEW = {
-    "blip.fact_projection.": "BLIP knows no facts: new weights",
-    "blip.outlier_layer.": "BLIP knows no facts: new weights",
+_NEW_FACTS = r"blip\.(fact_projection|outlier_layer)\..*", "BLIP knows no facts: new weights"
+# By which heads a file is one for a task.
+_TASKS = {
+    "nlvr2": ("cls_head.",),
+    "retrieval": ("itm_head.", "vision_proj.", "text_proj."),
+    "vqa": ("text_decoder.",),
 }
-# Heads of a pre-training file that a model for one task has no use for.
-_OTHER_HEADS = r"(text_decoder\.|itm_head\.|vision_proj|text_proj|\w+_queue|queue_ptr|temp$|cls_head\.)"
+# What is a head or a copy of the encoder, and the tasks that have it: a model for another has no use for it.
+_HEADS_OF = (
+    (r"text_decoder\.(bert|cls)\..*", ("vqa",)),
+    (r"cls_head\.[02]\.(weight|bias)", ("nlvr2",)),
+    (r"(itm_head|vision_proj|text_proj)(_m)?\.(weight|bias)", ("retrieval",)),
+    (r"temp|(image|text|idx|ptr)_queue|queue_ptr", ("retrieval",)),
+    (r"(visual_encoder|text_encoder|adapters)_m\..*", ("retrieval",)),
+)
+# The parts of models that are new where the file has none of the tensors that go there.
+_NEW_PARTS = {
+    "vqa": (("text_decoder.", r"(text_decoder|decoder_key_value_adapters)\..*", "a new head"),),
+    "nlvr2": (("cls_head.", r"reasoning_head\..*", "a new head"),),
+    "retrieval": (
+        ("itm_head.", r"match_head\..*", "a new head"),
+        ("vision_proj.", r"image_projection\..*", "a new head"),
+        ("text_proj.", r"text_projection\..*", "a new head"),
+    ),
+}
 
 
 def is_blip(state: Mapping[str, Tensor]) -> bool:
     """Whether these names are those of a BLIP model."""
-    return "visual_encoder.patch_embed.proj.weight" in state and any(
+    return any(name.startswith("visual_encoder.") for name in state) and any(
         name.startswith("text_encoder.") for name in state
     )
 
 
-def blip_plan(state: Mapping[str, Tensor], wanted: Wanted, given: Mapping[str, Any]) -> Plan:
+def blip_plan(state: Mapping[str, Tensor], wanted: Wanted, settings: Mapping[str, Any]) -> Plan:
     """Plan what to make of a BLIP checkpoint.
 
     Args:
         state: Its tensors.
         wanted: What is wanted besides.
-        given: What the user's configuration of the image tower says in so many words.
+        settings: The configuration that it was trained with, as far as the file has it.
 
     Raises:
         CheckpointError: If it is incomplete, for another task, or neither it nor what is given tells what is needed.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    found = _task(shapes)
-    task = wanted.task or found
-    if task not in _CLASSES:
+    available = [task for task, starts in _TASKS.items() if any(name.startswith(starts) for name in shapes)]
+    task = _task(available, wanted.task)
+    if wanted.answers is not None:
         raise CheckpointError(
-            f"`task` must be one of {', '.join(_CLASSES)}"
-            + (f"; got {task!r}." if task else ", since the checkpoint's heads are for none of them.")
+            "`answers` are for heads that pick an answer; BLIP writes answers in words, or ranks any."
         )
-    config = _config(state, shapes, wanted, given, task)
-    moves = {name: Move((ours,)) for name in shapes if (ours := _ours(name, task, shapes)) is not None}
-    if task == "nlvr2" and "text_encoder.encoder.layer.0.crossattention.self.query.weight" in shapes:
+    config, adapters, notes = _config(state, shapes, wanted, settings, task)
+    adapter_moves = {name: move for name, move in adapters.moves.items()
+                     if _has(task, move.ours[0])}  # fmt: skip
+    names = [name for name in shapes if name not in adapter_moves and name not in adapters.leftovers]
+    moves = {name: Move((ours,)) for name in names if (ours := _ours(name, task)) is not None}
+    new: list[tuple[str, str]] = [_NEW_FACTS]
+    if task == "nlvr2" and _single(shapes):
         moves |= _doubled(shapes)
-    leftovers = {
-        name: why
-        for name in shapes
-        for pattern, why in _LEFTOVERS
-        if re.fullmatch(pattern, name) and name not in moves
-    }
-    new = dict(_NEW)
-    if task != found:
-        leftovers |= {
-            name: f"a head that a model for {task} does not have"
-            for name in shapes
-            if re.match(_OTHER_HEADS, name) or re.match(r"(visual|text)_encoder_m\.", name)
-        }
-        new |= {head: "a new head" for head in ("reasoning_head.", "match_head.", "text_decoder.")}
-        new |= (
-            {"blip.text_encoder.encoder.layer": "a layer that merges two images"} if task == "nlvr2" else {}
-        )
+        layers: int = config.text_config.num_hidden_layers  # pyright: ignore[reportAttributeAccessIssue,reportOptionalMemberAccess]
+        merge = "|".join(map(str, range(config.merge_from, layers)))
+        new.append((
+            rf"blip\.text_encoder\.encoder\.layer\.({merge})\.crossattention\.output\.merge\.(weight|bias)",
+            "a layer that merges two images",
+        ))  # fmt: skip
+    if task not in available:
+        new += [(pattern, why) for start, pattern, why in _NEW_PARTS[task]
+                if not any(name.startswith(start) for name in shapes)]  # fmt: skip
+    has_momentum = any(
+        re.match(r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\.", name) for name in shapes
+    )
     if task == "retrieval":
-        new |= dict.fromkeys(("momentum.", "queue."), "begins anew, from the trained weights")
-    has_momentum = any(name.startswith("visual_encoder_m.") for name in shapes)
-    size = config.vision_config.image_size  # pyright: ignore[reportAttributeAccessIssue,reportOptionalMemberAccess]
+        new += _new_retrieval(shapes, has_momentum=has_momentum)
+    others = [
+        (pattern, f"a part that a model for {task} does not have")
+        for pattern, tasks in _HEADS_OF
+        if task not in tasks
+    ]
+    leftovers = {**matching(names, (*_LEFTOVERS, *others)), **adapters.leftovers}
     return Plan(
         family="blip",
         task=task,
         model_class=_CLASSES[task],
         config=config,
-        towers=_in_words(shapes, config),
-        image_size=size,
-        moves=moves,
+        towers=described(config),
+        image_size=config.vision_config.image_size,  # pyright: ignore[reportAttributeAccessIssue,reportOptionalMemberAccess]
+        moves={**moves, **adapter_moves},
         leftovers=leftovers,
-        new=new,
-        finish=_copy_momentum if task == "retrieval" and not has_momentum else None,
+        new=tuple(new),
+        resize=wanted.image_size is not None,
+        notes=notes,
+        finish=copy_momentum if task == "retrieval" and not has_momentum else None,
     )
 
 
-def _task(shapes: Shapes) -> str | None:
-    if "cls_head.2.weight" in shapes:
-        return "nlvr2"
-    if "itm_head.weight" in shapes and "text_decoder.cls.predictions.bias" not in shapes:
-        return "retrieval"
-    if "text_decoder.cls.predictions.bias" in shapes and "itm_head.weight" not in shapes:
-        return "vqa"
-    return None  # pre-training has all heads: any task may begin there
+def _task(available: list[str], wanted: str | None) -> str:
+    """What the model shall be for: what is asked for, or what the file's heads say."""
+    names = ", ".join(sorted(_CLASSES, reverse=True))
+    if wanted is not None and wanted not in _CLASSES:
+        raise CheckpointError(f"`task` must be one of vqa, nlvr2, retrieval; got {wanted!r}.")
+    if wanted is None and len(available) != 1:
+        has = f"has heads for {' and '.join(available)}" if available else "has no head"
+        raise CheckpointError(
+            f"The checkpoint {has}: say by `task` (--task) what the model shall be for, one of {names}."
+        )
+    return wanted or available[0]
 
 
-def _ours(name: str, task: str, shapes: Shapes) -> str | None:
+def _has(task: str, ours: str) -> bool:
+    """Whether models for a task have the part that a name of ours is of."""
+    return {"momentum": task == "retrieval", "decoder": task == "vqa"}.get(re.split(r"[._]", ours)[0], True)
+
+
+def _new_retrieval(shapes: Shapes, *, has_momentum: bool) -> list[tuple[str, str]]:
+    """What a model for retrieval begins with where the file has none of it."""
+    new: list[tuple[str, str]] = []
+    if not has_momentum:
+        new.append((r"momentum\..*", "a copy of the trained part"))
+    if not any(
+        name in shapes for name in ("image_queue", "text_queue", "idx_queue", "ptr_queue", "queue_ptr")
+    ):
+        new.append((r"queue\.(image|text|image_ids|place)", "an empty queue, which training fills"))
+        if not has_momentum:  # as in `transformers`, which keeps nothing of the contrastive training
+            new.append((r"temperature", "begins at 0.07, as BLIP's"))
+    elif "queue_ptr" in shapes and "idx_queue" not in shapes:  # as in pre-training
+        new.append((r"queue\.image_ids", "pre-training has no numbers of images"))
+    return new
+
+
+def _ours(name: str, task: str) -> str | None:
     """Our name for a tensor; None for one that goes nowhere."""
     for start, ours, table in (
         ("visual_encoder.", "blip.image_tower.", _VISION),
@@ -183,17 +232,9 @@ def _ours(name: str, task: str, shapes: Shapes) -> str | None:
         ("text_decoder.bert.", "text_decoder.bert.", (*_TEXT, *_ONE_IMAGE)),
     ):
         if name.startswith(start):
-            renamed = _renamed(name.removeprefix(start), table)
-            return None if renamed is None else ours + renamed
-    if adapter := re.fullmatch(r"(adapters|adapters_m|adapters_dec)\.(\d+)\.(.*)", name):
-        renamed = _renamed(adapter[3], _ADAPTER)
-        place = {
-            "adapters": "blip.adapters",
-            "adapters_m": "momentum.blip.adapters",
-            "adapters_dec": "decoder_adapters",
-        }
-        return None if renamed is None else f"{place[adapter[1]]}.{adapter[2]}.{renamed}"
-    return _renamed(name, _HEADS[task])
+            part = renamed(name.removeprefix(start), table)
+            return None if part is None else ours + part
+    return renamed(name, _HEADS[task])
 
 
 def _cross(task: str) -> tuple[tuple[str, str], ...]:
@@ -218,127 +259,146 @@ def _doubled(shapes: Shapes) -> dict[str, Move]:
 
 
 def _config(
-    state: Mapping[str, Tensor], shapes: Shapes, wanted: Wanted, given: Mapping[str, Any], task: str
-) -> BlipVkoodConfig:
-    adapter = shapes.get("adapters.0.down_proj.weight")
-    layers = {
-        int(part[1]) for name in shapes if (part := re.match(r"text_encoder\.encoder\.layer\.(\d+)\.", name))
-    }
-    merging = [
-        number
-        for number in sorted(layers)
-        if f"text_encoder.encoder.layer.{number}.crossattention.output.merge_layer.weight" in shapes
-    ]
-    text = _text_config(shapes, wanted, len(layers))
-    own: dict[str, Any] = {}  # what only some tasks have
-    if task == "nlvr2" and not _single(shapes):
-        own["merge_from"] = merging[0] if merging else len(layers)
-    return BlipVkoodConfig(
-        vision_config=_vision_config(shapes, wanted, given),
-        text_config=text,
-        image_text_hidden_size=shapes.get("vision_proj.weight", (256,))[0],
-        queue_size=shapes.get("image_queue", (0, 57_600))[1],
-        adapter_size=None if adapter is None else adapter[0],
-        adapt_vision="visual_encoder.blocks.0.adapter.down_proj.weight" in shapes,
-        separate_decoder_adapters=_differ(
-            state, "adapters.0.down_proj.weight", "adapters_dec.0.down_proj.weight"
-        ),
-        **own,
-    )
+    state: Mapping[str, Tensor], shapes: Shapes, wanted: Wanted, settings: Mapping[str, Any], task: str
+) -> tuple[BlipVkoodConfig, Adapters, tuple[str, ...]]:
+    """The configuration, what of the file is UniAdapter's, and what was assumed."""
+    vision, vision_notes = _vision_config(shapes, wanted, settings)
+    texts, text_notes = _text_config(shapes, wanted.text_config or {})
+    adapters = adapters_of(state, settings, texts.num_hidden_layers, vision.num_hidden_layers)
+    options: dict[str, Any] = dict(adapters.options)
+    if task == "retrieval" and any(name.startswith("vision_proj.") for name in shapes):
+        options["image_text_hidden_size"] = shape_of(shapes, "vision_proj.weight", 2, "retrieval head")[0]
+    if task == "retrieval" and "image_queue" in shapes:
+        options["queue_size"] = shape_of(shapes, "image_queue", 2, "queue")[1]
+    config = BlipVkoodConfig(vision_config=vision, text_config=texts, **options)
+    notes = (*vision_notes, *text_notes)
+    if config.adapter_size is not None and not settings:
+        notes += ("the file does not say which of UniAdapter's switches were on: all are taken to be",)
+    return config, adapters, notes
 
 
 def _single(shapes: Shapes) -> bool:
     return "text_encoder.encoder.layer.0.crossattention.self.query.weight" in shapes
 
 
-def _differ(state: Mapping[str, Tensor], first: str, second: str) -> bool:
-    """Whether the decoder has adapters of its own; without contents to compare, what has a name counts as such."""
-    if first not in state or second not in state:
-        return False
-    if state[first].device.type == "meta":
-        return True
-    return not torch.equal(state[first], state[second])
-
-
-def _text_config(shapes: Shapes, wanted: Wanted, layers: int) -> BlipTextConfig:
-    words = "text_encoder.embeddings.word_embeddings.weight"
-    middle = "text_encoder.encoder.layer.0.intermediate.dense.weight"
-    for name in (words, middle):
-        if name not in shapes:
-            raise CheckpointError(f"The checkpoint's text encoder is incomplete: it lacks {name!r}.")
-    vocabulary, width = shapes[words]
-    given = wanted.text_config
-    heads = given.num_attention_heads if given is not None else _heads(width, "text", "--text-config")
-    # "[SEP]" in BERT's vocabulary; one too small for that has it after "[PAD]", "[UNK]" and "[CLS]".
-    separator = 102 if vocabulary > 102 else 3
-    return BlipTextConfig(
+def _text_config(shapes: Shapes, given: Mapping[str, Any]) -> tuple[BlipTextConfig, tuple[str, ...]]:
+    start, what = "text_encoder.", "text encoder"
+    vocabulary, width = shape_of(shapes, f"{start}embeddings.word_embeddings.weight", 2, what)
+    positions, _ = shape_of(shapes, f"{start}embeddings.position_embeddings.weight", 2, what)
+    layers = count_layers(shapes, r"text_encoder\.encoder\.layer\.(\d+)\.", what)
+    inner, _ = shape_of(shapes, f"{start}encoder.layer.0.intermediate.dense.weight", 2, what)
+    found = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
+    require_agreement(given, found, TEXT_CONFIG)
+    _require_published_depth(given, layers, width, _TEXT_DEPTHS, what, TEXT_CONFIG)
+    heads, notes = _heads(given, ("num_attention_heads",), width, what, TEXT_CONFIG)
+    tokens, token_notes = _special_tokens(given, vocabulary)
+    config = BlipTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
-        intermediate_size=shapes[middle][0],
-        max_position_embeddings=shapes["text_encoder.embeddings.position_embeddings.weight"][0],
-        layer_norm_eps=1e-12 if given is None else given.layer_norm_eps,
-        hidden_act="gelu" if given is None else given.hidden_act,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        **activation_and_norm(given, TEXT_CONFIG, eps=1e-12),
         hidden_dropout_prob=0.1,
         attention_probs_dropout_prob=0.1,
-        # BERT's words, then "[DEC]" and "[ENC]".
-        bos_token_id=vocabulary - 2,
-        sep_token_id=separator,
-        eos_token_id=separator,
-        pad_token_id=0,
+        **tokens,
+        eos_token_id=tokens["sep_token_id"],
         label_smoothing=0.1,
     )
+    return config, (*notes, *token_notes)
 
 
-def _vision_config(shapes: Shapes, wanted: Wanted, given: Mapping[str, Any]) -> BlipVisionConfig:
-    width, _, patch, _ = shapes["visual_encoder.patch_embed.proj.weight"]
-    positions = shapes.get("visual_encoder.pos_embed")
-    middle = shapes.get("visual_encoder.blocks.0.mlp.fc1.weight")
-    if positions is None or middle is None:
-        raise CheckpointError(
-            "The checkpoint's image tower is incomplete: it lacks `pos_embed` or `blocks.0`."
+def _special_tokens(given: Mapping[str, Any], vocabulary: int) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Ids of the tokens that begin, end and pad answers: as a configuration says, or as in BLIP's vocabulary.
+
+    That is BERT's tokens, then "[DEC]" and "[ENC]". "[SEP]" is 102 in it; one too small for that has it after "[PAD]",
+    "[UNK]" and "[CLS]".
+    """
+    usual = {
+        "bos_token_id": vocabulary - 2,
+        "sep_token_id": 102 if vocabulary > 102 else 3,
+        "pad_token_id": 0,
+    }
+    notes: list[str] = []
+    for name, token in list(usual.items()):
+        stated = whole_number(given, name, TEXT_CONFIG, lowest=0)
+        if stated is not None and stated >= vocabulary:
+            notes.append(
+                f"`{name}` {stated} is not in the vocabulary of {vocabulary} tokens: {token} is taken"
+            )
+        elif stated is not None:
+            usual[name] = stated
+    return usual, tuple(notes)
+
+
+def _vision_config(
+    shapes: Shapes, wanted: Wanted, settings: Mapping[str, Any]
+) -> tuple[BlipVisionConfig, tuple[str, ...]]:
+    given, what = wanted.image_config or {}, "image tower"
+    width, patch = patch_size(shapes, "visual_encoder.patch_embed.proj.weight")
+    places = shape_of(shapes, "visual_encoder.pos_embed", 3, what)[1]
+    side = grid_side(places, "visual_encoder.pos_embed")
+    layers = count_layers(shapes, r"visual_encoder\.blocks\.(\d+)\.", what)
+    inner, _ = shape_of(shapes, "visual_encoder.blocks.0.mlp.fc1.weight", 2, what)
+    found = {"num_hidden_layers": layers, "depth": layers, "hidden_size": width, "embed_dim": width,
+             "intermediate_size": inner, "patch_size": patch}  # fmt: skip
+    require_agreement(given, found, IMAGE_CONFIG)
+    _require_published_depth(given, layers, width, _IMAGE_DEPTHS, what, IMAGE_CONFIG)
+    own = own_size(settings, "the checkpoint's `config`", side, patch)
+    size = require_size(wanted.image_size or own, patch)
+    kind = text(settings, "vit", "the checkpoint's `config`")
+    published = _VITS.get(kind or "")
+    if published is not None:
+        require_agreement(
+            {"depth": published[0], "embed_dim": published[1]}, found, f"BLIP's {kind!r} image tower"
         )
-    blocks = {int(part[1]) for name in shapes if (part := re.match(r"visual_encoder\.blocks\.(\d+)\.", name))}
-    size = wanted.image_size or math.isqrt(positions[1] - 1) * patch
-    if size < patch:
-        raise CheckpointError(
-            f"`image_size` must be at least {patch}, since smaller images have not one patch; got {size}."
-        )
-    heads = (
-        given.get("num_attention_heads") or given.get("num_heads") or _heads(width, "image", "--image-config")
-    )
-    return BlipVisionConfig(
+    if published is not None and not given:
+        heads, notes = published[2], ()
+    else:
+        heads, notes = _heads(given, ("num_attention_heads", "num_heads"), width, what, IMAGE_CONFIG)
+    config = BlipVisionConfig(
         hidden_size=width,
-        intermediate_size=middle[0],
-        num_hidden_layers=len(blocks),
-        num_attention_heads=heads,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=require_heads(heads, width, "The checkpoint's image tower"),
         image_size=size,
         patch_size=patch,
-        hidden_act=given.get("hidden_act", "gelu"),
-        layer_norm_eps=given.get("layer_norm_eps", 1e-6),
+        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-6),
         attention_dropout=0.0,
     )
+    return config, notes
 
 
-def _heads(width: int, what: str, option: str) -> int:
-    """Heads of width 64, as in every tower that BLIP was published with."""
+def _require_published_depth(
+    given: Mapping[str, Any], layers: int, width: int, depths: Mapping[int, int], what: str, where: str
+) -> None:
+    """Refuse a part as wide as a published one, but with fewer layers, unless a configuration says that it is so."""
+    if given.get("num_hidden_layers", given.get("depth")) is None and depths.get(width, layers) != layers:
+        raise CheckpointError(
+            f"The checkpoint's {what} has {layers} layers, but BLIP's of width {width} has {depths[width]}: the "
+            f"file has lost some, or {where} has to say so."
+        )
+
+
+def _heads(
+    given: Mapping[str, Any], names: tuple[str, ...], width: int, what: str, where: str
+) -> tuple[int, tuple[str, ...]]:
+    """Attention heads: as a configuration says, or of width 64, as in every tower that BLIP was published with."""
+    for name in names:
+        if (heads := whole_number(given, name, where)) is not None:
+            return require_heads(heads, width, f"The checkpoint's {what}"), ()
     if width % 64:
         raise CheckpointError(
-            f"The checkpoint's {what} tower has width {width}, which does not tell how many attention heads it has: "
-            f"give its `config.json` ({option})."
+            f"The checkpoint's {what} has width {width}, which does not tell how many attention heads it has: "
+            f"give its `config.json` as {where}."
         )
-    return width // 64
+    heads = width // 64
+    return heads, (f"the {what}'s {heads} attention heads are a guess, {width} / 64; {where} says otherwise",)
 
 
-def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
-    for pattern, ours in table:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, ours, name)
-    return None
-
-
-def _in_words(shapes: Shapes, config: BlipVkoodConfig) -> str:
+def described(config: BlipVkoodConfig) -> str:
+    """What the towers are, in words."""
     vision, text = config.vision_config, config.text_config
     adapters = "" if config.adapter_size is None else f", UniAdapter of width {config.adapter_size}"
     return (
@@ -347,6 +407,7 @@ def _in_words(shapes: Shapes, config: BlipVkoodConfig) -> str:
     )
 
 
-def _copy_momentum(model: PreTrainedModel) -> None:
+def copy_momentum(model: PreTrainedModel) -> None:
+    """Let the momentum encoder of a model for retrieval begin as a copy of the trained one."""
     assert isinstance(model, BlipVkoodForImageTextRetrieval)
     model.copy_momentum()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
+from vkood.files import FileProblem, read_json_object
 from vkood.models.convert.blip import blip_plan, is_blip
+from vkood.models.convert.contents import weights_of
 from vkood.models.convert.meter import is_meter, meter_plan
 from vkood.models.convert.plan import Wanted, carry_out
-from vkood.models.convert.reading import CheckpointError, read_checkpoint, state_dict_of
+from vkood.models.convert.reading import CheckpointError, read_checkpoint
 from vkood.models.convert.report import CheckpointReport
-from vkood.models.towers import image_config_of, text_config_of
+from vkood.models.convert.transformers_blip import read_folder
 
 TowerConfig = str | Path | Mapping[str, Any] | PreTrainedConfig
 
@@ -26,6 +27,7 @@ def load_checkpoint(
     image_config: TowerConfig | None = None,
     image_size: int | None = None,
     task: str | None = None,
+    answers: Sequence[str] | None = None,
 ) -> tuple[PreTrainedModel, CheckpointReport]:
     """Load a checkpoint of METER, VK-OOD or BLIP as a model of ours, which gives the same numbers.
 
@@ -33,23 +35,26 @@ def load_checkpoint(
     file is run.
 
     Args:
-        path: The file: a Lightning `.ckpt` of METER or VK-OOD, or a `.pth` of BLIP.
+        path: The file: a Lightning `.ckpt` of METER or VK-OOD, a `.pth` of BLIP or UniAdapter, or `.safetensors` with
+            the same names; or the folder of a BLIP of `transformers`.
         text_config: The text tower's configuration, or its `config.json`: for what the file cannot tell, such as the
             number of attention heads of a tower whose name is not known.
         image_config: The image tower's, likewise.
         image_size: Height and width of the images, in pixels, if another than the file's: positions are resized as
-            the peers do.
-        task: What the model shall be for, if not what the file's heads are for: "vqa", "nlvr2", "retrieval",
-            "pretraining" or "fusion alone" (METER's). Fine-tuning starts so from a pre-trained file; heads that
-            the file lacks are new.
+            the reference implementations do.
+        task: What the model shall be for, if not what the file's heads are for: "vqa", "nlvr2", "retrieval", and of
+            METER's "snli", "pretraining" or "fusion alone" too. Fine-tuning starts so from a pre-trained file; heads
+            that the file lacks are new.
+        answers: The answers of a head that picks one of them, in the order of its classes; such heads are METER's.
+            Without them the answers are called `LABEL_0` and so on.
 
     Returns:
         The model, in eval mode, and what became of every key.
 
     Raises:
         CheckpointError: If the file is missing, no checkpoint, truncated, of another family, or would run code; if a
-            key is missing or unexpected that may not be; if what is needed is told nowhere; or if the resolution
-            cannot be.
+            key is missing or unexpected that may not be; if a weight is not finite; if what is needed is told nowhere;
+            if the resolution cannot be; or if there are not as many answers as classes.
 
     Example:
         >>> import vkood
@@ -59,66 +64,75 @@ def load_checkpoint(
     if image_size is not None and (isinstance(image_size, bool) or not isinstance(image_size, int)
                                    or image_size < 1):  # fmt: skip
         raise CheckpointError(f"`image_size` must be a number of pixels from 1; got {image_size!r}.")
-    told_text, told_image = _said("text_config", text_config), _said("image_config", image_config)
-    content = read_checkpoint(path)
     wanted = Wanted(
-        text_config=_tower("text_config", told_text, text_config_of), image_size=image_size, task=task
+        text_config=_stated("text_config", text_config, "text_config"),
+        image_config=_stated("image_config", image_config, "vision_config"),
+        image_size=image_size,
+        task=task,
+        answers=None if answers is None else _answers(answers),
     )
-    if isinstance(content.get("state_dict"), dict):
-        state = state_dict_of(content, "state_dict")
-        if is_meter(state):
-            image = _tower("image_config", told_image, image_config_of)
-            return carry_out(
-                meter_plan(state, _hyper_parameters(content), replace(wanted, image_config=image)), state
-            )
-    if isinstance(content.get("model"), dict):
-        state = state_dict_of(content, "model")
-        if is_blip(state):
-            return carry_out(blip_plan(state, wanted, told_image or {}), state)
-    raise CheckpointError(
-        f"{str(path)!r} is of no known family: neither METER's or VK-OOD's (a Lightning checkpoint with `state_dict`) "
-        "nor BLIP's (`model`)."
-    )
+    if Path(path).is_dir():
+        return _load_folder(Path(path), wanted)
+    content = read_checkpoint(path)
+    weights = weights_of(content, str(path))
+    if is_meter(weights.state):
+        plan = meter_plan(weights.state, weights.settings, wanted)
+    else:
+        assert is_blip(weights.state)
+        plan = blip_plan(weights.state, wanted, weights.settings)
+    return carry_out(replace(plan, notes=(*weights.notes, *plan.notes)), weights.state)
 
 
-def _hyper_parameters(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the file was trained with, as far as it says."""
-    told = content.get("hyper_parameters") or {}
-    told = told.get("config", told) if isinstance(told, dict) else {}
-    return told if isinstance(told, dict) else {}
-
-
-def _said(name: str, given: TowerConfig | None) -> Mapping[str, Any] | None:
-    """What a configuration says in so many words, however it was given."""
-    if given is None or isinstance(given, Mapping):
-        return given
-    if isinstance(given, PreTrainedConfig):
-        return given.to_dict()
-    file = Path(given)
-    if file.is_dir():
-        file = file / "config.json"
-    try:
-        said = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"`{name}` must be a readable JSON file; {str(file)!r}: {error}.") from None
-    if not isinstance(said, Mapping):
+def _load_folder(path: Path, wanted: Wanted) -> tuple[PreTrainedModel, CheckpointReport]:
+    """Load a folder of `transformers`' BLIP; the report has the names that the weights have there."""
+    if wanted.text_config is not None or wanted.image_config is not None:
         raise CheckpointError(
-            f"`{name}` must be a tower's `config.json`; {str(file)!r} holds no named values."
+            "`text_config` and `image_config` must not be given with a folder, which has a config.json of its own."
         )
-    return said
+    folder = read_folder(path)
+    wanted = replace(wanted, text_config=folder.text_config, image_config=folder.image_config)
+    plan = blip_plan(folder.state, wanted, {"image_size": folder.image_config["image_size"]})
+    model, report = carry_out(plan, folder.state)
+    return model, replace(
+        report, keys=tuple(replace(key, name=folder.names.get(key.name, key.name)) for key in report.keys)
+    )
 
 
-def _tower(
-    name: str, said: Mapping[str, Any] | None, part: Callable[[PreTrainedConfig], PreTrainedConfig]
-) -> PreTrainedConfig | None:
-    """The configuration of a tower, with what was not said filled in."""
-    if said is None:
+def _answers(answers: Sequence[str]) -> tuple[str, ...]:
+    """The answers, checked: texts, none of them empty or there twice."""
+    if isinstance(answers, str):
+        raise CheckpointError("`answers` must be a list of texts, one for each class; got a single text.")
+    seen: dict[str, int] = {}
+    for place, answer in enumerate(answers):
+        if not isinstance(answer, str) or not answer.strip():
+            raise CheckpointError(
+                f"`answers[{place}]` must be a text that is not empty; got {str(answer)[:60]!r}."
+            )
+        if answer in seen:
+            raise CheckpointError(
+                f"`answers` must differ, but {answer[:60]!r} is both the one at {seen[answer]} and at {place}."
+            )
+        seen[answer] = place
+    return tuple(seen)
+
+
+def _stated(name: str, given: TowerConfig | None, part: str) -> Mapping[str, Any] | None:
+    """What a tower's configuration says in so many words, however it was given.
+
+    Of the configuration of a model with two towers, such as CLIP, the tower's part is taken.
+    """
+    if given is None:
         return None
-    options = dict(said)
-    kind = options.pop("model_type", None)
-    if kind is None:
-        raise CheckpointError(f"`{name}` must be a tower's `config.json`, which has a `model_type`.")
-    try:
-        return part(AutoConfig.for_model(kind, **options))
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(f"`{name}` is no configuration of a tower: {error}.") from None
+    if isinstance(given, PreTrainedConfig):
+        stated: Mapping[str, Any] = given.to_dict()
+    elif isinstance(given, Mapping):
+        stated = given
+    else:
+        file = Path(given)
+        file = file / "config.json" if file.is_dir() else file
+        try:
+            stated = read_json_object(file, what="tower's configuration")
+        except FileProblem as error:
+            raise CheckpointError(f"`{name}` must be a readable JSON file: {error}") from None
+    inner = stated.get(part)
+    return inner if isinstance(inner, Mapping) else stated

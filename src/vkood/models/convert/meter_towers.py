@@ -15,10 +15,30 @@ from transformers import (
     RobertaConfig,
     SwinConfig,
 )
+from transformers.activations import ACT2FN
 
+from vkood.models.convert.plan import renamed
 from vkood.models.convert.reading import CheckpointError
+from vkood.models.convert.settings import (
+    number,
+    require_agreement,
+    require_heads,
+    text,
+    whole_number,
+)
+from vkood.models.convert.shapes import (
+    Shapes,
+    count_layers,
+    grid_side,
+    own_size,
+    patch_size,
+    require_size,
+    shape_of,
+)
 
-Shapes = Mapping[str, tuple[int, ...]]
+TOLD = "the checkpoint's hyper-parameters"
+TEXT_CONFIG = "`text_config` (--text-config)"
+IMAGE_CONFIG = "`image_config` (--image-config)"
 
 _TEXT_SIDE = "CLIP's text side, which METER does not use"
 _BUFFER = "computed anew, not learnt"
@@ -52,14 +72,18 @@ _SWIN = (
     (r"norm\.(.*)", r"layernorm.\1"),
 )
 
-# What the names of the towers that METER knows say, and shapes do not: attention heads.
-_TEXT_HEADS = {
-    "bert-base-uncased": 12,
-    "bert-base-cased": 12,
-    "bert-large-uncased": 16,
-    "roberta-base": 12,
-    "roberta-large": 16,
+# What the names of the towers that METER knows say: layers and attention heads.
+_TEXTS = {
+    "bert-base-uncased": (12, 12),
+    "bert-base-cased": (12, 12),
+    "bert-large-uncased": (24, 16),
+    "bert-large-cased": (24, 16),
+    "roberta-base": (12, 12),
+    "roberta-large": (24, 16),
 }
+# Layers of OpenAI's towers, of which METER leaves the last out; and of each stage of the published Swins.
+_CLIPS = {"ViT-B/32": 12, "ViT-B/16": 12, "ViT-L/14": 24, "ViT-L/14@336px": 24}
+_SWINS = {"tiny": (2, 2, 6, 2), "small": (2, 2, 18, 2), "base": (2, 2, 18, 2), "large": (2, 2, 18, 2)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +96,7 @@ class ImageSide:
         image_size: Height and width of the images.
         moves: Where its tensors go, within the tower; one that is split goes to several places.
         leftovers: Tensors that go nowhere, with the reason.
+        notes: What was assumed.
     """
 
     name: str
@@ -79,6 +104,7 @@ class ImageSide:
     image_size: int
     moves: Mapping[str, tuple[str, ...]]
     leftovers: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +115,11 @@ class TextSide:
     config: PreTrainedConfig
     moves: Mapping[str, str]
     leftovers: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def image_tower(
-    shapes: Shapes, told: Mapping[str, Any], given: PreTrainedConfig | None, image_size: int | None
+    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any] | None, image_size: int | None
 ) -> ImageSide:
     """Find out what the image tower is.
 
@@ -106,15 +133,17 @@ def image_tower(
         CheckpointError: If the tower is incomplete, of another kind than `given`, or the resolution cannot be.
     """
     if "vit_model.visual.conv1.weight" in shapes:
-        return _clip(shapes, given, image_size)
+        _require_kind(given, ("clip_vision_model",), IMAGE_CONFIG, "CLIP's")
+        return _clip(shapes, told, given or {}, image_size)
     if "vit_model.patch_embed.proj.weight" in shapes:
-        return _swin(shapes, told, given, image_size)
+        _require_kind(given, ("swin",), IMAGE_CONFIG, "Swin's")
+        return _swin(shapes, told, given or {}, image_size)
     raise CheckpointError(
         "The checkpoint's image tower, `vit_model`, is neither CLIP's nor Swin: no first convolution was found."
     )
 
 
-def text_tower(shapes: Shapes, told: Mapping[str, Any], given: PreTrainedConfig | None) -> TextSide:
+def text_tower(shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any] | None) -> TextSide:
     """Find out what the text tower is; arguments as for `image_tower`.
 
     Raises:
@@ -122,17 +151,28 @@ def text_tower(shapes: Shapes, told: Mapping[str, Any], given: PreTrainedConfig 
     """
     start = "text_transformer."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
-    layers = _count(names, r"encoder\.layer\.(\d+)\.")
-    _require(shapes, f"{start}embeddings.word_embeddings.weight", "text tower")
-    vocabulary, width = shapes[f"{start}embeddings.word_embeddings.weight"]
-    _require(shapes, f"{start}encoder.layer.0.intermediate.dense.weight", "text tower")
-    config = given if given is not None else _known_text(shapes, told, width)
-    config.vocab_size, config.hidden_size, config.num_hidden_layers = vocabulary, width, layers
-    config.intermediate_size = shapes[f"{start}encoder.layer.0.intermediate.dense.weight"][0]
-    config.max_position_embeddings = shapes[f"{start}embeddings.position_embeddings.weight"][0]
-    config.type_vocab_size = shapes[f"{start}embeddings.token_type_embeddings.weight"][0]
+    vocabulary, width = shape_of(shapes, f"{start}embeddings.word_embeddings.weight", 2, "text tower")
+    layers = count_layers(names, r"encoder\.layer\.(\d+)\.", "text tower")
+    inner, _ = shape_of(shapes, f"{start}encoder.layer.0.intermediate.dense.weight", 2, "text tower")
+    _require_kind(given, ("bert", "roberta"), TEXT_CONFIG, "BERT's or RoBERTa's")
+    options = _known_text(told, layers) if given is None else _given_text(given, layers, width, inner)
+    roberta = options.pop("model_type") == "roberta"
+    require_heads(options["num_attention_heads"], width, "The checkpoint's text tower")
+    config = (RobertaConfig if roberta else BertConfig)(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        intermediate_size=inner,
+        max_position_embeddings=shape_of(
+            shapes, f"{start}embeddings.position_embeddings.weight", 2, "text tower"
+        )[0],
+        type_vocab_size=shape_of(shapes, f"{start}embeddings.token_type_embeddings.weight", 2, "text tower")[
+            0
+        ],
+        **options,
+    )
     leftovers = {f"{start}embeddings.position_ids": _BUFFER}
-    leftovers |= {f"{start}{name}": _POOLER for name in names if name.startswith("pooler.")}
+    leftovers |= {f"{start}pooler.dense.{part}": _POOLER for part in ("weight", "bias")}
     return TextSide(
         name=f"{config.model_type} of {layers} layers, width {width}",
         config=config,
@@ -141,44 +181,118 @@ def text_tower(shapes: Shapes, told: Mapping[str, Any], given: PreTrainedConfig 
     )
 
 
-def _known_text(shapes: Shapes, told: Mapping[str, Any], width: int) -> PreTrainedConfig:
-    """The configuration of a text tower by its name, in which alone heads are told."""
-    name = str(told.get("tokenizer", ""))
-    heads = _TEXT_HEADS.get(name)
-    if heads is None:
+def _known_text(told: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    """What the name of a text tower says, which may be a folder's: attention heads above all."""
+    name = text(told, "tokenizer", TOLD) or ""
+    short = name.rstrip("/").rpartition("/")[2]
+    if short not in _TEXTS:
         raise CheckpointError(
             f"The checkpoint's text tower is {name!r}, which is not known by name, and its shapes do not tell "
-            f"how many attention heads it has: give its `config.json` as `text_config` (--text-config)."
+            f"how many attention heads it has: give its `config.json` as {TEXT_CONFIG}."
             if name
-            else "The checkpoint does not name its text tower: give its `config.json` as `text_config` (--text-config)."
+            else f"The checkpoint does not name its text tower: give its `config.json` as {TEXT_CONFIG}."
         )
-    if name.startswith("roberta"):
-        return RobertaConfig(num_attention_heads=heads, hidden_size=width, layer_norm_eps=1e-5)
-    return BertConfig(num_attention_heads=heads, hidden_size=width, layer_norm_eps=1e-12)
+    expected, heads = _TEXTS[short]
+    require_agreement(
+        {"num_hidden_layers": expected}, {"num_hidden_layers": layers}, f"{short}'s configuration"
+    )
+    roberta = short.startswith("roberta")
+    return {
+        "model_type": "roberta" if roberta else "bert",
+        "num_attention_heads": heads,
+        "layer_norm_eps": 1e-5 if roberta else 1e-12,
+    }
 
 
-def _clip(shapes: Shapes, given: PreTrainedConfig | None, image_size: int | None) -> ImageSide:
+def _given_text(given: Mapping[str, Any], layers: int, width: int, inner: int) -> dict[str, Any]:
+    """What a configuration of the text tower says beyond its shapes, with which it has to agree."""
+    found = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
+    require_agreement(given, found, TEXT_CONFIG)
+    heads = whole_number(given, "num_attention_heads", TEXT_CONFIG)
+    return {
+        "model_type": given["model_type"],
+        "num_attention_heads": 12 if heads is None else heads,  # as both kinds have it where nothing is said
+        **activation_and_norm(given, TEXT_CONFIG, eps=1e-12),
+    }
+
+
+def activation_and_norm(
+    given: Mapping[str, Any], where: str, *, eps: float, activation: str = "gelu"
+) -> dict[str, Any]:
+    """What a tower's configuration says of activation and norms, which shapes cannot tell.
+
+    Args:
+        given: The configuration.
+        where: What it is, for errors.
+        eps: Of the layer norms, where nothing is said.
+        activation: Of the feed-forward layers, where nothing is said.
+
+    Raises:
+        CheckpointError: If there is no such activation, or the epsilon is out of range.
+    """
+    name = text(given, "hidden_act", where) or activation
+    if name not in ACT2FN:
+        raise CheckpointError(
+            f"`hidden_act` in {where} must be an activation of `transformers`; got {name[:60]!r}."
+        )
+    said = number(given, "layer_norm_eps", where, lowest=0.0, highest=1.0)
+    return {"hidden_act": name, "layer_norm_eps": eps if said is None else said}
+
+
+def _require_kind(given: Mapping[str, Any] | None, kinds: tuple[str, ...], where: str, whose: str) -> None:
+    """Refuse the configuration of a tower of another kind than the file's."""
+    if given is None:
+        return
+    kind = text(given, "model_type", where)
+    short = where.partition(" ")[0]
+    if kind is None:
+        raise CheckpointError(f"{short} must be a tower's `config.json`, which has a `model_type`.")
+    if kind not in kinds:
+        raise CheckpointError(
+            f"{short} must be {whose} ({' or '.join(kinds)}), as the checkpoint's tower; got {kind[:60]}."
+        )
+
+
+def _clip(
+    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any], image_size: int | None
+) -> ImageSide:
     start = "vit_model.visual."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
-    layers = _count(names, r"transformer\.resblocks\.(\d+)\.")
-    width, _, patch, _ = shapes[f"{start}conv1.weight"]
-    _require(shapes, f"{start}positional_embedding", "image tower")
-    _require(shapes, f"{start}transformer.resblocks.0.mlp.c_fc.weight", "image tower")
-    side = math.isqrt(shapes[f"{start}positional_embedding"][0] - 1)
-    if given is not None and given.model_type != "clip_vision_model":
-        raise CheckpointError(
-            f"`image_config` must be CLIP's (clip_vision_model), as the checkpoint's tower; got {given.model_type}."
-        )
-    size = _require_size(image_size or side * patch, patch)
-    config = given if given is not None else CLIPVisionConfig(hidden_act="quick_gelu", layer_norm_eps=1e-5)
-    # OpenAI's towers have heads of width 64; a configuration that was given may say otherwise.
-    heads = config.num_attention_heads if given is not None else max(1, width // 64)
-    config.hidden_size, config.num_attention_heads = width, heads
-    config.intermediate_size = shapes[f"{start}transformer.resblocks.0.mlp.c_fc.weight"][0]
-    config.patch_size, config.image_size = patch, size
-    config.num_hidden_layers = (
-        layers + 1
-    )  # METER leaves the last one out, and so does the tower that is built
+    width, patch = patch_size(shapes, f"{start}conv1.weight")
+    layers = count_layers(names, r"transformer\.resblocks\.(\d+)\.", "image tower")
+    inner, _ = shape_of(shapes, f"{start}transformer.resblocks.0.mlp.c_fc.weight", 2, "image tower")
+    places, _ = shape_of(shapes, f"{start}positional_embedding", 2, "image tower")
+    side = grid_side(places, f"{start}positional_embedding")
+    # METER leaves the last layer out, and so does the tower that is built.
+    found = {
+        "num_hidden_layers": layers + 1,
+        "hidden_size": width,
+        "intermediate_size": inner,
+        "patch_size": patch,
+    }
+    require_agreement(given, found, IMAGE_CONFIG)
+    name = text(told, "vit", TOLD) or ""
+    if name in _CLIPS:
+        require_agreement({"num_hidden_layers": _CLIPS[name]}, found, f"{name}'s configuration")
+    own = own_size(told, TOLD, side, patch)
+    size = require_size(image_size or own, patch)
+    heads, notes = whole_number(given, "num_attention_heads", IMAGE_CONFIG), ()
+    if heads is None:
+        heads = max(1, width // 64)
+        if name not in _CLIPS:
+            notes = (
+                f"the image tower's {heads} attention heads are a guess, {width} / 64 as in OpenAI's towers: its name "
+                f"{name!r} is not known; {IMAGE_CONFIG} says otherwise",
+            )
+    config = CLIPVisionConfig(
+        hidden_size=width,
+        num_attention_heads=require_heads(heads, width, "The checkpoint's image tower"),
+        num_hidden_layers=layers + 1,
+        intermediate_size=inner,
+        patch_size=patch,
+        image_size=size,
+        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-5, activation="quick_gelu"),
+    )
     moves: dict[str, tuple[str, ...]] = {}
     for name in names:
         block = re.fullmatch(r"transformer\.resblocks\.(\d+)\.(.*)", name)
@@ -188,13 +302,14 @@ def _clip(shapes: Shapes, given: PreTrainedConfig | None, image_size: int | None
             moves[start + name] = tuple(
                 f"encoder.layers.{block[1]}.self_attn.{part}_proj.{fused[1]}" for part in "qkv"
             )
-        elif block and (ours := _renamed(block[2], _CLIP_BLOCK)):
+        elif block and (ours := renamed(block[2], _CLIP_BLOCK)):
             moves[start + name] = (f"encoder.layers.{block[1]}.{ours}",)
     leftovers = {
         name: _TEXT_SIDE
         for name in shapes
         if re.match(
-            r"vit_model\.(positional_embedding|ln_final\.|token_embedding\.|transformer\.|text_projection|logit_scale)",
+            r"vit_model\.(positional_embedding$|ln_final\.(weight|bias)$|token_embedding\.weight$|transformer\."
+            r"resblocks\.\d+\.|text_projection$|logit_scale$)",
             name,
         )
     }
@@ -205,53 +320,67 @@ def _clip(shapes: Shapes, given: PreTrainedConfig | None, image_size: int | None
         image_size=size,
         moves=moves,
         leftovers=leftovers,
+        notes=notes,
     )
 
 
 def _swin(
-    shapes: Shapes, told: Mapping[str, Any], given: PreTrainedConfig | None, image_size: int | None
+    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any], image_size: int | None
 ) -> ImageSide:
     start = "vit_model."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
-    width, _, patch, _ = shapes[f"{start}patch_embed.proj.weight"]
-    stages = range(_count(names, r"layers\.(\d+)\."))
-    depths = [_count(names, rf"layers\.{stage}\.blocks\.(\d+)\.") for stage in stages]
-    table = f"{start}layers.{{}}.blocks.0.attn.relative_position_bias_table"
-    for stage in stages:
-        _require(shapes, table.format(stage), "image tower")
-    heads = [shapes[table.format(stage)][1] for stage in stages]
-    window = (math.isqrt(shapes[table.format(0)][0]) + 1) // 2
-    if given is not None and given.model_type != "swin":
+    width, patch = patch_size(shapes, f"{start}patch_embed.proj.weight")
+    stages = range(count_layers(names, r"layers\.(\d+)\.", "image tower"))
+    depths = [count_layers(names, rf"layers\.{stage}\.blocks\.(\d+)\.", "image tower") for stage in stages]
+    tables = [
+        shape_of(
+            shapes, f"{start}layers.{stage}.blocks.0.attn.relative_position_bias_table", 2, "image tower"
+        )
+        for stage in stages
+    ]
+    heads = [require_heads(table[1], width * 2**stage, "A stage of the checkpoint's image tower")
+             for stage, table in enumerate(tables)]  # fmt: skip
+    window = (math.isqrt(tables[0][0]) + 1) // 2
+    hidden, _ = shape_of(shapes, f"{start}layers.0.blocks.0.mlp.fc1.weight", 2, "image tower")
+    require_agreement(given, {"embed_dim": width, "patch_size": patch}, IMAGE_CONFIG)
+    name = text(told, "vit", TOLD) or ""
+    kind = re.match(r"swin_(\w+?)_patch\d+_window", name)
+    if kind and _SWINS.get(kind[1], tuple(depths)) != tuple(depths):
         raise CheckpointError(
-            f"`image_config` must be Swin's (swin), as the checkpoint's tower; got {given.model_type}."
+            f"The checkpoint's image tower has {depths} layers, but {name!r} has {list(_SWINS[kind[1]])}: it has lost "
+            "some."
         )
     # METER's windows are as many patches wide as the coarsest feature map of an image.
     coarsest = patch * 2 ** (len(depths) - 1)
-    own = int(told.get("image_size") or window * coarsest)
-    size = _require_size(image_size or own, coarsest)
-    hidden = shapes[f"{start}layers.0.blocks.0.mlp.fc1.weight"][0]
-    config = given if given is not None else SwinConfig(layer_norm_eps=1e-5)
-    config.embed_dim, config.depths, config.num_heads = width, depths, heads
-    config.num_layers, config.hidden_size = len(depths), width * 2 ** (len(depths) - 1)
-    config.patch_size, config.image_size = patch, size
-    config.window_size = window if size == own else size // coarsest
-    config.mlp_ratio, config.qkv_bias = hidden / width, f"{start}layers.0.blocks.0.attn.qkv.bias" in shapes
+    own = whole_number(told, "image_size", TOLD) or window * coarsest
+    size = require_size(image_size or own, coarsest)
+    config = SwinConfig(
+        embed_dim=width,
+        depths=depths,
+        num_heads=heads,
+        patch_size=patch,
+        image_size=size,
+        window_size=window if size == own else size // coarsest,
+        mlp_ratio=hidden / width,
+        qkv_bias=f"{start}layers.0.blocks.0.attn.qkv.bias" in shapes,
+        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-5),
+    )
     moves: dict[str, tuple[str, ...]] = {}
     leftovers: dict[str, str] = {}
     for name in names:
         block = re.fullmatch(r"layers\.(\d+)\.blocks\.(\d+)\.(.*)", name)
-        if re.search(r"attn_mask$|relative_position_index$", name):
+        if block and block[3] in ("attn_mask", "attn.relative_position_index"):
             leftovers[start + name] = _BUFFER
-        elif name.startswith("head."):
+        elif name in ("head.weight", "head.bias"):
             leftovers[start + name] = "Swin's classifier, which METER does not use"
         elif block and (fused := re.fullmatch(r"attn\.qkv\.(weight|bias)", block[3])):
             moves[start + name] = tuple(
                 f"encoder.layers.{block[1]}.blocks.{block[2]}.attention.{part}_proj.{fused[1]}"
                 for part in "qkv"
             )
-        elif block and (ours := _renamed(block[3], _SWIN_BLOCK)):
+        elif block and (ours := renamed(block[3], _SWIN_BLOCK)):
             moves[start + name] = (f"encoder.layers.{block[1]}.blocks.{block[2]}.{ours}",)
-        elif ours := _renamed(name, _SWIN):
+        elif ours := renamed(name, _SWIN):
             moves[start + name] = (ours,)
     return ImageSide(
         name=f"Swin of {sum(depths)} layers, width {width}, window {config.window_size}",
@@ -260,30 +389,3 @@ def _swin(
         moves=moves,
         leftovers=leftovers,
     )
-
-
-def _renamed(name: str, table: tuple[tuple[str, str], ...]) -> str | None:
-    for pattern, ours in table:
-        if re.fullmatch(pattern, name):
-            return re.sub(pattern, ours, name)
-    return None
-
-
-def _count(names: list[str], pattern: str) -> int:
-    found = {int(match[1]) for name in names if (match := re.match(pattern, name))}
-    if found != set(range(len(found))):
-        raise CheckpointError(f"The checkpoint lacks a layer: of {pattern!r} it has {sorted(found)}.")
-    return len(found)
-
-
-def _require(shapes: Shapes, name: str, what: str) -> None:
-    if name not in shapes:
-        raise CheckpointError(f"The checkpoint's {what} is incomplete: it lacks {name!r}.")
-
-
-def _require_size(image_size: int, patch: int) -> int:
-    if image_size < patch:
-        raise CheckpointError(
-            f"`image_size` must be at least {patch}, since smaller images have not one patch; got {image_size}."
-        )
-    return image_size

@@ -9,6 +9,7 @@ from vkood.models.convert.reading import CheckpointError
 
 Outcome = Literal["loaded", "resized", "missing", "unexpected"]
 _SHOWN = 5
+_LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class KeyReport:
         outcome: "loaded", "resized" (for another resolution), "missing" (the model has it, the file does not) or
             "unexpected" (the file has it, the model does not).
         ours: Where it went in our model; several names for tensors that were split.
-        allowed: Why a missing or unexpected key is none the worse; empty if it is.
+        allowed: Why it is right that a key is missing or unexpected, empty if it is not; of a loaded one, what else
+            there is to say.
     """
 
     name: str
@@ -40,6 +42,7 @@ class CheckpointReport:
         towers: What its towers are, in words.
         image_size: Height and width of the images, in pixels.
         keys: All keys: the file's in their order, then those that it lacks.
+        notes: What was assumed because the file does not tell it, such as a number of attention heads.
     """
 
     family: str
@@ -48,6 +51,7 @@ class CheckpointReport:
     towers: str
     image_size: int
     keys: tuple[KeyReport, ...]
+    notes: tuple[str, ...] = ()
 
     def of(self, outcome: Outcome) -> tuple[KeyReport, ...]:
         """The keys with an outcome."""
@@ -67,25 +71,40 @@ class CheckpointReport:
         if not self.problems:
             return
         parts = []
-        for outcome, told in (("missing", "lacks"), ("unexpected", "has besides")):
+        for outcome, verb in (("missing", "lacks"), ("unexpected", "has besides")):
             names = [key.name for key in self.problems if key.outcome == outcome]
             if names:
                 more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-                parts.append(f"{told} {', '.join(names[:_SHOWN])}{more}")
+                parts.append(f"{verb} {', '.join(map(_cut, names[:_SHOWN]))}{more}")
         raise CheckpointError(
             f"The checkpoint is not a whole {self.family} model for {self.task}: it {'; it '.join(parts)}."
         )
 
-    def __str__(self) -> str:
-        """A line for the whole, then one for each key."""
+    @property
+    def summary(self) -> str:
+        """A line for the whole, and one for each note."""
         counts = ", ".join(
             f"{len(self.of(outcome))} {outcome}" for outcome in ("loaded", "resized", "missing", "unexpected")
         )
         head = f"{self.family}, {self.task}: {self.towers}, {self.image_size} pixels; {counts}"
+        return "\n".join([head, *(f"  note: {note}" for note in self.notes)])
+
+    def __str__(self) -> str:
+        """The summary, then a line for each key."""
         lines = [
             f"  {key.outcome:10} {key.name}"
             + (f" -> {', '.join(key.ours)}" if key.ours else "")
             + (f"  ({key.allowed})" if key.allowed else "")
             for key in self.keys
         ]
-        return "\n".join([head, *lines])
+        return "\n".join([self.summary, *lines])
+
+
+def shortened(name: str) -> str:
+    """A name in quotation marks, cut in the middle if it is long."""
+    return repr(_cut(name))
+
+
+def _cut(name: str) -> str:
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"

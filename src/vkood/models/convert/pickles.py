@@ -1,0 +1,299 @@
+"""Looking through the pickle of a checkpoint before it is loaded: what it names, and how much it would make.
+
+`torch.load(weights_only=True)` runs no foreign code, but a few bytes can still make it build gigabytes, or hang: huge
+tensors over a tiny storage, containers that are copied again and again, tuples nested so deeply that hashing one
+overflows the stack. So the pickle is first followed here, instruction by instruction, with sizes in place of contents.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import pickletools
+from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # as torch.load maps names of Python 2
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+MOST_BYTES = 64 * 2**20
+"""A checkpoint's pickle has about 200 bytes for each tensor."""
+_MOST_STEPS = 1_000_000
+_MOST_COPIED = 2_000_000
+_DEEPEST = 500
+_LONGEST_NAME = 300
+_MOST_NAMES = 500
+_ITEM_BYTES = {
+    "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
+    "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1, "UntypedStorage": 1,
+    "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
+}  # fmt: skip
+_TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
+# What a checkpoint of tensors and plain values calls; all else that would be called is refused.
+CALLABLE = (
+    *_TENSORS,
+    "torch._utils._rebuild_parameter",
+    "torch._utils._rebuild_parameter_with_state",
+    "torch.Size",
+    "torch.device",
+    "collections.OrderedDict",
+    "collections.Counter",
+    "builtins.set",
+    "_codecs.encode",
+)
+
+
+class PickleRefused(ValueError):
+    """A pickle would call something, or make more than a checkpoint needs."""
+
+
+class NotReadable(ValueError):
+    """A pickle is none that `torch.save` writes, or is damaged."""
+
+
+@dataclass
+class Names:
+    """What a pickle names.
+
+    Args:
+        found: Full names of classes and functions.
+        filled: Those whose instances are filled as dictionaries are.
+    """
+
+    found: set[str] = field(default_factory=set)
+    filled: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Made:
+    """What an instruction would make: how deeply it is nested, how many items it has, and by what it was made."""
+
+    depth: int = 1
+    size: int = 0
+    by: str = ""
+    items: tuple[Any, ...] | None = None
+
+
+class _Bounded:
+    """A file of which only so many bytes can be read."""
+
+    def __init__(self, file: BinaryIO | io.BytesIO, most: int) -> None:
+        self._file, self._left = file, most
+
+    def _take(self, data: bytes) -> bytes:
+        self._left -= len(data)
+        if self._left < 0:
+            raise PickleRefused(f"its pickle has more than {MOST_BYTES // 2**20} MiB")
+        return data
+
+    def read(self, size: int) -> bytes:
+        return self._take(self._file.read(min(size, self._left + 1)))
+
+    def readline(self) -> bytes:
+        return self._take(self._file.readline(min(_LONGEST_NAME, self._left + 1)))
+
+
+class Inspection:
+    """Follows the pickles of one checkpoint.
+
+    Args:
+        storage_bytes: How many bytes the file has for a storage of a name; None if it has none of that name.
+        file_bytes: How many bytes the file has.
+    """
+
+    def __init__(self, storage_bytes: Callable[[str], int | None], file_bytes: int) -> None:
+        self.names = Names()
+        self._storage_bytes, self._file_bytes = storage_bytes, file_bytes
+        self._steps, self._copied = _MOST_STEPS, _MOST_COPIED
+
+    def follow(self, file: BinaryIO | io.BytesIO) -> None:
+        """Follow the pickle that begins at the place where a file stands, which ends up behind it.
+
+        Raises:
+            PickleRefused: If loading it would call something or make more than a checkpoint needs.
+            NotReadable: If it is damaged, or not what `torch.save` writes.
+        """
+        machine = _Machine(self)
+        for name, argument in _instructions(_Bounded(file, MOST_BYTES)):
+            self._steps -= 1
+            if self._steps < 0:
+                raise PickleRefused(f"its pickle has more than {_MOST_STEPS:,} instructions")
+            try:
+                machine.step(name, argument)
+            except (IndexError, KeyError):
+                raise NotReadable("its pickle is damaged") from None
+
+    def add_name(self, argument: str) -> str:
+        """Note a name of a class or function; returns it in full."""
+        module, _, short = argument.partition(" ")
+        if (module, short) in NAME_MAPPING:
+            module, short = NAME_MAPPING[module, short]
+        else:
+            module = IMPORT_MAPPING.get(module, module)
+        name = f"{module}.{short}"
+        if len(name) > _LONGEST_NAME:
+            raise PickleRefused(f"it names something of {len(name)} letters, {name[:40]}...")
+        self.names.found.add(name)
+        if len(self.names.found) > _MOST_NAMES:
+            raise PickleRefused(f"it names more than {_MOST_NAMES} classes and functions")
+        return name
+
+    def copy(self, size: int) -> None:
+        """Count items that are copied from one container to another."""
+        self._copied -= size
+        if self._copied < 0:
+            raise PickleRefused("it copies containers again and again, and would fill the memory")
+
+    def storage(self, items: tuple[Any, ...]) -> int:
+        """How many values a storage has, by what the pickle says of it."""
+        kind, key, size = items[1], items[2], items[4]
+        item_bytes = _ITEM_BYTES.get(kind.by.rpartition(".")[2]) if isinstance(kind, _Made) else None
+        if item_bytes is None or not isinstance(key, str) or not isinstance(size, int):
+            raise PickleRefused("it has a storage of a kind that checkpoints do not have")
+        stored = self._storage_bytes(key)
+        if stored is None:
+            raise NotReadable(f"it has no values for the storage {key[:20]!r}")
+        if not 0 <= size * item_bytes <= stored:
+            raise NotReadable(
+                f"it is truncated or damaged: the storage {key[:20]!r} claims {size:,} values, more than there are"
+            )
+        return size
+
+    def tensor(self, items: tuple[Any, ...]) -> None:
+        """Check that a tensor lies within its storage, and is not far larger."""
+        parts: list[Any] = [part.items if isinstance(part, _Made) and part.items is not None else part
+                            for part in items[:4]]  # fmt: skip
+        storage, offset, size, stride = parts
+        if not isinstance(storage, _Made) or storage.by != "storage":
+            raise PickleRefused("it has a tensor without a storage")
+        shaped = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
+        if not shaped or not all(
+            isinstance(part, int) and 0 <= part < 2**62 for part in (offset, *size, *stride)
+        ):
+            raise PickleRefused("it has a tensor whose shape is no whole numbers")
+        values = math.prod(size)
+        last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+        if values and last >= storage.size:
+            raise PickleRefused(
+                f"it has a tensor of the shape {_short(size)} that reaches beyond its storage"
+            )
+        if values > max(storage.size, self._file_bytes):
+            raise PickleRefused(
+                f"it has a tensor of the shape {_short(size)} over a storage of {storage.size:,} values"
+            )
+
+
+class _Machine:
+    """The stack of an unpickler, with sizes in place of contents."""
+
+    def __init__(self, inspection: Inspection) -> None:
+        self._inspection = inspection
+        self._stack: list[Any] = []
+        self._marks: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+
+    def step(self, name: str, argument: Any) -> None:
+        """Follow one instruction."""
+        if name in _PUSHES:
+            self._stack.append(argument if name != "NONE" else None)
+        elif name in _EMPTY:
+            self._stack.append(_Made(items=() if name == "EMPTY_TUPLE" else None, by=name))
+        elif name in ("BINPUT", "LONG_BINPUT"):
+            self._memo[argument] = self._stack[-1]
+        elif name in ("BINGET", "LONG_BINGET"):
+            self._stack.append(self._memo[argument])
+        elif name == "MARK":
+            self._marks.append(self._stack)
+            self._stack = []
+        elif name == "GLOBAL":
+            self._stack.append(_Made(by=self._inspection.add_name(argument)))
+        elif name in _TUPLES:
+            items = (
+                self._pop_mark()
+                if name == "TUPLE"
+                else [self._stack.pop() for _ in range(_TUPLES[name])][::-1]
+            )
+            self._stack.append(_nested(_Made(size=len(items), items=tuple(items)), items))
+        elif name in ("APPEND", "SETITEM"):
+            items = [self._stack.pop() for _ in range(1 if name == "APPEND" else 2)]
+            self._fill(items, name)
+        elif name in ("APPENDS", "SETITEMS"):
+            self._fill(self._pop_mark(), name)
+        elif name == "BINPERSID":
+            items = self._stack.pop().items
+            self._stack.append(_Made(size=self._inspection.storage(items), by="storage"))
+        elif name in ("REDUCE", "NEWOBJ"):
+            self._call(name)
+        elif name == "BUILD":
+            state = self._stack.pop()
+            self._inspection.copy(state.size if isinstance(state, _Made) else 1)
+            self._stack[-1] = _nested(self._stack[-1], [state])
+        elif name not in ("PROTO", "STOP"):
+            raise NotReadable("it is not what `torch.save` writes")
+
+    def _pop_mark(self) -> list[Any]:
+        items, self._stack = self._stack, self._marks.pop()
+        return items
+
+    def _fill(self, items: list[Any], name: str) -> None:
+        made = self._stack[-1]
+        if not isinstance(made, _Made):
+            raise NotReadable("its pickle is damaged")
+        made.size += len(items)
+        if made.by.startswith("instance of ") and name.startswith("SET"):
+            self._inspection.names.filled.add(made.by.removeprefix("instance of "))
+        _nested(made, items)
+
+    def _call(self, name: str) -> None:
+        arguments, function = self._stack.pop(), self._stack.pop()
+        if not isinstance(function, _Made) or not isinstance(arguments, _Made) or arguments.items is None:
+            raise NotReadable("its pickle is damaged")
+        if name == "NEWOBJ":
+            self._stack.append(_nested(_Made(by=f"instance of {function.by}"), [arguments]))
+            return
+        if function.by not in CALLABLE:
+            raise PickleRefused(f"it would call {function.by}, and may hold harmful code")
+        if function.by in _TENSORS:
+            self._inspection.tensor(arguments.items)
+            self._stack.append(_Made(by="tensor"))
+            return
+        size = sum(item.size if isinstance(item, _Made) else len(item) if isinstance(item, str | bytes) else 1
+                   for item in arguments.items)  # fmt: skip
+        self._inspection.copy(size)
+        self._stack.append(_nested(_Made(size=size), [arguments]))
+
+
+_PUSHES = frozenset({"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE",
+                     "SHORT_BINSTRING", "LONG1"})  # fmt: skip
+_EMPTY = frozenset({"EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"})
+_TUPLES = {"TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+def _instructions(file: _Bounded) -> Iterator[tuple[str, Any]]:
+    try:
+        for opcode, argument, _ in pickletools.genops(file):  # pyright: ignore[reportArgumentType] - has what is needed
+            yield opcode.name, argument
+    except PickleRefused:
+        raise
+    except (ValueError, EOFError, UnicodeDecodeError) as error:
+        if "GLOBAL" in str(error) or "newline" in str(error):
+            raise PickleRefused(f"it names something of more than {_LONGEST_NAME} letters") from None
+        raise NotReadable("it is none, is truncated, or is damaged") from None
+
+
+def _nested(made: Any, items: list[Any]) -> Any:
+    """What holds these items, nested one deeper than the deepest of them."""
+    if isinstance(made, _Made):
+        made.depth = max([made.depth, *(item.depth + 1 for item in items if isinstance(item, _Made))])
+        if made.depth > _DEEPEST:
+            raise PickleRefused(f"it is nested more than {_DEEPEST} deep")
+    return made
+
+
+def _short(shape: tuple[int, ...]) -> str:
+    text = str(shape)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def known(names: Mapping[str, Any] | set[str]) -> set[str]:
+    """Those of the names that `torch.load` knows by itself."""
+    return {name for name in names if name.startswith("torch.") or name in CALLABLE}
