@@ -28,6 +28,8 @@ from vkood import files
 ImageSource = str | Path | bytes | bytearray | Image.Image | np.ndarray
 """A file's name, a file's content, an image of PIL's, or an array of bytes, height x width (x channels)."""
 
+DECODING = 2
+"""The version of what is described above, for caches of what was computed from images; 1 was without it."""
 MAX_PIXELS = 89_478_485
 """Images of more pixels are refused, before they are decoded; it is the number from which Pillow warns."""
 MAX_BYTES = 2**28

@@ -92,6 +92,7 @@ def test_hostile_text_is_shown_as_it_is_written(tmp_path):
         facts=[ExplainedFact(HOSTILE, 0.5, 1.0, (0, len(HOSTILE)))],
     )
     assert len(str(told).splitlines()) == 3
+    assert repr(told) == str(told)
     for shown in (str(told), told.to_html()):
         assert not set("\x1b\u202e\ud800") & set(shown)
     page = told.to_html()

@@ -73,7 +73,7 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
     )
 
 
-def test_other_features_have_other_names():
+def test_other_features_have_other_names(monkeypatch):
     one = small("vqa", "model.freeze_towers=true")
     collate, looking = Collator(one.built.processor), one.looking()
     name = features.fingerprint(one.built.model.base_model, one.train, collate, looking)
@@ -87,7 +87,9 @@ def test_other_features_have_other_names():
     with torch.no_grad():
         next(one.built.model.base_model.image_tower.parameters()).add_(1e-3)
     others.add(features.fingerprint(one.built.model.base_model, one.train, collate, looking))
-    assert len(others | {name}) == 4
+    monkeypatch.setattr(features, "DECODING", features.DECODING + 1)
+    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, looking))
+    assert len(others | {name}) == 5
 
 
 @pytest.mark.parametrize("recipe", ["retrieval-coco", "blip-retrieval-coco"])

@@ -48,7 +48,7 @@ class ExplainedFact:
     span: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Explanation:
     """Why a model answers as it does.
 
@@ -72,8 +72,8 @@ class Explanation:
     patches: np.ndarray | None = None
     component_weights: np.ndarray | None = None
 
-    def __str__(self) -> str:
-        """Answers and facts, a line each."""
+    def __repr__(self) -> str:
+        """Text, answers and facts, a line each."""
         lines = [self.text, *(f"  {chance:6.1%}  {answer}" for answer, chance in self.answers[:_SHOWN])]
         lines += [f"  gate {fact.gate:.2f}  {fact.sentence}" for fact in self.facts]
         return "\n".join(map(printable, lines))

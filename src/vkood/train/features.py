@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 from vkood.data.batches import Collator
 from vkood.data.rows import Example, RowImages, Rows
 from vkood.files import complete_file
+from vkood.images import DECODING
 from vkood.tasks.ranks import gathered, own_share
 from vkood.tasks.task import Looking, evaluating
 
@@ -112,6 +113,7 @@ def fingerprint(core: Any, rows: Rows, collate: Collator, looking: Looking) -> s
             found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     processor: Any = collate.processor
     found.update(json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str).encode())
+    found.update(f"decoding {DECODING}".encode())
     told = [(table.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in rows.tables]
     found.update(json.dumps([told, processor.max_length, len(rows), str(looking.autocast)]).encode())
     found.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
