@@ -147,5 +147,5 @@ def test_files_that_are_no_tables(content, tmp_path):
 def test_no_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no fact table at"):
         FactTable.load(tmp_path / "facts", encoder="vectors")
-    with pytest.raises(ValueError, match="is not a fact table"):
+    with pytest.raises(ValueError, match="must be a regular file, but is a folder"):
         FactTable.load(tmp_path, encoder="vectors")

@@ -1,5 +1,6 @@
 """Irrelevant facts: what ours may not say, and every way in which a user's file can be wrong."""
 
+import os
 import re
 
 import pytest
@@ -123,8 +124,11 @@ def test_longest_line(tmp_path):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="There is no file of irrelevant facts at"):
         read_irrelevant_facts(tmp_path / "none.txt")
-    with pytest.raises(ValueError, match="is a folder"):
+    with pytest.raises(ValueError, match="but is a folder"):
         read_irrelevant_facts(tmp_path)
     (tmp_path / "facts.txt").write_text("x")
-    with pytest.raises(ValueError, match="cannot be read"):
+    with pytest.raises(ValueError, match="There is no file of irrelevant facts at"):
         read_irrelevant_facts(tmp_path / "facts.txt" / "inside")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="must be a regular file, but is a pipe"):
+        read_irrelevant_facts(tmp_path / "pipe")

@@ -16,7 +16,7 @@ from vkood.data.rows import Rows
 from vkood.data.tables import TableError, find_tables
 from vkood.data.tiny import TINY, write_tiny
 
-MUTATIONS = 40
+MUTATIONS = 16
 # fmt: off
 VALUES = (
     None, True, 0, -1, 7, 1.7, 1e400, float("nan"), 2**63, 10**30, "", " ", "7", "007", "text", "\ud800", "../../x",
@@ -146,7 +146,7 @@ def test_damaged_files(tmp_path, name):
             assert len(Rows(find_tables(output, ["*"])))
         shutil.rmtree(root)
         shutil.rmtree(output, ignore_errors=True)
-    assert written
+    assert written + refused == MUTATIONS
     assert refused
 
 

@@ -136,7 +136,8 @@ class FactDraw:
             raise ValueError(
                 "`irrelevant_facts` must be a sequence of sentences; got one string. Put it in a list."
             )
-        low, high = irrelevant if isinstance(irrelevant, tuple) else (irrelevant, irrelevant)
+        limits = irrelevant if isinstance(irrelevant, tuple) else (irrelevant, irrelevant)
+        low, high = limits if len(limits) == 2 else (None, None)
         if not (isinstance(low, int) and isinstance(high, int) and 0 <= low <= high):
             raise ValueError(
                 "`irrelevant` must be a number of facts from 0 up, or a tuple (lowest, highest) of such; "

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vkood.files import complete_file
+from vkood.files import FileProblem, complete_file, open_regular, parse_json
 
 Encode = Callable[[list[str]], Tensor]
 """A text encoder: n sentences to (n, D) vectors."""
@@ -100,8 +100,6 @@ class FactTable:
             ('A kite flies.',)
         """
         path = Path(path)
-        if not path.exists():
-            raise FileNotFoundError(f"There is no fact table at {str(path)!r}.")
         sentences, features, made_by = _read(path)
         if made_by != encoder:
             raise ValueError(
@@ -207,13 +205,14 @@ def _encoded(sentences: list[str], encode: Encode) -> Float[Tensor, "sentences d
 
 def _read(path: Path) -> tuple[list[str], Tensor, str]:
     """The sentences, their vectors and the encoder's name, as the file has them."""
+    open_regular(path, what="fact table").close()
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            sentences = json.loads(header["sentences"])
+            sentences = parse_json(header["sentences"], name=str(path))
             features = file.get_tensor("features")
             made_by = header["encoder"]
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, KeyError, FileProblem) as error:
         raise ValueError(f"{str(path)!r} is not a fact table, or is damaged: {error}") from error
     if not (isinstance(sentences, list) and all(isinstance(sentence, str) for sentence in sentences)):
         raise ValueError(f"The fact table {str(path)!r} is damaged: its sentences are not a list of texts.")

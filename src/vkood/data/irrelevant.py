@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from importlib import resources
 from pathlib import Path
 
+from vkood import files
 from vkood.data.easy_vqa import Split, require_split
 
 MAX_LINE_LENGTH = 1000
+MAX_BYTES = 1 << 26
+_WHAT = "file of irrelevant facts"
 
 
 def irrelevant_facts(split: Split) -> tuple[str, ...]:
@@ -42,41 +46,30 @@ def read_irrelevant_facts(path: str | Path) -> tuple[str, ...]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the path is a folder or cannot be read, or the file is empty, is not UTF-8 text, or has a line
-            of more than 1,000 characters. The message is one sentence for the user.
+        ValueError: If the path is a folder or a pipe, or cannot be read, or the file is empty, has more than 64 MiB, is
+            not UTF-8 text, or has a line of more than 1,000 characters. The message is one sentence for the user.
     """
-    path = Path(path)
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no file of irrelevant facts at {str(path)!r}.") from None
-    except IsADirectoryError:
-        raise ValueError(
-            f"{str(path)!r} is a folder, but a text file of irrelevant facts is needed."
-        ) from None
-    except OSError as error:
-        raise ValueError(
-            f"The file of irrelevant facts {str(path)!r} cannot be read: {error.strerror or error}."
-        ) from error
+    content = files.read_bytes(path, what=_WHAT, max_bytes=MAX_BYTES)
+    name = repr(os.fspath(path))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if re.search("[\x00-\x08\x0e-\x1f]", text):
         raise ValueError(
-            f"The file of irrelevant facts {str(path)!r} is not UTF-8 text; save it as UTF-8, one fact a line."
+            f"The file of irrelevant facts {name} is not UTF-8 text; save it as UTF-8, one fact a line."
         )
     lines = [line.strip() for line in re.split("\r\n|\r|\n", text)]
     for number, line in enumerate(lines, start=1):
         if len(line) > MAX_LINE_LENGTH:
             raise ValueError(
-                f"Line {number} of the file of irrelevant facts {str(path)!r} has {len(line):,} characters, "
+                f"Line {number} of the file of irrelevant facts {name} has {len(line):,} characters, "
                 f"but a fact may have {MAX_LINE_LENGTH:,} at most."
             )
     facts = tuple(line for line in lines if line)
     if not facts:
         raise ValueError(
-            f"The file of irrelevant facts {str(path)!r} is empty; write at least one fact, one a line."
+            f"The file of irrelevant facts {name} is empty; write at least one fact, one a line."
         )
     return facts
 

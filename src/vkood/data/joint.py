@@ -302,5 +302,5 @@ def _with_picture(question: PlainQuestion | KnowledgeQuestion, images: torch.Ten
 
 
 def _require_share(name: str, share: float) -> None:
-    if not 0 <= share <= 1:
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
         raise ValueError(f"`{name}` must be a share from 0 to 1; got {share!r}.")

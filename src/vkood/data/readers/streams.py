@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vkood.data.readers.source import BadRows, SourceError
-from vkood.data.record import Mismatch, Record
+from vkood.data.record import Mismatch, Type
 from vkood.files import FileProblem, open_regular, parse_json, wide_encoding
 
 MAX_LINE = 1 << 20
@@ -132,8 +132,8 @@ def json_lines(path: Path, **text: Any) -> Iterator[tuple[int, Any]]:
 
 
 def json_records(
-    path: Path, record: Record, bad: BadRows, *, key: str | None = None
-) -> Iterator[tuple[int, dict[str, Any]]]:
+    path: Path, record: Type, bad: BadRows, *, key: str | None = None
+) -> Iterator[tuple[int, Any]]:
     """The records of a list in a JSON file, numbered from 0; those that are not as they should be are left out.
 
     Args:
@@ -244,20 +244,20 @@ class _JsonList:
             except ValueError as error:
                 reason = str(error).partition(":")[0]
             else:
-                # A number may go on in what was not read yet.
-                if end < len(self._text) or self._whole:
+                # A number may go on in what was not read yet: "1.5" in "1.5e" and "7".
+                if self._whole or (end < len(self._text) and self._text[end] in " \t\n\r,:]}"):
                     self._place = end
                     return value
                 reason = ""
             if unread > MAX_RECORD:
                 raise self._problem(f"a value is damaged, or has more than {MAX_RECORD:,} characters")
             # Twice as much each time: a long value is not parsed again and again.
-            if not self._more(max(_CHUNK, unread)) and reason:
+            if not self._more(unread) and reason:
                 raise self._problem(reason)
 
-    def _more(self, size: int = _CHUNK) -> bool:
+    def _more(self, size: int = 0) -> bool:
         try:
-            chunk = self._file.read(size)
+            chunk = self._file.read(max(size, _CHUNK))
         except UnicodeError:
             raise self._problem("it is not UTF-8 text") from None
         if undecoded := _UNDECODED.search(chunk):
