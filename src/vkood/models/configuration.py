@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, PreTrainedConfig
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from vkood.fields import Choice, Flag, Optional, Real, Rule, Whole, require_fields
 from vkood.mixture import Covariance, Diagonal, Full, KernelGate, OutlierLayer, Prior, Spherical, Tied
 from vkood.mixture.gate import GateMode
 from vkood.mixture.layer import ScoreName
+from vkood.models.fields import (
+    MAX_HEADS,
+    MAX_LABELS,
+    MAX_LAYERS,
+    MAX_WIDTH,
+    Labels,
+    reason,
+    require_plausible,
+)
 from vkood.models.steering import SteeringName, TextSteering
 from vkood.models.towers import ClipLayers
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
+from vkood.spelling import nearest
 
 _COVARIANCES: dict[str, type[Covariance]] = {
     "diagonal": Diagonal,
@@ -59,7 +72,7 @@ class GateConfig:
             no prior. If not "none", there is a fit for each text rather than for each image.
     """
 
-    # Names come from JSON files, so they are checked below, whatever the annotations promise.
+    # Values come from JSON files, so they are checked below, whatever the annotations promise.
     __no_type_check__ = True
 
     kind: Literal["mixture", "kernel", "none"] = "mixture"
@@ -81,18 +94,8 @@ class GateConfig:
     steering: SteeringName = "none"
 
     def __post_init__(self) -> None:
-        """Check the names; the numbers are checked by what they are for."""
-        for name, value, allowed in (
-            ("kind", self.kind, ("mixture", "kernel", "none")),
-            ("covariance", self.covariance, _COVARIANCES),
-            ("solver", self.solver, _SOLVERS),
-            ("gradient", self.gradient, _GRADIENTS),
-            ("score", self.score, get_args(ScoreName)),
-            ("mode", self.mode, get_args(GateMode)),
-            ("steering", self.steering, get_args(SteeringName)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"the gate's `{name}` must be one of {', '.join(allowed)}; got {value!r}.")
+        """Check names and numbers."""
+        require_fields(vars(self), _GATE_RULES)
         if self.kind == "kernel" and self.steering not in ("none", "weights"):
             raise ValueError(
                 'the `steering` of a kernel gate must be "none" or "weights", since it has no prior; '
@@ -138,6 +141,94 @@ class GateConfig:
         if self.kind == "none" or self.steering == "none":
             return None
         return TextSteering(text_dim, image_dim, self.joint_dim, self.num_components, self.steering)
+
+
+_POSITIVE = Real(0, above=True)
+_GATE_RULES: dict[str, Rule] = {
+    "kind": Choice(("mixture", "kernel", "none")),
+    "joint_dim": Whole(1, MAX_WIDTH),
+    "num_components": Whole(1, MAX_WIDTH),
+    "covariance": Choice(tuple(_COVARIANCES)),
+    "solver": Choice(tuple(_SOLVERS)),
+    "tolerance": Real(0),
+    "max_steps": Whole(),
+    "gradient": Choice(tuple(_GRADIENTS)),
+    "score": Choice(get_args(ScoreName)),
+    "mode": Choice(get_args(GateMode)),
+    "variance": _POSITIVE,
+    "variance_strength": _POSITIVE,
+    "concentration": _POSITIVE,
+    "mean_strength": _POSITIVE,
+    "threshold": Optional(Real()),
+    "temperature": Optional(_POSITIVE),
+    "steering": Choice(get_args(SteeringName)),
+}
+
+
+def gate_options(values: Any) -> dict[str, Any]:
+    """The options of a gate, as a configuration's `gate` has them, checked and with defaults filled in.
+
+    Raises:
+        ValueError: If there is an unknown option, or one has a value that cannot be.
+    """
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(f"`gate` must have named options, as `GateConfig` has them; got {values!r}.")
+    values = dict(values or {})
+    require_known(
+        values, [field.name for field in fields(GateConfig)], "`gate` must have options of `GateConfig`"
+    )
+    try:
+        return asdict(GateConfig(**values))
+    except ValueError as error:
+        raise ValueError(f"`gate`: {error}") from error
+
+
+def require_known(names: Collection[str], known: Collection[str], rule: str) -> None:
+    """Refuse a name that is not known, with the nearest one that is.
+
+    Args:
+        names: The names.
+        known: Those that may be.
+        rule: What the error says first, such as "`options` must be fields of `VkoodConfig`".
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if unknown := sorted(set(names).difference(known), key=str):
+        near = nearest(str(unknown[0]), known)
+        hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
+        raise ValueError(f"{rule}; got `{unknown[0]}`{hint}")
+
+
+def tower_config(name: str, values: Any, default: str) -> PreTrainedConfig:
+    """The configuration of a tower, whose values have been checked.
+
+    Args:
+        name: The field that it stands in, for errors.
+        values: A configuration, or what its JSON holds, `model_type` included.
+        default: The `model_type` of values without one.
+
+    Raises:
+        ValueError: If there is none of that type, or a value cannot be.
+    """
+    if isinstance(values, PreTrainedConfig):
+        require_plausible(values.to_dict(), f"{name}.")
+        return values
+    if values is not None and not isinstance(values, Mapping):
+        raise ValueError(
+            f"`{name}` must have named values, as a tower's config.json has them; got {values!r}."
+        )
+    options = dict(values or {})
+    kind = options.pop("model_type", default)
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise ValueError(
+            f"`{name}.model_type` must be a kind of model that `transformers` has; got {kind!r}."
+        )
+    require_plausible(options, f"{name}.")
+    try:
+        return AutoConfig.for_model(kind, **options)
+    except Exception as error:  # a strict configuration has errors of its own
+        raise ValueError(f"`{name}` cannot be the configuration of a {kind}: {reason(error)}") from error
 
 
 class VkoodConfig(PreTrainedConfig):
@@ -204,15 +295,10 @@ class VkoodConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check what can be checked."""
-        self.image_config = _sub_config(self.image_config, "clip_vision_model")
-        self.text_config = _sub_config(self.text_config, "roberta")
-        self.gate = asdict(GateConfig(**(self.gate or {})))
-        if self.clip_layers not in get_args(ClipLayers):
-            raise ValueError(f'`clip_layers` must be "meter" or "all"; got {self.clip_layers!r}.')
-        if self.num_images < 1:
-            raise ValueError(f"`num_images` must be at least 1; got {self.num_images}.")
-        if self.pooling not in ("concat", "product"):
-            raise ValueError(f'`pooling` must be "concat" or "product"; got {self.pooling!r}.')
+        require_fields(vars(self) | kwargs, _RULES)
+        self.image_config = tower_config("image_config", self.image_config, "clip_vision_model")
+        self.text_config = tower_config("text_config", self.text_config, "roberta")
+        self.gate = gate_options(self.gate)
         if self.steer_fusion and "weights" not in self.gate["steering"]:
             raise ValueError(
                 f"`steer_fusion` needs a gate whose `steering` has weights; got {self.gate['steering']!r}."
@@ -228,7 +314,16 @@ class VkoodConfig(PreTrainedConfig):
                 f"{self.num_attention_heads}."
             )
         super().__post_init__(**kwargs)
-        self.num_answers = len(self.id2label or {})
+        answers = dict(self.id2label or {})
+        if sorted(answers) != list(range(len(answers))):
+            raise ValueError("`id2label` must number the answers from 0 on, without a gap.")
+        self.num_answers = len(answers)
+
+    @classmethod
+    def options(cls) -> set[str]:
+        """The names of all that may be said beside the towers."""
+        own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
+        return own - {"image_config", "text_config"} | {"num_labels"}
 
     @property
     def gate_config(self) -> GateConfig:
@@ -236,8 +331,24 @@ class VkoodConfig(PreTrainedConfig):
         return GateConfig(**(self.gate or {}))
 
 
-def _sub_config(given: dict[str, Any] | PreTrainedConfig | None, default: str) -> PreTrainedConfig:
-    if isinstance(given, PreTrainedConfig):
-        return given
-    options = dict(given or {})
-    return AutoConfig.for_model(options.pop("model_type", default), **options)
+_RULES: dict[str, Rule] = {
+    "fact_dim": Whole(1, MAX_WIDTH),
+    "hidden_size": Whole(1, MAX_WIDTH),
+    "num_attention_heads": Whole(1, MAX_HEADS),
+    "num_fusion_layers": Whole(1, MAX_LAYERS),
+    "intermediate_size": Optional(Whole(1, 4 * MAX_WIDTH)),
+    "pooling": Choice(("concat", "product")),
+    "dropout": Real(0, 1),
+    "layer_norm_eps": Real(0, 1),
+    "initializer_range": Real(0, 100),
+    "steer_fusion": Flag(),
+    "clip_layers": Choice(get_args(ClipLayers)),
+    "num_images": Whole(1, 64),
+    "output_states": Flag(),
+    "match_loss_weight": Real(0),
+    "num_answers": Whole(0, MAX_LABELS),
+    "num_labels": Whole(0, MAX_LABELS),
+    "masked_language": Flag(),
+    "matching": Flag(),
+    "id2label": Optional(Labels()),
+}

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from typing_extensions import override
 
 from vkood.fields import Each, Real, Rule, Whole, require_fields
 
@@ -12,6 +15,24 @@ MAX_LAYERS, MAX_HEADS, MAX_WIDTH = 1_000, 1_024, 65_536
 MAX_IMAGE_SIZE = 4_096
 """Pixels: at 14 pixels a patch, 85,000 tokens, for which no attention has the memory."""
 MAX_VOCABULARY = 10_000_000
+MAX_LABELS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Labels(Rule):
+    """Texts by their numbers, as JSON has them."""
+
+    @property
+    @override
+    def expected(self) -> str:
+        return "texts by their numbers"
+
+    @override
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, Mapping) and all(
+            str(number).isdecimal() and isinstance(label, str) for number, label in value.items()
+        )
+
 
 # What the configurations of `transformers`' encoders have in common is how their fields are called. The ranges are wide
 # enough for every published encoder, and narrow enough that a model is laid out without its weights in seconds.
@@ -29,7 +50,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"^(num|n)_(\w+_)?experts$", Each(Whole(0, MAX_WIDTH))),
         (r"^(hidden|intermediate|embedding)_sizes?$|^embed_dim$|^d_(model|ff)$", Each(Whole(1, 2**20))),
         (r"^max_position_embeddings$", Real(-1, MAX_VOCABULARY)),
-        (r"^num_(channels|labels)$", Whole(0, MAX_VOCABULARY)),
+        (r"^num_(channels|labels)$", Whole(0, MAX_LABELS)),
         (r"(dropout(_prob|_rate)?|drop_path_rate|_dropout_p)$", Each(Real(0, 1))),
         (r"_eps$", Real(0, 1)),
         (r"^initializer_(range|factor)$", Real(0)),
@@ -63,3 +84,13 @@ def require_plausible(values: Mapping[str, Any], within: str = "") -> None:
             if pattern.search(name) and not (isinstance(value, bool) and not _NUMBER.match(name)):
                 require_fields(values, {name: rule}, within)
                 break
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, as the end of a sentence: a strict configuration has its reason in the second line."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        lines[0] = f"{lines[0]} {lines[1]}"
+    text = lines[0].rstrip(".:") if lines else ""
+    named = isinstance(error, ValueError | OSError | RuntimeError) or len(text.split()) > 2
+    return f"{text}." if text and named else f"{type(error).__name__} {text}".rstrip() + "."

@@ -30,7 +30,7 @@ from transformers.utils import logging
 from typing_extensions import override
 
 from vkood.files import FileProblem, open_regular, read_json_object
-from vkood.models.fields import require_plausible
+from vkood.models.fields import reason, require_plausible
 
 if TYPE_CHECKING:
     from vkood.models.processing import VkoodProcessor
@@ -344,7 +344,7 @@ def _strictly_loaded(
     where = "the state dict" if folder is None else repr(str(folder))
     if folder is not None:
         _require_no_adapter(folder)
-        known = _number_of_weights(folder)
+        known = number_of_weights(folder)
         with problems(f"The configuration of the model in {where} is damaged"):
             require_size(lay_out, known=known, where=f"The configuration in {where}")
     with problems(f"The weights in {where} are missing or damaged"), _quiet():
@@ -392,8 +392,13 @@ def _is_part(name: str, parts: Sequence[str]) -> bool:
     return any(name == part or name.startswith(f"{part}.") for part in parts)
 
 
-def _number_of_weights(folder: Path) -> int:
-    """How many numbers the weights' files hold, as their headers say."""
+def number_of_weights(source: Source) -> int:
+    """How many numbers the weights' files of a folder or hub name hold, as their headers say.
+
+    Raises:
+        LoadingError: If there are none, or they are damaged or outside the folder.
+    """
+    folder = local_folder(source)
     first = next((name for name in WEIGHTS if (folder / name).exists()), None)
     if first is None:
         raise LoadingError(
@@ -480,17 +485,7 @@ def problems(what: str) -> Iterator[None]:
     except (KeyboardInterrupt, SystemExit, GeneratorExit):
         raise
     except BaseException as error:  # a panic of the tokenizers library is no Exception
-        raise LoadingError(f"{what}: {_sentence(error)}") from error
-
-
-def _sentence(error: BaseException) -> str:
-    """What an error says, as the end of a sentence: a strict configuration's says the reason in its second line."""
-    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
-    if len(lines) > 1 and lines[0].endswith(":"):
-        lines[0] = f"{lines[0]} {lines[1]}"
-    text = lines[0].rstrip(".:") if lines else ""
-    named = isinstance(error, ValueError | OSError | RuntimeError) or len(text.split()) > 2
-    return f"{text}." if text and named else f"{type(error).__name__} {text}".rstrip() + "."
+        raise LoadingError(f"{what}: {reason(error)}") from error
 
 
 @contextmanager

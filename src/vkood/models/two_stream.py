@@ -5,7 +5,8 @@ Legend: B examples, Q texts or N images of each, F facts, T image tokens, D widt
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,14 +18,13 @@ from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
 from vkood.mixture import GateOutput, OutlierLayer
-from vkood.models.configuration import VkoodConfig
+from vkood.models.configuration import VkoodConfig, require_known
 from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
 from vkood.models.heads import ConcatPooling, ProductPooling
-from vkood.models.loading import StrictlyLoadedModel, load_config
+from vkood.models.loading import StrictlyLoadedModel, load_config, number_of_weights, require_size
 from vkood.models.roles import layer_names
 from vkood.models.steering import Steered
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
-from vkood.spelling import nearest
 
 _TEXT, _FACT = 0, -1  # token types; those of the images lie between
 _Model = TypeVar("_Model", bound="VkoodPreTrainedModel")
@@ -107,8 +107,8 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
             options: Fields of `VkoodConfig`, and `num_labels` / `id2label` / `label2id`.
 
         Raises:
-            ValueError: If an option is none of these.
-            OSError: If there is no such folder or hub name.
+            ValueError: If an option is none of these, or has a value that cannot be.
+            LoadingError: If there is no such folder or hub name, or it lacks a weight or is otherwise damaged.
 
         Example:
             >>> from vkood.models import VkoodForVisualQuestionAnswering
@@ -116,16 +116,16 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
             ...     "openai/clip-vit-base-patch16", "roberta-base", image_size=288
             ... )
         """
-        known = {field.name for field in fields(VkoodConfig)} | {"num_labels"}
-        if unknown := sorted(options.keys() - known):
-            near = nearest(unknown[0], known)
-            hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
-            raise ValueError(f"`options` must be fields of `VkoodConfig`; got `{unknown[0]}`{hint}")
+        require_known(options, VkoodConfig.options(), "`options` must be fields of `VkoodConfig`")
         image_config = image_config_of(load_config(image))
         if image_size is not None and image_config.model_type in FIXED_SIZE:
             image_config.image_size = image_size
         text_config = text_config_of(load_config(text))
-        model = cls(VkoodConfig(image_config=image_config, text_config=text_config, **options))
+        config = VkoodConfig(image_config=image_config, text_config=text_config, **options)
+        require_size(
+            lambda: cls(copy.deepcopy(config)), known=number_of_weights(image) + number_of_weights(text)
+        )
+        model = cls(config)
         core: VkoodModel = model.base_model  # pyright: ignore[reportAssignmentType] - of this family
         core.image_tower = ImageTower.load(image, image_config, model.config.clip_layers)
         core.text_tower = TextTower.load(text, text_config)

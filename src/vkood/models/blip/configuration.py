@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 
-from vkood.models.configuration import GateConfig
+from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
+from vkood.models.configuration import GateConfig, gate_options, tower_config
+from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
 
 
 class BlipVkoodConfig(PreTrainedConfig):
@@ -66,24 +69,54 @@ class BlipVkoodConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check what can be checked."""
-        if not isinstance(self.vision_config, PreTrainedConfig):
-            self.vision_config = BlipVisionConfig(**(self.vision_config or {}))
-        if not isinstance(self.text_config, PreTrainedConfig):
-            options: dict[str, Any] = {"label_smoothing": 0.1} | (self.text_config or {})
-            self.text_config = BlipTextConfig(**options)
+        require_fields(vars(self), _RULES)
+        self.vision_config = tower_config("vision_config", self.vision_config, BlipVisionConfig.model_type)
+        if isinstance(self.text_config, Mapping | None):
+            self.text_config = {"label_smoothing": 0.1, **(self.text_config or {})}
+        self.text_config = tower_config("text_config", self.text_config, BlipTextConfig.model_type)
+        for name, kind in self.sub_configs.items():
+            if not isinstance(found := getattr(self, name), kind):
+                raise ValueError(f"`{name}.model_type` must be {kind.model_type}; got {found.model_type}.")
         # Every layer has a cross-attention, to the image.
         self.text_config.is_decoder = True
         self.text_config.encoder_hidden_size = self.vision_config.hidden_size
         if self.encode_token_id is None:
             self.encode_token_id = self.text_config.vocab_size - 1
-        self.gate = asdict(GateConfig(**(self.gate or {})))
+        if self.encode_token_id >= self.text_config.vocab_size:
+            raise ValueError(
+                f"`encode_token_id` must be below the vocabulary's {self.text_config.vocab_size:,} tokens; got "
+                f"{self.encode_token_id:,}."
+            )
+        self.gate = gate_options(self.gate)
         if self.gate["steering"] != "none":
             raise ValueError(
                 f'the gate\'s `steering` must be "none" in the BLIP family; got {self.gate["steering"]!r}.'
             )
         super().__post_init__(**kwargs)
 
+    @classmethod
+    def options(cls) -> set[str]:
+        """The names of all that may be said beside the towers."""
+        own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
+        return own - {"vision_config", "text_config"}
+
     @property
     def gate_config(self) -> GateConfig:
         """The gate's options, checked."""
         return GateConfig(**(self.gate or {}))
+
+
+_RULES: dict[str, Rule] = {
+    "encode_token_id": Optional(Whole(0, MAX_VOCABULARY)),
+    "fact_dim": Whole(1, MAX_WIDTH),
+    "image_text_hidden_size": Whole(1, MAX_WIDTH),
+    "queue_size": Whole(1, MAX_LABELS),
+    "momentum": Real(0, 1),
+    "alpha": Real(0, 1),
+    "max_answers_read": Whole(),
+    "adapter_size": Optional(Whole(1, MAX_WIDTH)),
+    "adapt_vision": Flag(),
+    "separate_decoder_adapters": Flag(),
+    "merge_from": Whole(0, MAX_LAYERS),
+    "initializer_range": Real(0, 100),
+}
