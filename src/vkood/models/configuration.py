@@ -308,6 +308,8 @@ class VkoodConfig(PreTrainedConfig):
         if self.id2label is None:
             # transformers does not write labels down that it takes for its own two.
             kwargs.setdefault("num_labels", self.num_answers)
+        elif (number := kwargs.pop("num_labels", None)) not in (None, len(self.id2label)):
+            raise ValueError(f"`num_labels` must be that of `id2label`, {len(self.id2label)}; got {number}.")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` must be a multiple of `num_attention_heads`; got {self.hidden_size} and "

@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from vkood.fields import Each, Real, Rule, Whole, require_fields
+from vkood.fields import Each, Flag, Real, Rule, Whole, require_fields
 
 MAX_LAYERS, MAX_HEADS, MAX_WIDTH = 1_000, 1_024, 65_536
 MAX_IMAGE_SIZE = 4_096
@@ -55,6 +55,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"_eps$", Real(0, 1)),
         (r"^initializer_(range|factor)$", Real(0)),
         (r"^(height|width|shortest_edge|longest_edge|size|crop_size)$", Each(Whole(1, MAX_IMAGE_SIZE))),
+        (r"^chunk_size_feed_forward$", Whole(0)),
+        (r"^output_(hidden_states|attentions)$|^return_dict$|^is_(encoder_)?decoder$|^use_cache$", Flag()),
         (r"^image_std$", Each(Real(0, above=True))),
         (r"^(image_mean|rescale_factor)$", Each(Real())),
     )
@@ -81,7 +83,8 @@ def require_plausible(values: Mapping[str, Any], within: str = "") -> None:
             require_plausible(value, f"{within}{name}.")
             continue
         for pattern, rule in _PATTERNS:
-            if pattern.search(name) and not (isinstance(value, bool) and not _NUMBER.match(name)):
+            switch = isinstance(value, bool) and not isinstance(rule, Flag) and not _NUMBER.match(name)
+            if pattern.search(name) and not switch:
                 require_fields(values, {name: rule}, within)
                 break
 
