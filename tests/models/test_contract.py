@@ -152,13 +152,38 @@ def test_bfloat16_autocast(kind):
 @pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 )  # peft asks for it
-def test_lora(kind):
-    adapted = get_peft_model(kind.new(), LoraConfig(r=2, target_modules=["query", "key", "value"]))
+@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_lora(kind, frozen, checkpointing):
+    model = kind.new().train()
+    if frozen:
+        model.freeze_towers()
+    if checkpointing:
+        model.activation_checkpointing_enable()
+    targets = ["query", "key", "value", "q_proj", "v_proj", "qkv"]
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=targets))
     options = {"generator": torch.Generator().manual_seed(0)} if kind.answer == "match_logits" else {}
     adapted(**(kind.batch() | kind.labels(4)), **options).loss.backward()
-    trained = [name for name, part in adapted.named_parameters() if part.requires_grad]
+    trained = {name: part for name, part in adapted.named_parameters() if part.requires_grad}
     assert trained
-    assert all("lora_" in name for name in trained)
+    assert all("lora_" in name and "momentum" not in name for name in trained)
+    assert any("image_tower" in name for name in trained)
+    assert all(part.grad is not None for part in trained.values())
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_momentum_encoder_follows_what_lora_adds():
+    model = KINDS["BLIP retrieval"].new()
+    adapted = get_peft_model(model, LoraConfig(r=2, target_modules=["query"], init_lora_weights=False))
+    layer = model.blip.text_encoder.encoder.layer[0].attention.self.query
+    slow = model.momentum["blip"].text_encoder.encoder.layer[0].attention.self.query
+    before = slow.weight.clone()
+    model._move_momentum(0.25)
+    close(slow.weight, 0.25 * before + 0.75 * (layer.base_layer.weight + layer.get_delta_weight("default")))
+    assert not any("lora_" in name for name in model.momentum.state_dict())
+    assert adapted.get_nb_trainable_parameters()[0] == sum(
+        part.numel() for name, part in model.named_parameters() if "lora_" in name
+    )
 
 
 @torch.no_grad()

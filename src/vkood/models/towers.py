@@ -26,10 +26,17 @@ class _Tower(nn.Module):
     frozen = False
 
     def freeze(self) -> None:
-        """Keep the tower as it is from now on: in eval mode always, and no graph is built through it."""
+        """Keep the tower's weights as they are from now on: in eval mode always, and without a graph through it.
+
+        Adapters such as LoRA's that are put into it afterwards are trained all the same.
+        """
         self.requires_grad_(False)
         self.frozen = True
         self.eval()
+
+    def _graph(self) -> torch.set_grad_enabled:
+        """The context of a pass: it builds a graph only if something is there to be trained by it."""
+        return torch.set_grad_enabled(torch.is_grad_enabled() and not (self.frozen and is_untrained(self)))
 
     @override
     def train(self, mode: bool = True) -> _Tower:
@@ -101,7 +108,7 @@ class ImageTower(_Tower):
     ) -> Float[Tensor, "batch tokens image_width"]:
         """Image tokens, without those that only pool."""
         options = {"interpolate_pos_encoding": True} if self._asks_to_resize else {}
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self._graph():
             hidden = self.encoder(pixel_values=pixel_values, **options).last_hidden_state
             if self.is_clip:
                 hidden = self.encoder.post_layernorm(hidden)  # pyright: ignore[reportCallIssue] - a layer norm
@@ -135,8 +142,13 @@ class TextTower(_Tower):
         self, input_ids: Int[Tensor, "batch words"], attention_mask: Int[Tensor, "batch words"]
     ) -> Float[Tensor, "batch words text_width"]:
         """Text tokens; the first stands for the whole text."""
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with self._graph():
             return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+
+def is_untrained(module: nn.Module) -> bool:
+    """Whether no parameter of a module asks for a gradient."""
+    return not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def image_config_of(config: PreTrainedConfig) -> PreTrainedConfig:

@@ -337,10 +337,12 @@ def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     """Put LoRA beside the towers' queries and values; fusion, gate and heads are trained in full."""
     from peft import LoraConfig, inject_adapter_in_model
 
-    towers = r".*(image_tower|text_tower|text_encoder|text_decoder)\..*\.(query|value|q_proj|v_proj|qkv|Wqkv)"
+    towers = r"(image_tower|text_tower|text_encoder|text_decoder)\..*\.(query|value|q_proj|v_proj|qkv|Wqkv)"
+    towers = rf"(?!momentum\.).*{towers}"  # what is trained is followed by the momentum encoder
     model = inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=towers), model)  # pyright: ignore[reportAssignmentType, reportArgumentType] - any module
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_("lora_" in name or parameter_role(name) != "tower")
+        trained = "lora_" in name or parameter_role(name) != "tower"
+        parameter.requires_grad_(trained and not name.startswith("momentum."))
     return model
 
 

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import BlipTextConfig
+from transformers.models.blip.modeling_blip_text import BlipTextEmbeddings
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
@@ -22,6 +23,7 @@ from vkood.models.blip.layers import image_tower, text_encoder
 from vkood.models.fusion import padding_bias
 from vkood.models.loading import StrictlyLoadedModel
 from vkood.models.roles import layer_names
+from vkood.models.towers import is_untrained
 
 
 @dataclass
@@ -100,6 +102,18 @@ class BlipVkoodPreTrainedModel(StrictlyLoadedModel):
             super()._init_weights(module)
 
     @override
+    def enable_input_require_grads(self) -> None:
+        """Let the states that layers read ask for gradients, as reentrant checkpointing of frozen layers needs.
+
+        BLIP's text embeddings add positions in place, which no leaf that asks for gradients allows; they get a copy.
+        """
+        super().enable_input_require_grads()
+        for module in self.modules():
+            if isinstance(module, BlipTextEmbeddings):
+                hook = module.word_embeddings.register_forward_hook(lambda _, __, states: states.clone())
+                self._require_grads_hooks.append(hook)
+
+    @override
     def get_input_embeddings(self) -> nn.Module:
         """The vectors of the words that are read."""
         core: BlipVkoodModel = self.base_model  # pyright: ignore[reportAssignmentType] - of this family
@@ -160,7 +174,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self, pixel_values: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch tokens width"]:
         """Image tokens, the first standing for the whole image; images may have any size."""
-        without_graph = self.frozen and self.adapters is None
+        without_graph = self.frozen and self.adapters is None and is_untrained(self.image_tower)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not without_graph):
             return self.image_tower(
                 pixel_values=pixel_values, interpolate_pos_encoding=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,21 @@ class _Texts:
         )
 
 
+def plain_parameters(module: nn.Module) -> dict[str, Tensor]:
+    """The parameters of a module by the names that they have without adapters, with what LoRA adds to them."""
+    found: dict[str, Tensor] = {}
+    for name, parameter in module.named_parameters():
+        if "lora_" not in name:
+            found[name.replace(".base_layer", "")] = parameter
+    for name, part in module.named_modules():
+        adapted: Any = part
+        if hasattr(part, "get_delta_weight") and not adapted.merged and not adapted.disable_adapters:
+            for adapter in adapted.active_adapters:
+                if adapter in adapted.lora_A:
+                    found[f"{name}.weight"] = found[f"{name}.weight"] + adapted.get_delta_weight(adapter)
+    return found
+
+
 class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
     """BLIP that finds images for texts and texts for images, with the help of facts.
 
@@ -71,6 +87,19 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
         slow.fact_projection = slow.outlier_layer = None  # it reads no facts
         self.post_init()
         self.copy_momentum()
+
+    @override
+    def named_parameters(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Parameter]]:
+        """All parameters; those of the momentum encoder without adapters, which it follows but never has.
+
+        A library such as peft puts adapters wherever a layer's name fits, and looks at all parameters next.
+        """
+        for name, module in list(self.momentum.named_modules()):
+            adapted: Any = module
+            if hasattr(module, "get_base_layer"):
+                above, _, last = name.rpartition(".")
+                setattr(self.momentum.get_submodule(above), last, adapted.get_base_layer())
+        return super().named_parameters(*args, **options)
 
     @torch.no_grad()
     def copy_momentum(self) -> None:
@@ -205,6 +234,6 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
     @torch.no_grad()
     def _move_momentum(self, kept: float) -> None:
         for name in _FOLLOWED:
-            trained = dict(getattr(self, name).named_parameters())
+            trained = plain_parameters(getattr(self, name))
             for part, slow in self.momentum[name].named_parameters():
                 slow.mul_(kept).add_(trained[part], alpha=1 - kept)
