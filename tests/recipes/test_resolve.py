@@ -46,6 +46,17 @@ def test_values_of_the_paper():
         assert run.model.image_size == size
 
 
+def test_home_is_expanded_in_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    words = ["data.folder=~/t", "output=~/o", "model.image=~/i", "model.text=~/x", "model.checkpoint=~/c"]
+    run = resolve("vqa", words)
+    paths = (run.data.folder, run.output, run.model.image, run.model.text, run.model.checkpoint)
+    assert paths == tuple(f"/home/me/{name}" for name in "toixc")
+    file = tmp_path / "run.yaml"
+    file.write_text("data:\n  folder: ~/t\n")
+    assert resolve(None, [], file).data.folder == "/home/me/t"
+
+
 def test_splits_are_apart_unless_asked():
     for recipe in RECIPES:
         data = resolve(recipe).data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_output_folder, require_packages
 from vkood.cli.output import plain, say
+from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ def prepare(
         source = _source(
             name, root, file, {key: value for key, value in options.items() if value is not None}
         )
-        with _progress() as tell:
+        with interruptible("nothing was written"), _progress() as tell:
             prepared = write_tables(
                 source,
                 output,
@@ -215,7 +217,7 @@ def _store(told: str) -> Any:
         return "default"
     from vkood.knowledge import FactStore
 
-    return FactStore.open(told)
+    return FactStore.open(os.path.expanduser(told))
 
 
 @contextmanager

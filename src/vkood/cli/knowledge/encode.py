@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
 from vkood.cli.output import say
+from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from vkood.knowledge import FactEncoder, FactStore
@@ -68,17 +70,14 @@ def encode(
         tower = _tower(encoder, batch_size)
         try:
             fact_encoder = FactEncoder(tower, output, batch_size=batch_size)
-            new = _encode(facts, fact_encoder)
+            with interruptible("what was encoded is kept. Run the same command again to resume"):
+                new = _encode(facts, fact_encoder)
             if verify:
                 fact_encoder.cache.verify()
             size = sum(file.stat().st_size for file in fact_encoder.cache.folder.iterdir() if file.is_file())
             kept = len(fact_encoder.cache)
         except (OSError, ValueError) as error:
             refuse(str(error))
-        except KeyboardInterrupt:
-            refuse(
-                "interrupted; what was encoded is kept. Run the same command again: it goes on from there."
-            )
     seconds = time.perf_counter() - started
     say(
         f"{len(facts):,} facts; {new:,} new sentences encoded in {seconds:.0f} s; {kept:,} sentences in "
@@ -105,7 +104,7 @@ def _folder(name: str) -> Path:
     """The encoder's folder, wherever it is to be had."""
     if not name:
         refuse("--encoder must be a folder or a name; got an empty one.")
-    folder = Path(name)
+    folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             refuse(f"{name!r} is no folder of an encoder: it has no config.json.")
