@@ -1,4 +1,4 @@
-"""What every test and every doctest starts from: no network, few threads, the same seed.
+"""What every test and every doctest starts from: no network, few threads, the same seed, an empty cache.
 
 It stands above `src` and `tests`, so that it serves the doctests too. It must not import vkood: pytest's
 import hook checks the shapes of those modules only that are imported after it.
@@ -17,6 +17,12 @@ import pytest
 import torch
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither read nor fill the user's cache."""
+    os.environ["VKOOD_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

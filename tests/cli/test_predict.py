@@ -23,9 +23,9 @@ QUESTION = "is there a kite?"
 HOSTILE = "[/b] :smile: <script>'\"</script> \x1b[2J \u202e"
 
 
-def saved(model, folder, cache):
+def saved(model, folder):
     images = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=32)
-    VkoodProcessor(images, tiny_tokenizer(), fact_cache=cache).save_pretrained(folder)
+    VkoodProcessor(images, tiny_tokenizer()).save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
 
@@ -37,7 +37,7 @@ def _folder(tmp_path_factory):
     config = two_stream_config(fact_dim=384, num_labels=7, id2label={n: f"[b]{n}\x1b[0m" for n in range(7)})
     config.text_config.vocab_size = len(tiny_tokenizer())
     model = VkoodForVisualQuestionAnswering(config)
-    return saved(model, place / "model", str(place / "cache"))
+    return saved(model, place / "model")
 
 
 @pytest.fixture(scope="module", name="picture")
@@ -156,7 +156,7 @@ def test_more_pictures_than_the_model_takes(folder, picture):
 def test_vectors_of_another_width(picture, tmp_path):
     config = two_stream_config(fact_dim=12)
     config.text_config.vocab_size = len(tiny_tokenizer())
-    narrow = saved(VkoodForVisualQuestionAnswering(config), tmp_path / "model", str(tmp_path / "cache"))
+    narrow = saved(VkoodForVisualQuestionAnswering(config), tmp_path / "model")
     sentence = refusal(run(narrow, picture))
     assert "takes vectors of facts of width 12, but those of the processor's encoder" in sentence
     assert run(narrow, picture, facts="none").exit_code == 0
@@ -165,7 +165,7 @@ def test_vectors_of_another_width(picture, tmp_path):
 def test_a_cache_that_cannot_be_written_to(picture, tmp_path, monkeypatch):
     config = KINDS["two-stream retrieval"].config(fact_dim=384)
     config.text_config.vocab_size = len(tiny_tokenizer())
-    folder = saved(KINDS["two-stream retrieval"].model(config), tmp_path / "model", None)
+    folder = saved(KINDS["two-stream retrieval"].model(config), tmp_path / "model")
     (tmp_path / "file").touch()
     monkeypatch.setenv("HOME", str(tmp_path / "file"))
     monkeypatch.delenv("VKOOD_CACHE", raising=False)

@@ -1,6 +1,7 @@
 """Pictures, texts and facts become tensors, and bad ones are told by name."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -203,16 +204,24 @@ def test_facts_from_a_store(processor, tmp_path):
         ]
 
 
-def test_saved_and_loaded(processor, tmp_path):
+def test_saved_and_loaded(processor, tmp_path, monkeypatch):
+    """All but the folder of the cache: a model's folder does not decide where is written."""
+    monkeypatch.setenv("VKOOD_CACHE", str(tmp_path / "cache"))
     processor.save_pretrained(tmp_path)
+    saved = tmp_path / "processor_config.json"
+    content = json.loads(saved.read_text())
+    assert "fact_cache" not in content
+    saved.write_text(json.dumps(content | {"fact_cache": str(tmp_path / "elsewhere")}))
     model = VkoodForVisualQuestionAnswering(two_stream_config(fact_dim=384))
     model.save_pretrained(tmp_path)
     for loaded in (VkoodProcessor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):
         assert isinstance(loaded, VkoodProcessor)
-        assert (loaded.max_length, loaded.fact_cache) == (12, processor.fact_cache)
+        assert (loaded.max_length, loaded.fact_cache) == (12, None)
         given = (picture(), "what is it?", ["a lemon is sour."])
         for name, tensor in processor(*given).items():
             assert torch.equal(loaded(*given)[name], tensor), name
+    assert not (tmp_path / "elsewhere").exists()
+    assert VkoodProcessor.from_pretrained(tmp_path, fact_cache="here").fact_cache == "here"
 
 
 def test_from_towers(tmp_path):

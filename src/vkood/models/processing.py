@@ -59,7 +59,8 @@ class VkoodProcessor(ProcessorMixin):
         fact_encoder: Hub name or folder of the sentence encoder that makes vectors of facts, or the name of the package
             that carries one.
         fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
-            that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`.
+            that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`. It is a matter of the machine,
+            so it is neither saved nor read from saved processors.
         facts_per_concept: Most facts of each thing that a text names, the heaviest first.
         max_length: Most tokens of a text; what is longer is cut.
 
@@ -102,16 +103,28 @@ class VkoodProcessor(ProcessorMixin):
         Args:
             pretrained_model_name_or_path: Folder, or name on the hub.
             trust_remote_code: Whether code that the folder brings may run; none of ours needs any.
-            options: As for the processor.
+            options: As for the processor; `fact_cache` is taken from here alone.
 
         Raises:
             LoadingError: If there is none, it is damaged, or it asks for code of its own.
         """
+        fact_cache = options.pop("fact_cache", None)
         hub = {key: options.pop(key) for key in ("revision", "token", "cache_dir") if key in options}
         folder = local_folder(pretrained_model_name_or_path, weights=False, **hub)
         require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
         with problems(f"The processor in {str(folder)!r} is missing or damaged"):
-            return super().from_pretrained(folder, trust_remote_code=bool(trust_remote_code), **options)  # pyright: ignore[reportReturnType] - of this class
+            processor: Any = super().from_pretrained(
+                folder, trust_remote_code=bool(trust_remote_code), **options
+            )
+        processor.fact_cache = fact_cache
+        return processor
+
+    @override
+    def to_dict(self, *arguments: Any, **options: Any) -> dict[str, Any]:
+        """What is saved."""
+        values = super().to_dict(*arguments, **options)
+        values.pop("fact_cache", None)
+        return values
 
     @classmethod
     def from_towers(
