@@ -1,8 +1,11 @@
 """What runs are put together from, each against something simpler."""
 
+import resource
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
@@ -11,6 +14,7 @@ import prepared
 from vkood.data.batches import Collator, WordedAnswerBatches
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import find_tables
+from vkood.files import FileProblem
 from vkood.models import VkoodForVisualReasoning
 from vkood.models.blip.contrast import contrastive_loss
 from vkood.recipes.resolve import resolve
@@ -71,6 +75,42 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
         atol=1e-2,
         rtol=1e-2,
     )
+
+
+def test_no_more_files_are_open_than_a_process_may_have(tmp_path, monkeypatch):
+    """Of a cache of many files, each with a few images and texts, wherever a batch takes them from."""
+    monkeypatch.setattr(features, "_TEXTS_IN_FILE", 4)
+    numbers = range(0, 3 * features._IMAGES_IN_FILE * features._OPEN_FILES, features._IMAGES_IN_FILE)
+    for part in range(len(numbers)):
+        np.save(tmp_path / f"images-{part:06d}.npy", np.full((1, 2, 3), part, np.float16))
+        np.save(tmp_path / f"texts-{part:06d}.npy", np.full((4, 3), part, np.float16))
+    texts = [f"text {number}" for number in range(len(numbers) * features._TEXTS_IN_FILE)]
+    kept = features.CachedFeatures(tmp_path, texts, [1] * len(texts))
+    examples = [Example(images=(), text="", image_index=number) for number in numbers]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + features._OPEN_FILES + 8, hard))
+    try:
+        for _ in range(2):
+            found = kept.images(examples)
+            assert torch.equal(found[:, 0, 0], torch.arange(len(numbers)).float())
+            found = kept.texts(texts[1 :: features._TEXTS_IN_FILE], 2)
+            assert torch.equal(found[:, 0, 0], torch.arange(len(numbers)).float())
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def open_files():
+    """The largest descriptor in use, above which the limit counts."""
+    return max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+
+
+def test_damaged_features_are_named(tmp_path):
+    kept = features.CachedFeatures(tmp_path, (), ())
+    for content in (b"", b"no array", b"\x93NUMPY\x01\x00"):
+        (tmp_path / "images-000000.npy").write_bytes(content)
+        features._mapped.cache_clear()
+        with pytest.raises(FileProblem, match=r"images-000000.npy' are damaged .* delete the file"):
+            kept.images([Example(images=(), text="", image_index=0)])
 
 
 def test_other_features_have_other_names(monkeypatch):

@@ -15,9 +15,11 @@ import pyarrow.ipc
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
 import prepared
 import sharded_run
+from vkood.cli import app
 from vkood.recipes.resolve import resolve
 from vkood.train.evaluation import evaluate
 from vkood.train.record import read_metrics
@@ -145,6 +147,71 @@ def test_killed_and_gone_on_with(tmp_path):
     assert results[0]["validation"] == results[1]["validation"]
 
 
+def restarted(recipe, folder, *changes):
+    """Start a run again that lacks what is written after training; returns its results before and after."""
+    before = weights(folder)
+    shutil.rmtree(folder / "last")
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").unlink()
+    again = trained(recipe, folder, *changes)
+    after = weights(folder)
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert again["validation"] == results["validation"]
+    return results, again
+
+
+def test_stopped_after_the_last_step(tmp_path):
+    """In the middle of an epoch: the Trainer by itself would take one more step."""
+    changes = ("optimisation.steps=8", "data.test=[]", "optimisation.log_every=1")
+    trained("vqa", tmp_path / "run", *changes)
+    before = losses(tmp_path / "run")
+    results, again = restarted("vqa", tmp_path / "run", *changes)
+    assert again["cost"]["steps"] == results["cost"]["steps"] == 8
+    assert losses(tmp_path / "run") == before
+
+
+def test_stopped_after_an_early_end(tmp_path):
+    """What has ended since it no longer got better does not train on."""
+    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.evaluate_every=0.2",
+               "data.evaluate_limit=8", "data.test=[]")  # fmt: skip
+    trained("vqa", tmp_path / "run", *changes)
+    results, again = restarted("vqa", tmp_path / "run", *changes)
+    assert again["cost"]["steps"] == results["cost"]["steps"] < 10
+
+
+@pytest.mark.slow
+def test_killed_at_every_turn(tmp_path):
+    """By each signal, in and after training: the run ends with the weights and numbers of one that was not."""
+    changes = ("optimisation.steps=8", "optimisation.save_every=2", "optimisation.log_every=1",
+               "data.evaluate_limit=9", "optimisation.evaluate_every=0.7")  # fmt: skip
+    trained("vqa", tmp_path / "unbroken", *changes)
+    broken = tmp_path / "broken"
+    for signal_, file in (
+        (signal.SIGKILL, "checkpoints/checkpoint-2"),
+        (signal.SIGTERM, "checkpoints/checkpoint-4/whole.json"),
+        (signal.SIGINT, "last/config.json"),
+        (signal.SIGKILL, "predictions/validation.jsonl"),
+    ):
+        process = subprocess.Popen(
+            command("vqa", *words(broken, *changes)), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        )
+        while not (broken / file).exists():
+            assert process.poll() is None, process.stderr
+            time.sleep(0.002)
+        process.send_signal(signal_)
+        _, said = process.communicate(timeout=300)
+        if signal_ == signal.SIGINT:
+            assert process.returncode == 130
+            assert "the same command resumes from checkpoint-" in said.splitlines()[-1]
+    results = trained("vqa", broken, *changes)
+    one, other = weights(tmp_path / "unbroken"), weights(broken)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert losses(tmp_path / "unbroken") == losses(broken)
+    assert results["cost"]["steps"] == 8
+    assert results["validation"] == json.loads((tmp_path / "unbroken/results.json").read_text())["validation"]
+
+
 @pytest.mark.slow
 def test_two_processes_as_one(tmp_path):
     """Two processes and one with the same total batch have the same losses, and evaluate the same."""
@@ -235,6 +302,55 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
     _, said = process.communicate(timeout=60)
     assert process.returncode == 2
     assert "failed" in said.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_interrupted_processes_say_one_sentence(tmp_path):
+    told = words(tmp_path / "run", "processes=2", "optimisation.save_every=2", "data.evaluate_limit=9")
+    process = subprocess.Popen(
+        command("vqa", *told), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "run/checkpoints/checkpoint-2/whole.json").exists():
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    lines = said.splitlines()
+    assert lines[-1].startswith("vkood: interrupted; the same command resumes from checkpoint-")
+    assert sum(line.startswith(("vkood:", "W", "E")) for line in lines) == 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, workers):
+    """By its table and row, also when a loader's process meets it in the middle of a training."""
+    folder = tmp_path / "tables"
+    shutil.copytree(prepared.tables("vqav2"), folder, ignore=shutil.ignore_patterns(".*"))
+    path = folder / "vqav2_train.arrow"
+    table = pyarrow.ipc.open_file(path).read_all()
+    images = [*table["image"].to_pylist()[:-1], b"no picture"]
+    place = table.schema.get_field_index("image")
+    table = table.set_column(
+        place, table.schema.field(place), pyarrow.array(images, table.schema.field(place).type)
+    )
+    with pyarrow.ipc.new_file(str(path), table.schema) as file:
+        file.write_table(table)
+    told = ["vqa", "tiny", f"data.folder={folder}", f"output={tmp_path / 'run'}", "num_gpus=0"]
+    result = CliRunner().invoke(app, ["train", *told, f"data.workers={workers}"])
+    assert result.exit_code == 2
+    sentence = result.stderr.splitlines()[-1]
+    assert f"vqav2_train.arrow, row {len(images) - 1} " in sentence
+    assert "Traceback" not in result.stderr
+
+
+def test_refused_runs_write_nothing(tmp_path):
+    """So that the next one, with other words, finds no other run in its folder."""
+    for refused in ("optimisation.batch_size=30", "data.train=[none]", "model.checkpoint=nowhere"):
+        with pytest.raises(RunError):
+            trained("vqa", tmp_path / "run", refused)
+        assert not (tmp_path / "run").exists()
+    trained("vqa", tmp_path / "run", "optimisation.steps=1", "data.evaluate_limit=9", "data.test=[]")
 
 
 def test_finished_runs_and_other_runs(tmp_path):

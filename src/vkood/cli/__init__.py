@@ -96,4 +96,6 @@ _expand_home(app)
 
 def main() -> None:
     """Run the command that was typed."""
+    # Processes that Python starts (data loaders, the demo's) would import from the current folder first.
+    os.environ["PYTHONSAFEPATH"] = "1"
     app()

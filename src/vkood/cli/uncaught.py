@@ -76,7 +76,7 @@ def answer_errors() -> Iterator[None]:
         if _is_refusal(error):
             if debugging():
                 traceback.print_exception(error)
-            print_sentence(str(error))
+            print_sentence(_without_worker(error))
             raise SystemExit(2) from None
         print_sentence(f"{_sentence(error)} {_saved_traceback(error)}")
         raise SystemExit(1) from None
@@ -117,6 +117,12 @@ def _reader_has_gone() -> bool:
 def _is_refusal(error: Exception) -> bool:
     """Whether it is one of our own errors for callers, whose message is already a sentence."""
     return isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == vkood.__name__
+
+
+def _without_worker(error: Exception) -> str:
+    """An error's message, without the traceback that torch puts before it if it is from a data loader's process."""
+    message = str(error)
+    return message.rpartition(f"{type(error).__name__}: ")[2] if message.startswith("Caught ") else message
 
 
 def _sentence(error: Exception) -> str:

@@ -117,11 +117,10 @@ class Rows(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """An example."""
-        text, facts, row, place, number = self._text(index, everything=True)
+        text, facts, row, place = self._text(index, everything=True)
         seed = (self.seed, self.epoch, index)
-        table = self.tables[number]
         told: dict[str, Any] = {"index": index, "image_index": int(self.image_index[index]), "seed": seed}
-        told["name"] = f"{table.path.name}, row {told['image_index'] - int(self._starts[number])}"
+        told["name"] = self.name_of(told["image_index"])
         images = tuple(row[column] for column in IMAGES_OF[self.kind]) if self._images else ()
         if self.kind == "questions":
             told |= _question(row, place)
@@ -141,13 +140,18 @@ class Rows(Dataset[Example]):
         text, facts, *_ = self._text(index, everything=False)
         return text, facts
 
+    def name_of(self, image_index: int) -> str:
+        """The table and the row of an image, by its number among those of all tables, for errors."""
+        number = int(np.searchsorted(self._starts, image_index, side="right")) - 1
+        return f"{self.tables[number].path.name}, row {image_index - int(self._starts[number])}"
+
     def image_bytes(self, image_index: int) -> tuple[bytes, ...]:
         """The images of a row, by its number among those of all tables."""
         number = int(np.searchsorted(self._starts, image_index, side="right")) - 1
         row = self.tables[number].row(image_index - int(self._starts[number]), IMAGES_OF[self.kind])
         return tuple(row.values())
 
-    def _text(self, index: int, *, everything: bool) -> tuple[str, tuple[int, ...], dict[str, Any], int, int]:
+    def _text(self, index: int, *, everything: bool) -> tuple[str, tuple[int, ...], dict[str, Any], int]:
         image, place = int(self.image_index[index]), int(self._text_index[index])
         number = int(np.searchsorted(self._starts, image, side="right")) - 1
         table, texts = self.tables[number], TEXTS_OF[self.kind]
@@ -158,7 +162,7 @@ class Rows(Dataset[Example]):
         row = table.row(image - int(self._starts[number]), columns)
         start = self._fact_starts[number]
         facts = row["fact_ids"][place] if start is not None and row.get("fact_ids") else []
-        return row[texts][place], tuple(fact + (start or 0) for fact in facts), row, place, number
+        return row[texts][place], tuple(fact + (start or 0) for fact in facts), row, place
 
     def _false_texts(
         self, index: int, generator: np.random.Generator
@@ -191,7 +195,7 @@ class RowImages(Dataset[Example]):
         """An image as an example without a text."""
         number = int(self._numbers[index])
         images = self._rows.image_bytes(number)
-        return Example(images=images, text="", image_index=number, name=f"image {number}")
+        return Example(images=images, text="", image_index=number, name=self._rows.name_of(number))
 
 
 def _question(row: dict[str, Any], place: int) -> dict[str, Any]:

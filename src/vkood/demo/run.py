@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import multiprocessing
+import os
 import queue
 import resource
 import shutil
@@ -34,6 +35,7 @@ from vkood.files import write_text
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.loading import load_tokenizer
+from vkood.processes import outside_current_folder
 from vkood.recipes.easy_vqa import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 
@@ -82,14 +84,18 @@ class _Crew:
     def work(self) -> dict[str, jobs.Outcome]:
         """Do all jobs; returns each one's outcome by its name."""
         context = multiprocessing.get_context("spawn")
-        with context.Manager() as manager, ProcessPoolExecutor(2, mp_context=context) as pool:
+        with outside_current_folder():
+            server = context.Manager()
+        pool = ProcessPoolExecutor(2, mp_context=context, initializer=os.chdir, initargs=(os.getcwd(),))
+        with server as manager, pool:
             post = manager.Queue()
 
             def submit(
                 name: str, shown: str, total: int, work: Callable[..., Any], *more: Any
             ) -> Future[jobs.Outcome]:
                 self._progress.add(name, shown, total)
-                return pool.submit(jobs.run_job, work, name, post, self._run, self._workshop, *more)
+                with outside_current_folder():  # the pool starts a process when there is work for it
+                    return pool.submit(jobs.run_job, work, name, post, self._run, self._workshop, *more)
 
             tower = submit("tower", "pretrain the image tower", self._run.tower.steps, jobs.pretrain_tower)
             self._prepare()

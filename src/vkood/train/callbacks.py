@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
-from vkood.files import complete_folder, write_text
+from vkood.files import FileProblem, complete_folder, read_json_object
 from vkood.train.checkpoints import mark_whole
-from vkood.train.record import Ledger, MetricsLog
+from vkood.train.record import BEST, Ledger, MetricsLog
+from vkood.train.run import RunError
 
-BEST, LAST, SCORES_FILE = "best", "last", "scores.json"
+SCORES_FILE = "scores.json"
 
-SaveModel = Callable[[Path], None]
-"""Writes the model and its processor to a folder; every process has to call it."""
+SaveModel = Callable[[Path, str], None]
+"""Writes the model, its processor and a text with its scores to a folder; every process has to call it."""
 
 
 class Checkpoints(TrainerCallback):
@@ -46,10 +49,14 @@ class KeepBest(TrainerCallback):
         folder: The run's folder.
         metric: The number that decides; larger is better.
         save_model: How the model is saved.
+
+    Raises:
+        RunError: If there is a best model whose scores cannot be read: the next one would replace it, better or not.
     """
 
     def __init__(self, folder: Path, metric: str, save_model: SaveModel) -> None:
-        self._folder, self._metric, self._save = folder / BEST, metric, save_model
+        self._folder, self._metric, self._save = folder / BEST, f"eval_{metric}", save_model
+        self._best = self._score_of_best()
 
     @override
     def on_evaluate(
@@ -60,22 +67,30 @@ class KeepBest(TrainerCallback):
         metrics: dict[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
-        found = (metrics or {}).get(f"eval_{self._metric}")
-        if found is None or not found > self.best():
+        score = (metrics or {}).get(self._metric)
+        if score is None or not score > self._best:
             return
-        self._save(self._folder)
-        if state.is_world_process_zero:
-            scores = {"step": state.global_step, **(metrics or {})}
-            write_text(self._folder / SCORES_FILE, json.dumps(scores, indent=1) + "\n")
+        scores = {"step": state.global_step, **(metrics or {})}
+        self._save(self._folder, json.dumps(scores, indent=1) + "\n")
+        self._best = score
 
-    def best(self) -> float:
-        """The best so far."""
-        try:
-            return json.loads((self._folder / SCORES_FILE).read_text(encoding="utf-8"))[
-                f"eval_{self._metric}"
-            ]
-        except (OSError, ValueError, KeyError):
+    def _score_of_best(self) -> float:
+        if not self._folder.exists():
             return -math.inf
+        path = self._folder / SCORES_FILE
+        try:
+            score = read_json_object(path, what="scores")[self._metric]
+            if isinstance(score, int | float) and math.isfinite(score):
+                return score
+            reason = f"`{self._metric}` is {score!r}, not a number"
+        except FileProblem as error:
+            reason = str(error).rstrip(".")
+        except KeyError:
+            reason = f"there is no `{self._metric}` in {str(path)!r}"
+        raise RunError(
+            f"it is not known how good the best model so far is: {reason}. Move the folder {str(self._folder)!r} away, "
+            "and training keeps the best from there on."
+        )
 
 
 class AlphaRamp(TrainerCallback):
@@ -96,13 +111,20 @@ class AlphaRamp(TrainerCallback):
 
 
 class WriteDown(TrainerCallback):
-    """Writes numbers and costs to the run's folder, and tells how it goes."""
+    """Writes numbers and costs to the run's folder, and reports them with the speed and the time left."""
 
     def __init__(
         self, folder: Path, log: MetricsLog, ledger: Ledger, batch_size: int, tell: Callable[[str], None]
     ) -> None:
         self._folder, self._log, self._ledger, self._tell = folder, log, ledger, tell
         self._batch_size = batch_size
+        self._started = (0.0, 0)
+
+    @override
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._started = (time.monotonic(), state.global_step)
 
     @override
     def on_log(
@@ -123,9 +145,17 @@ class WriteDown(TrainerCallback):
         shown = ", ".join(
             f"{name} {value:.4g}" for name, value in numbers.items() if name != "epoch" and "," not in name
         )
+        speed = self._speed(state) if "loss" in numbers else ""
         self._tell(
-            f"step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {shown}"
+            f"step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {shown}{speed}"
         )
+
+    def _speed(self, state: TrainerState) -> str:
+        """Examples a second and time left, by the mean since the training was started, validations counted."""
+        since, first = self._started
+        seconds_a_step = (time.monotonic() - since) / max(1, state.global_step - first)
+        left = timedelta(seconds=round(seconds_a_step * (state.max_steps - state.global_step)))
+        return f", {self._batch_size / seconds_a_step:.3g} samples/s, {left} left"
 
 
 def save_to(folder: Path, save: Callable[[Path], None], *, first: bool, wait: Callable[[], None]) -> None:

@@ -22,13 +22,15 @@ from torch.utils.data import DataLoader
 
 from vkood.data.batches import Collator
 from vkood.data.rows import Example, RowImages, Rows
-from vkood.files import complete_file
+from vkood.files import FileProblem, complete_file
 from vkood.images import DECODING
 from vkood.tasks.ranks import gathered, own_share
 from vkood.tasks.task import Looking, evaluating
 
 _IMAGES_IN_FILE = 256
 _TEXTS_IN_FILE = 4096
+_OPEN_FILES = 64
+"""Of each shard the descriptor stays open, and a process may often have no more than 256."""
 
 
 class CachedFeatures:
@@ -59,7 +61,7 @@ class CachedFeatures:
         rows = []
         for example in examples:
             part, place = divmod(example.image_index, _IMAGES_IN_FILE)
-            rows.append(_mapped(self.folder / f"images-{part:06d}.npy")[place])
+            rows.append(_mapped(self.folder / f"images-{part:06d}.npy")[place].copy())
         return torch.from_numpy(np.stack(rows)).float()
 
     def texts(self, texts: Sequence[str], length: int) -> Float[Tensor, "batch length width"]:
@@ -68,12 +70,11 @@ class CachedFeatures:
         for text in texts:
             number = self._number[text]
             start, count = self._starts[number], self._tokens[number]
-            rows.append(
-                _mapped(self.folder / f"texts-{number // _TEXTS_IN_FILE:06d}.npy")[start : start + count]
-            )
+            shard = _mapped(self.folder / f"texts-{number // _TEXTS_IN_FILE:06d}.npy")
+            rows.append(shard[start : start + count].astype(np.float32))
         found = torch.zeros(len(rows), length, rows[0].shape[1])
         for row, states in zip(found, rows, strict=True):
-            row[: len(states)] = torch.from_numpy(states.astype(np.float32))
+            row[: len(states)] = torch.from_numpy(states)
         return found
 
 
@@ -167,6 +168,12 @@ def _write(path: Path, parts: Iterator[Tensor]) -> None:
         np.save(file, np.concatenate(arrays))
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=_OPEN_FILES)
 def _mapped(path: Path) -> np.ndarray:
-    return np.load(path, mmap_mode="r")
+    """A file's numbers on disk. Whoever keeps a part of them copies it: a view would keep the file open."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (ValueError, EOFError) as error:
+        raise FileProblem(
+            f"The cached features {str(path)!r} are damaged ({error}): delete the file, and they are computed again."
+        ) from None

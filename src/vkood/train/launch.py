@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
+import vkood
+from vkood.train.checkpoints import how_to_resume
 from vkood.train.run import Run, RunError
 
+_INTERRUPTED = 128 + signal.SIGINT
 _ADDRESS, _PORT, _NODE = "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"
 
 
@@ -47,7 +54,9 @@ def launch(arguments: Sequence[str], run: Run, *, processes: int) -> None:
 
     Raises:
         RunError: If a process fails; the others are ended. What it said is on the standard error.
+        KeyboardInterrupt: After Ctrl-C or a request to terminate, which the processes are passed on.
     """
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.run import main
 
@@ -67,10 +76,19 @@ def launch(arguments: Sequence[str], run: Run, *, processes: int) -> None:
             f"--master-port={os.environ.get(_PORT, '29500')}",
         ]
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // processes)))
+    # By its path: `python -m vkood` would import from the current folder first, whatever lies there.
+    program = [sys.executable, "-u", str(Path(vkood.__file__).with_name("__main__.py"))]
+    logging.disable(logging.ERROR)  # the launcher's own say what the sentences below do, in many lines
     try:
-        main([*options, "-m", "vkood", *arguments])
+        main([*options, "--no-python", *program, *arguments])
+    except SignalException:
+        raise KeyboardInterrupt(how_to_resume(run.folder / "checkpoints")) from None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        if (
+            failure.exitcode == _INTERRUPTED
+        ):  # Ctrl-C reaches all processes, and one has ended before the launcher
+            raise KeyboardInterrupt(how_to_resume(run.folder / "checkpoints")) from None
         raise RunError(
             f"process {rank} failed (exit code {failure.exitcode}), so the others were ended; what it said is above."
         ) from None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import resource
-import subprocess
+import shutil
 import sys
 import time
 from dataclasses import dataclass, field
@@ -16,59 +17,134 @@ from typing import Any
 import torch
 
 import vkood
-from vkood.files import write_text
+from vkood.files import FileProblem, parse_json, read_json_object, write_text
+from vkood.train.checkpoints import MARK, all_checkpoints, steps_of
 from vkood.train.run import Run, RunError
 from vkood.train.settings import from_yaml, keys_of, to_yaml
+from vkood.train.source import source_state
 
 RUN_FILE = "run.yaml"
 METRICS_FILE = "metrics.jsonl"
 LEDGER_FILE = "ledger.json"
 RESULTS_FILE = "results.json"
+BEST, LAST = "best", "last"
+"""The folders of the best and of the last model."""
 
 _PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "pyarrow", "omegaconf")
-# Where a run is started or lies does not decide what comes out.
-_FREE = ("output", "num_gpus", "num_nodes", "processes", "data.workers", "optimisation.keep_checkpoints")
+_LEFTOVERS = (METRICS_FILE, LEDGER_FILE, "environment.json", "report.html", "tensorboard", "predictions")
+# Where a run is started or lies, and how much it does at once, does not decide what comes out.
+_FREE = (
+    "output",
+    "num_gpus",
+    "num_nodes",
+    "processes",
+    "data.workers",
+    "options.memory_limit",
+    "model.gradient_checkpointing",
+    "optimisation.keep_checkpoints",
+    "optimisation.device_batch_size",
+)
 
 
-def begin(folder: Path, run: Run) -> bool:
-    """Make a run's folder, or go on with the same run.
-
-    Args:
-        folder: The folder.
-        run: The run.
-
-    Returns:
-        Whether the run is already finished.
+def is_finished(folder: Path, run: Run) -> bool:
+    """Whether a run's folder has its results already. Nothing is written.
 
     Raises:
-        RunError: If another run is in the folder, or it cannot be written to.
+        RunError: If the folder has another run, of which there is a checkpoint or a model; or it cannot be written to;
+            or what it holds is damaged.
+    """
+    _require_writable(folder)
+    if (folder / RUN_FILE).exists() and not _may_be_taken_over(folder):
+        _require_same(folder, run)
+    elif not (folder / RUN_FILE).exists() and not _may_be_taken_over(folder):
+        raise RunError(
+            f"the folder {str(folder)!r} has a run, but no {RUN_FILE} that says which. Give another `output`, or "
+            "delete the folder."
+        )
+    if not (folder / RESULTS_FILE).exists():
+        return False
+    try:
+        read_json_object(folder / RESULTS_FILE, what="results")
+    except FileProblem as error:
+        raise RunError(f"{error} Delete it, and the same command writes it again.") from None
+    return True
+
+
+def begin(folder: Path, run: Run, *, checkpoint: Path | None) -> None:
+    """Write down which run a folder has, once it is known that it can be; what a run without a checkpoint left goes.
+
+    Args:
+        folder: The run's folder, which `is_finished` has looked at.
+        run: The run.
+        checkpoint: The checkpoint that it resumes from, if any; half-written ones after it are removed.
+
+    Raises:
+        RunError: If the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if (folder / RUN_FILE).is_file():
-            _require_same(folder, run)
-        else:
-            write_text(folder / RUN_FILE, to_yaml(run))
+        if checkpoint is None:
+            for name in _LEFTOVERS:
+                _remove(folder / name)
+        for path in all_checkpoints(folder / "checkpoints"):
+            if checkpoint is None or steps_of(path) > steps_of(checkpoint):
+                _remove(path)
+        write_text(folder / RUN_FILE, to_yaml(run))
         write_text(folder / "environment.json", json.dumps(_environment(), indent=1) + "\n")
     except OSError as error:
         raise RunError(
             f"the run's folder {str(folder)!r} cannot be written to: {error.strerror or error}."
         ) from error
-    return (folder / RESULTS_FILE).is_file()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _require_writable(folder: Path) -> None:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise RunError(f"`output` must be a folder, but {str(there)!r} is a file.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise RunError(f"the run's folder {str(folder)!r} cannot be written to: {str(there)!r} is read-only.")
+
+
+def _may_be_taken_over(folder: Path) -> bool:
+    """Whether a folder has nothing of a run that would be lost if another one began there."""
+    return not any(
+        path.exists()
+        for path in (
+            *(folder / name for name in (BEST, LAST, RESULTS_FILE)),
+            *(checkpoint / MARK for checkpoint in all_checkpoints(folder / "checkpoints")),
+        )
+    )
 
 
 def _require_same(folder: Path, run: Run) -> None:
-    there, wanted = keys_of(from_yaml(folder / RUN_FILE)), keys_of(run)
-    other = [name for name, value in wanted.items() if name not in _FREE and there.get(name) != value]
-    if other:
-        told = "; ".join(f"{name} was {there.get(name)!r}, is {wanted[name]!r}" for name in other[:4])
+    try:
+        there = keys_of(from_yaml(folder / RUN_FILE))
+    except RunError as error:
         raise RunError(
-            f"the folder {str(folder)!r} has another run ({told}). Give another `output`, or delete the folder."
+            f"it is not known which run the folder {str(folder)!r} has: {error} Give another `output`, or delete the "
+            "folder."
+        ) from None
+    asked = keys_of(run)
+    free = [
+        name for name in _FREE if name != "optimisation.device_batch_size" or run.task != "blip-retrieval"
+    ]
+    other = [name for name, value in asked.items() if name not in free and there.get(name) != value]
+    if other:
+        changes = "; ".join(f"{name} was {there.get(name)!r}, is {asked[name]!r}" for name in other[:4])
+        raise RunError(
+            f"the folder {str(folder)!r} has another run ({changes}). Give another `output`, or delete the folder."
         )
 
 
 def _environment() -> dict[str, Any]:
-    """Versions, machine and state of the repository."""
+    """Versions, machine and the state of vkood's own code."""
     return {
         "vkood": vkood.__version__,
         "python": platform.python_version(),
@@ -76,7 +152,7 @@ def _environment() -> dict[str, Any]:
         "machine": platform.machine(),
         "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
         "command": sys.argv[1:],
-        "git": _git_state(),
+        "source": source_state(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -86,23 +162,6 @@ def _version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _git_state() -> dict[str, Any] | None:
-    """The commit of the working folder, and whether files differ from it; None if it is no repository."""
-    try:
-        commit = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        )
-        changed = subprocess.run(
-            ["git", "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {
-        "commit": commit.stdout.strip(),
-        "changed": sorted(line[3:] for line in changed.stdout.splitlines()),
-    }
 
 
 @dataclass
@@ -148,14 +207,17 @@ class Ledger:
 
     def write(self, folder: Path) -> None:
         """Write it down."""
-        told = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        write_text(folder / LEDGER_FILE, json.dumps(told, indent=1) + "\n")
+        write_text(folder / LEDGER_FILE, json.dumps(self.as_dict(), indent=1) + "\n")
 
-    def go_on_from(self, folder: Path) -> None:
+    def as_dict(self) -> dict[str, Any]:
+        """The costs by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+    def resume(self, folder: Path) -> None:
         """Take over what was spent before."""
-        told = json.loads((folder / LEDGER_FILE).read_text(encoding="utf-8"))
-        self.seconds, self.device_seconds = told["seconds"], told["device_seconds"]
-        self.peak_memory = told["peak_memory"]
+        before = read_json_object(folder / LEDGER_FILE, what="ledger")
+        self.seconds, self.device_seconds = before["seconds"], before["device_seconds"]
+        self.peak_memory = before["peak_memory"]
 
 
 class MetricsLog:
@@ -178,16 +240,18 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All lines that were logged; one that was cut off is left out."""
+    """All lines that were logged; what was cut off or is damaged is left out."""
     path = folder / METRICS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    found: list[dict[str, Any]] = []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    read: list[dict[str, Any]] = []
     for line in lines:
         try:
-            found.append(json.loads(line))
-        except ValueError:
+            numbers = parse_json(line, name=METRICS_FILE)
+        except FileProblem:
             continue
-    return found
+        if isinstance(numbers, dict) and isinstance(numbers.get("step"), int):
+            read.append({name: value for name, value in numbers.items() if isinstance(value, int | float)})
+    return read
 
 
 def write_predictions(path: Path, predictions: list[dict[str, Any]]) -> None:

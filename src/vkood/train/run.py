@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from vkood.fields import Choice, Optional, Real, Rule, Several, Whole, require_rules, ruled
@@ -201,6 +202,11 @@ class Run:
     def is_new(self) -> bool:
         """Whether the model is new from end to end, and nothing pretrained is wanted."""
         return self.model.image == TINY and self.model.checkpoint is None
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return Path(self.output or f"runs/{self.recipe or self.task}")
 
     def as_dict(self) -> dict[str, Any]:
         """All of it, as JSON and YAML have it."""

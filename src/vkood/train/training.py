@@ -1,4 +1,4 @@
-"""Train by the Hugging Face Trainer: a run goes on from its last whole checkpoint, and ends the same as unbroken."""
+"""Train by the Hugging Face Trainer: a run resumes from its last whole checkpoint, and ends the same as unbroken."""
 
 from __future__ import annotations
 
@@ -19,15 +19,24 @@ from typing_extensions import override
 from vkood.data.rows import Rows
 from vkood.files import write_text
 from vkood.models.loading import load_model
-from vkood.tasks.ranks import rank, world_size
+from vkood.tasks.ranks import gathered, rank, world_size
 from vkood.tasks.task import Scores
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.building import plain
-from vkood.train.callbacks import BEST, LAST, AlphaRamp, Checkpoints, KeepBest, WriteDown, save_to
-from vkood.train.checkpoints import newest_whole, steps_of
+from vkood.train.callbacks import SCORES_FILE, AlphaRamp, Checkpoints, KeepBest, WriteDown, save_to
+from vkood.train.checkpoints import all_checkpoints, has_ended, how_to_resume, newest_whole, steps_of
 from vkood.train.fitting import Epochs, parameter_groups
 from vkood.train.launch import is_launched
-from vkood.train.record import RESULTS_FILE, Ledger, MetricsLog, begin, write_predictions
+from vkood.train.record import (
+    BEST,
+    LAST,
+    RESULTS_FILE,
+    Ledger,
+    MetricsLog,
+    begin,
+    is_finished,
+    write_predictions,
+)
 from vkood.train.run import Run, RunError, planned_steps, require_possible, steps_of_epoch
 from vkood.train.sharding import WholeCopy
 
@@ -41,7 +50,7 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def train(run: Run, tell: Tell = lambda told: None) -> Path:
-    """Carry out a run, or go on with it.
+    """Carry out a run, or resume it.
 
     Args:
         run: The run. What its folder holds afterwards: `run.yaml`, `environment.json`, `metrics.jsonl`, `ledger.json`,
@@ -52,27 +61,45 @@ def train(run: Run, tell: Tell = lambda told: None) -> Path:
         The run's folder.
 
     Raises:
-        RunError: If the run cannot be, or its folder has another one.
+        RunError: If the run cannot be, or its folder has another one. Nothing is written then.
+        KeyboardInterrupt: After Ctrl-C; its message says how to resume.
     """
     require_possible(run)
     if is_launched():
         join(run)
-    folder = Path(run.output or f"runs/{run.recipe or run.task}")
+    folder = run.folder
     tell = tell if rank() == 0 else _silent
-    finished = begin(folder, run) if rank() == 0 else False
-    if any_process(finished):
+    if any_process(is_finished(folder, run) if rank() == 0 else False):
         tell(f"{folder} is finished already")
         return folder
     assembly = assemble(run, tell)
-    checkpoint = newest_whole(folder / "checkpoints")
-    trainer, ledger = _trainer(assembly, folder, checkpoint, tell)
-    if checkpoint is not None:
-        tell(f"goes on from {checkpoint}")
-        ledger.go_on_from(checkpoint)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    trainer.keep(folder / LAST)
-    _finish(assembly, trainer, ledger, folder, tell)
+    arguments = _arguments(assembly, folder)
+    checkpoint = _resumed(folder, run, tell)
+    try:
+        trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, tell)
+        if checkpoint is not None:
+            ledger.resume(checkpoint)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        trainer.keep(folder / LAST)
+        _finish(assembly, trainer, ledger, folder, tell)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(how_to_resume(folder / "checkpoints")) from None
     return folder
+
+
+def _resumed(folder: Path, run: Run, tell: Tell) -> Path | None:
+    """The checkpoint to resume from, if any; the first process looks for it, and then makes the folder the run's."""
+    step = -1
+    if rank() == 0:
+        checkpoint = newest_whole(folder / "checkpoints")
+        step = -1 if checkpoint is None else steps_of(checkpoint)
+        damaged = [path for path in all_checkpoints(folder / "checkpoints") if steps_of(path) > step]
+        for path in damaged:
+            tell(f"{path} is incomplete or damaged, and is removed")
+        tell("begins with the first step" if checkpoint is None else f"resumes from {checkpoint}")
+        begin(folder, run, checkpoint=checkpoint)
+    step = gathered(step)[0]
+    return None if step < 0 else folder / "checkpoints" / f"checkpoint-{step}"
 
 
 def join(run: Run) -> None:
@@ -113,10 +140,16 @@ class _WholeSteps(Sampler[int]):
 class _Trainer(Trainer):
     """The Hugging Face Trainer with a task's own loss and evaluation."""
 
-    def __init__(self, assembly: Assembly, **options: Any) -> None:
+    def __init__(self, assembly: Assembly, *, has_ended: bool, **options: Any) -> None:
         whole = WholeCopy(assembly.built.model) if assembly.run.optimisation.fsdp else None
         super().__init__(model=assembly.built.model, **options)
-        self._assembly, self._copy = assembly, whole
+        self._assembly, self._copy, self._has_ended = assembly, whole, has_ended
+
+    @override
+    def set_initial_training_values(self, args: TrainingArguments, dataloader: Any) -> Any:
+        """The Trainer's own, but no epochs if it resumes what has ended: it would take one more step to see that."""
+        num_epochs, *others = super().set_initial_training_values(args, dataloader)
+        return (0 if self._has_ended else num_epochs, *others)
 
     @override
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
@@ -158,15 +191,18 @@ class _Trainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def keep(self, folder: Path) -> None:
-        """Save the model and its processor; every process has to call this."""
-        save_to(folder, self._keep, first=rank() == 0, wait=self.accelerator.wait_for_everyone)
+    def keep(self, folder: Path, scores: str | None = None) -> None:
+        """Save the model, its processor and its scores, if any; every process has to call this."""
 
-    def _keep(self, folder: Path) -> None:
-        model = self.whole_model()
-        if rank() == 0:
-            plain(model).save_pretrained(folder)
-            self._assembly.built.processor.save_pretrained(folder)
+        def save(unfinished: Path) -> None:
+            model = self.whole_model()
+            if rank() == 0:
+                plain(model).save_pretrained(unfinished)
+                self._assembly.built.processor.save_pretrained(unfinished)
+                if scores is not None:
+                    write_text(unfinished / SCORES_FILE, scores)
+
+        save_to(folder, save, first=rank() == 0, wait=self.accelerator.wait_for_everyone)
 
     @override
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -195,7 +231,7 @@ class _Trainer(Trainer):
 
 
 def _trainer(
-    assembly: Assembly, folder: Path, checkpoint: Path | None, tell: Tell
+    assembly: Assembly, arguments: TrainingArguments, folder: Path, checkpoint: Path | None, tell: Tell
 ) -> tuple[_Trainer, Ledger]:
     run, rows, model = assembly.run, assembly.train, assembly.built.model
     assert rows is not None
@@ -208,9 +244,8 @@ def _trainer(
     told = run.optimisation
     trainer = _Trainer(
         assembly,
-        args=_arguments(
-            run, len(rows), folder, metric=f"eval_{assembly.task.metric}" if assembly.validation else None
-        ),
+        has_ended=checkpoint is not None and has_ended(checkpoint, steps=arguments.max_steps),
+        args=arguments,
         data_collator=assembly.collator(rows, training=True),
         train_dataset=rows,
         eval_dataset=assembly.validation,
@@ -233,7 +268,10 @@ def _trainer(
     return trainer, ledger
 
 
-def _arguments(run: Run, num_examples: int, folder: Path, *, metric: str | None) -> TrainingArguments:
+def _arguments(assembly: Assembly, folder: Path) -> TrainingArguments:
+    assert assembly.train is not None
+    run, num_examples = assembly.run, len(assembly.train)
+    metric = f"eval_{assembly.task.metric}" if assembly.validation is not None else None
     told = run.optimisation
     share = told.batch_size // world_size()
     device_batch_size = min(told.device_batch_size, max(1, share))
@@ -312,7 +350,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
     if rank() == 0:
         ledger.update(trainer.state.global_step, assembly.run.optimisation.batch_size)
         ledger.write(folder)
-        results["cost"] = {name: value for name, value in vars(ledger).items() if not name.startswith("_")}
+        results["cost"] = ledger.as_dict()
         write_report(folder, assembly, model)
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
         tell(f"results are in {folder / RESULTS_FILE}, and to look at in {folder / 'report.html'}")
