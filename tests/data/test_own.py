@@ -71,6 +71,13 @@ def test_an_answer_that_is_an_article_stays(tmp_path, images):
     assert read_own(written(tmp_path, lines, ".csv"), images, name="q").answers == ("a", "b")
 
 
+def test_accents_of_their_own_are_no_other_answer(tmp_path, images):
+    lines = ["image,question,answer", "a.png,What?,café", "b.png,What?,cafe\u0301"]
+    source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
+    assert source.answers == ("café",)
+    assert [row["annotations"] for row in rows_of(source)[0]] == [[["café"]], [["café"]]]
+
+
 @pytest.mark.parametrize(("file", "encoding"), [("latin1.csv", "latin-1"), ("utf16.csv", "utf-16")])
 def test_encodings(images, file, encoding):
     with pytest.raises(SourceError, match=rf"{file}.*(row 2.*not UTF-8|UTF-8.*row 1.*UTF-16).*--encoding"):

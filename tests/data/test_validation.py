@@ -154,6 +154,16 @@ def test_what_tables_say_of_themselves(tmp_path, told):
         write(tmp_path / "a.arrow", QUESTION, told=told)
 
 
+def test_tables_of_no_texts(tmp_path):
+    write(tmp_path / "a.arrow")
+    with pytest.raises(TableError, match="no texts in the tables a"):
+        Rows(find_tables(tmp_path, ["a"]))
+    nothing = {name: [[], []] for name in ("answers", "answer_labels", "answer_scores", "fact_ids")}
+    write(tmp_path / "b.arrow", QUESTION | nothing)
+    with pytest.raises(TableError, match="no texts with a target in the tables b"):
+        Rows(find_tables(tmp_path, ["b"]), answered=True)
+
+
 def test_facts_that_are_none(tmp_path):
     table = write(tmp_path / "a.arrow", QUESTION, told={"facts": "b"})
     with pytest.raises(TableError, match=r"no table at .*b.arrow"):

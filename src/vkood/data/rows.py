@@ -71,8 +71,8 @@ class Rows(Dataset[Example]):
         image_index: (texts,) the number of each text's image.
 
     Raises:
-        TableError: If there are no tables, they are of several kinds, a facts table is missing, or rows do not hang
-            together.
+        TableError: If there are no tables, they are of several kinds, a facts table is missing, rows do not hang
+            together, or there are no texts.
     """
 
     def __init__(
@@ -103,6 +103,11 @@ class Rows(Dataset[Example]):
         self._starts = np.array(starts)
         self.image_index = np.concatenate(index)[:limit]
         self._text_index = np.concatenate(text_index)[:limit]
+        if not len(self.image_index):
+            names = ", ".join(table.name for table in tables)
+            raise TableError(
+                f"there are no texts{' with a target' if answered else ''} in the tables {names}."
+            )
         self.num_images = starts[-1]
         if num_false and len(np.unique(self.image_index[:2048])) < 2:
             raise TableError("false texts need at least two images.")

@@ -1,4 +1,4 @@
-"""Small made data sets in the very files that the real ones come in: for tests, and to try a command first.
+"""Small synthetic data sets in the very files that the real ones come in: for tests, and to try a command first.
 
 Every picture shows a coloured shape; questions, captions and sentences are about it.
 """
@@ -17,6 +17,7 @@ from PIL import Image, ImageDraw
 
 _COLOURS = {"red": "#d62728", "green": "#2ca02c", "blue": "#1f77b4", "yellow": "#ffdd33"}
 _SHAPES = ("circle", "square", "triangle")
+MAX_IMAGES = 100_000
 _ANNOTATORS = 10
 _SIDE = 64
 
@@ -61,7 +62,7 @@ def _pictures(num: int, generator: random.Random) -> list[_Picture]:
 
 
 def write_tiny(name: str, root: str | Path, *, num_images: int = 24, seed: int = 0) -> Path:
-    """Write a made data set in the files of a real one.
+    """Write a synthetic data set in the files of a real one.
 
     Args:
         name: One of `TINY`.
@@ -73,12 +74,12 @@ def write_tiny(name: str, root: str | Path, *, num_images: int = 24, seed: int =
         The folder.
 
     Raises:
-        ValueError: If there is no such data set, or `num_images` is below 2.
+        ValueError: If there is no such data set, or `num_images` is out of range.
     """
     if name not in TINY:
-        raise ValueError(f"there is no made {name!r}; there are {', '.join(TINY)}.")
-    if num_images < 2:
-        raise ValueError(f"`num_images` must be at least 2; got {num_images}.")
+        raise ValueError(f"there is no synthetic {name!r}; there are {', '.join(TINY)}.")
+    if not 2 <= num_images <= MAX_IMAGES:
+        raise ValueError(f"`num_images` must be from 2 to {MAX_IMAGES:,}; got {num_images}.")
     root = Path(root)
     root.mkdir(parents=True, exist_ok=True)
     TINY[name](root, num_images, random.Random(f"{name} {seed}"))
@@ -273,4 +274,4 @@ TINY: dict[str, Callable[[Path, int, random.Random], None]] = {
     "own-questions": _own_questions,
     "own-captions": _own_captions,
 }
-"""The data sets that there is a made one of."""
+"""The data sets that there is a synthetic one of."""

@@ -13,6 +13,7 @@ as VQA's metric normalises them: "Red", "red" and "red." are one.
 from __future__ import annotations
 
 import itertools
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -98,13 +99,13 @@ def read_own(
     if not images.is_dir():
         raise SourceError(f"There is no folder of images at {str(images)!r}.")
     bad, pictures = BadRows(), Pictures(any_image_path)
-    rows = _Lines(file, encoding, bad)
-    if rows.kind == "captions":
-        return _captions(file, images, rows, name, pictures)
-    return _questions(file, images, rows, name, min_occurrences, pictures)
+    records = _Records(file, encoding, bad)
+    if records.kind == "captions":
+        return _captions(file, images, records, name, pictures)
+    return _questions(file, images, records, name, min_occurrences, pictures)
 
 
-class _Lines:
+class _Records:
     """The records of a file, and whether they are questions or captions, by its columns or its first records."""
 
     def __init__(self, file: Path, encoding: str | None, bad: BadRows) -> None:
@@ -122,7 +123,7 @@ class _Lines:
             )
         self.kind = "questions" if "question" in columns else "captions"
 
-    def records(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Each record with its row; those that are not as they should be are left out."""
         record = _QUESTION if self.kind == "questions" else _CAPTION
         for number, value in itertools.chain(self._first, self._values):
@@ -175,20 +176,20 @@ class _Lines:
         self.bad.bad(self._file.name, number, str(error))
 
 
-def _captions(file: Path, images: Path, lines: _Lines, name: str, pictures: Pictures) -> Source:
+def _captions(file: Path, images: Path, records: _Records, name: str, pictures: Pictures) -> Source:
     by_split: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(dict))
-    for number, row in lines.records():
+    for number, row in records.read():
         captions = by_split[row["split"]][row["image"]]
         if captions.setdefault(row["caption"].strip(), number) == number:
-            lines.bad.pass_on()
+            records.bad.pass_on()
         else:
-            lines.bad.skip("rows that repeat an image with its caption")
+            records.bad.skip("rows that repeat an image with its caption")
     _require_splits(file, by_split)
     tables = {
         f"{name}_{split}": partial(_caption_rows, file.name, images, split, rows, pictures)
         for split, rows in by_split.items()
     }
-    return Source(name=name, kind="captions", schema="captions", tables=tables, bad=lines.bad)
+    return Source(name=name, kind="captions", schema="captions", tables=tables, bad=records.bad)
 
 
 def _caption_rows(
@@ -217,10 +218,10 @@ def _content(
 
 
 def _questions(
-    file: Path, images: Path, lines: _Lines, name: str, min_occurrences: int, pictures: Pictures
+    file: Path, images: Path, records: _Records, name: str, min_occurrences: int, pictures: Pictures
 ) -> Source:
-    by_split: dict[str, _Questions] = defaultdict(lambda: _Questions(file.name, lines.bad))
-    for number, row in lines.records():
+    by_split: dict[str, _Questions] = defaultdict(lambda: _Questions(file.name, records.bad))
+    for number, row in records.read():
         by_split[row["split"]].add(number, row)
     _require_splits(file, by_split)
     questions = {split: of_split.numbered() for split, of_split in by_split.items()}
@@ -229,13 +230,13 @@ def _questions(
     if not answers:
         raise SourceError(f"{str(file)!r} has no answer that {min_occurrences} questions have.")
     if spellings:
-        lines.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
+        records.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
     numbers = {image: index for index, image in enumerate(dict.fromkeys(one.image for one in every))}
     writing = _Tables(file.name, images, ids, numbers, pictures)
     tables = {f"{name}_{split}": partial(writing.rows, split, rows) for split, rows in questions.items()}
     return Source(
-        name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=lines.bad
+        name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=records.bad
     )
 
 
@@ -286,7 +287,8 @@ class _Questions:
         if number is not None:
             self._by_number[number] = question
         several = record["answers"] if record["answers"] is not None else record["answer"]
-        answers = [answer.strip() for answer in several or []]
+        # Accents of their own, as macOS has them, would make another answer.
+        answers = [unicodedata.normalize("NFC", answer).strip() for answer in several or []]
         if isinstance(several, list) and len(several) > 1 and not all(answers):
             self._bad.note("blank answers in lists of several, left out", answers.count(""))
         answers = [answer for answer in answers if answer]
