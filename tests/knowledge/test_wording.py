@@ -89,6 +89,49 @@ painter DerivedFrom paint                   | "painter" is derived from "paint".
 piano EtymologicallyDerivedFrom pianoforte  | "piano" comes from the word "pianoforte".
 mother EtymologicallyRelatedTo mutter       | "mother" has the same origin as "mutter".
 pitch HasContext baseball                   | "pitch" is a word used in the context of baseball.
+furniture MadeOf wood                       | furniture is made of wood.
+laptop UsedFor writing                      | a laptop is used for writing.
+pen UsedFor drawing                         | a pen is used for drawing.
+ladder UsedFor climbing                     | a ladder is used for climbing.
+water AtLocation river                      | water can be found in a river.
+blinds AtLocation window                    | blinds can be found on a window.
+stethoscope AtLocation neck of a doctor     | a stethoscope can be found on the neck of a doctor.
+apple IsA fruit                             | an apple is a fruit.
+star fruit IsA edible fruit                 | star fruit is an edible fruit.
+skiing HasA traversal                       | skiing involves a traversal.
+photographer CapableOf take pictures        | a photographer can take pictures.
+back PartOf chair                           | a back is part of a chair.
+vicente lopez IsA city                      | Vicente Lopez is a city.
+carmichael IsA songwriter                   | Carmichael is a songwriter.
+hull IsA city                               | Hull is a city.
+hull PartOf ship                            | a hull is part of a ship.
+elbe IsA river                              | the Elbe is a river.
+antalya PartOf turkey                       | Antalya is part of Turkey.
+turkey IsA bird                             | a turkey is a bird.
+brazil HasA amazon                          | Brazil has the Amazon.
+france HasA rhine                           | France has the Rhine.
+canal HasA bridges                          | a canal has bridges.
+king HasA crown                             | a king has a crown.
+odocoileus hemionus IsA deer                | Odocoileus hemionus is a deer.
+bahamas PartOf caribbean                    | the Bahamas is part of the Caribbean.
+capital of tunisia PartOf tunisia           | the capital of Tunisia is part of Tunisia.
+us IsA country                              | the US is a country.
+us air force IsA agency                     | the US Air Force is an agency.
+father's day IsA day                        | Father's Day is a day.
+katharevusa IsA modern greek                | Katharevusa is Modern Greek.
+airedale IsA terrier                        | an Airedale is a terrier.
+barratry IsA fraud                          | barratry is a kind of fraud.
+distrust IsA doubt                          | distrust is doubt.
+cosmetic dentistry IsA dentistry            | cosmetic dentistry is dentistry.
+pathogen IsA microorganism                  | a pathogen is a microorganism.
+cooling system HasA radiator hose           | a cooling system has a radiator hose.
+gatling gun IsA machine gun                 | a Gatling gun is a machine gun.
+complete fracture IsA fracture              | a complete fracture is a fracture.
+hit man IsA murderer                        | a hit man is a murderer.
+shirt MadeOf shirting                       | a shirt is made of shirting.
+twenty percent IsA common fraction          | twenty percent is a common fraction.
+roof of the mouth PartOf mouth              | the roof of the mouth is part of a mouth.
+sofa Synonym tianjin                        | "sofa" means the same as "Tianjin".
 dog ExternalURL http://example.org/dog      | "dog" is described at http://example.org/dog.
 """
 

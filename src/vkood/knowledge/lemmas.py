@@ -243,6 +243,9 @@ def article(phrase: str) -> str:
         >>> [article(word) for word in ("apple", "hour", "unicorn", "umbrella", "x-ray", "one-way street")]
         ['an', 'an', 'a', 'an', 'an', 'a']
     """
+    initials = re.match(r"[A-Z]{2,}\b", phrase)
+    if initials is not None:
+        return "an" if initials[0][0].lower() in _LETTERS_LIKE_VOWELS else "a"
     word = phrase.lower()
     if word.startswith(("8", "11 ", "18 ", "11-", "18-")):
         return "an"

@@ -23,7 +23,7 @@ MASSES = words_of(
     "polyester fleece suede satin tweed corduroy lycra spandex plywood timber lumber sawdust driftwood "
     "firewood cork rust compost pollen nectar venom lava magma quartz fiberglass styrofoam vinyl "
     "acrylic titanium chrome nickel zinc carbon hydrogen helium nitrogen protein starch fibre fiber "
-    "caffeine netting mesh insulation stuffing padding bedding string thread foil blood sweat saliva "
+    "caffeine netting mesh insulation stuffing padding bedding thread foil blood sweat saliva "
     "hair skin flesh dung manure moss foliage vegetation ivy plumage wildlife livestock money cash "
     "jewelry jewellery luggage baggage clothing footwear underwear equipment machinery hardware "
     "software cutlery silverware crockery tableware glassware pottery stationery mail traffic transport "
@@ -32,17 +32,25 @@ MASSES = words_of(
     "anger joy fear hope luck peace strength courage beauty truth wisdom intelligence health pain "
     "hunger thirst sleep rest exercise entertainment education communication protection pleasure "
     "comfort safety danger research progress time space energy gravity motion growth freedom justice "
-    "wealth poverty pollution nature heat light darkness shade noise silence tennis soccer football "
+    "wealth poverty pollution nature heat light nonsense darkness shade noise silence tennis soccer football "
     "baseball basketball hockey golf volleyball badminton cricket rugby chess poker softball lacrosse "
     "polo judo karate yoga gymnastics athletics mathematics physics chemistry biology history geography "
     "ballet jazz opera spring summer autumn winter halloween christmas easter thanksgiving nighttime "
-    "daytime"
+    "daytime armor armour gossip poesy herpes applause"
 )
 """Nouns without "a" and without a plural, as captions and facts use them."""
 
+MASSES_OF_KINDS = words_of(
+    "fruit dessert cheese wine beer tea salt alcohol oil sauce bread fabric cloth metal wood meat spice juice "
+    "grass light noise sugar gas fuel protein paint glue dye perfume soap lotion plastic medicine whiskey "
+    "cider soda rubber resin fiber fibre cereal pastry cocktail broth dressing moss weed yarn ink clay stone "
+    "rock seafood condiment"
+)
+"""Masses of which something may be one: "an apple is a fruit", "chintz is a fabric"."""
+
 MATERIALS_TOO = words_of(
     "glass brick stone rock tile wire rope lead iron feather fabric chicken turkey lamb fish shrimp "
-    "bone crystal cake pepper"
+    "bone crystal cake pepper string"
 )
 """Masses where something is made of them, though otherwise one can count them; not all that one can make things of."""
 
@@ -78,11 +86,11 @@ NO_ARTICLE_PLACES = {
 
 ON_PLACES = words_of(
     "t-shirt shirt jacket sweater lap "
-    "table desk shelf shelves street road roof floor wall beach farm stage plate counter countertop "
-    "stove tray ground field lawn grass playground court ship boat train bus plane airplane sidewalk "
+    "table desk shelf shelves street road roof floor wall beach farm stage path trail plate counter countertop "
+    "stove tray ground lawn grass playground court pad window ship boat train bus plane airplane sidewalk "
     "pavement track tracks highway bridge horse hand finger wrist head neck foot leg face arm shoulder "
     "back bench chair couch sofa carpet rug mat ceiling hill hillside mountain slope coast island pier "
-    "platform runway golf course river bank board leaf flower branch saucer dice flag ice hook keyring "
+    "platform runway golf course bank board leaf flower branch saucer dice flag ice hook keyring "
     "bicycle motorcycle menu page bookshelf cliff mantelpiece windowsill balcony porch deck barbecue "
     "grill pizza sandwich cake earth moon planet web door shore dock dial pole ranch campus cutting "
     "plain plains savanna"
@@ -147,7 +155,7 @@ BASE_VERBS = words_of(
     "sew shake share sharpen shave shed shine shoot shout show sift sing sink sit skate sleep slice "
     "slide slither smell smile smoke sneeze snore soak soar solve speak spend spin spit spray spread "
     "squeak squeeze stand stare start stay steal steer stick sting stir stop store stretch strike study "
-    "suck sunbathe support survive swallow sweat sweep sweeten swell swim swing talk taste teach tear "
+    "suck sunbathe support survive swallow sweat sweep sweeten swell swim swing take talk taste teach tear "
     "tell test thank think throw tick tickle tie tighten toast toss touch tow train transport travel "
     "treat trot turn tweet twist type understand unlock use visit wag wait wake walk wander wash watch "
     "water wave wear weave weigh win wipe wonder work worship wrap write yawn yell zoom"

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from vkood.knowledge import noun_lists as lists
 from vkood.knowledge.lemmas import article, gerund, is_plural, plural, singulars
+from vkood.knowledge.noun_forms import NounForm, name_form, noun_form
 from vkood.knowledge.verb_lists import ADJECTIVES
 from vkood.knowledge.word_lists import (
     ADVERBS,
@@ -55,21 +56,31 @@ def is_mass(phrase: str) -> bool:
     word = head(phrase)
     if phrase in ("traffic jam", "door jam"):
         return False
+    if word not in lists.MASSES and word not in lists.MATERIALS_TOO:
+        form = noun_form(phrase) or noun_form(word)
+        if form is not None and form.text in (phrase, word):
+            return form.article == "none"
     if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
         return False
-    return (
-        word in lists.MASSES
-        or phrase in _COLOURS_ONLY
-        or (word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in _COUNTED)
-    )
+    return word in lists.MASSES or phrase in _COLOURS_ONLY or ends_as_mass(word) or _is_science(word)
+
+
+def _is_science(word: str) -> bool:
+    return word.endswith("ics") and len(word) > 6 and word not in ("ceramics", "graphics", "plastics")
+
+
+def ends_as_mass(word: str) -> bool:
+    """Whether a word has an ending of masses, such as "happiness"."""
+    return word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in COUNTED
 
 
 _COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose")
-_COUNTED = words_of(
+COUNTED = words_of(
     "witness harness prism wilderness lioness baroness governess organism mechanism city facility university activity "
     "community celebrity quantity cavity utility entity amenity deity charity nationality personality ability "
     "possibility opportunity minority majority university speciality commodity municipality abnormality variety"
 )
+_MANY_NAMES = words_of("islands isles mountains alps hills highlands lowlands plains lakes countries")
 _FEW = words_of("two three four five six eight ten many several few these those")
 _SUBSTANCE_ENDINGS = (
     "ium",
@@ -93,9 +104,17 @@ def is_many(phrase: str) -> bool:
     """Whether a noun phrase takes "are"."""
     if phrase.split(" ", 1)[0] in _FEW:
         return True
-    if is_mass(phrase) or is_activity(phrase) or is_name(phrase):
+    form = noun_form(phrase)
+    if form is not None and form.is_name:
+        return form.article == "the" and phrase.rsplit(" ", 1)[-1] in _MANY_NAMES
+    if is_mass(phrase) or is_activity(phrase) or is_name(phrase) or form is not None:
         return False
-    return is_plural(head(phrase)) or " and " in phrase
+    return (is_plural(head(phrase)) and not _is_science(head(phrase))) or " and " in _HEAD.split(
+        phrase, maxsplit=1
+    )[0]
+
+
+_AS_LISTED = lists.UNIQUE | COLOURS | lists.FIXED
 
 
 @lru_cache(maxsize=65_536)
@@ -108,10 +127,19 @@ def noun_phrase(concept: str) -> str:
         >>> noun_phrase("eat lunch"), noun_phrase("paris"), noun_phrase("a lot of noise")
         ('eating lunch', 'Paris', 'a lot of noise')
     """
-    if begins_with_verb(concept):
+    form = noun_form(concept)
+    if form is not None and (form.is_name or form.text != concept) and concept not in _AS_LISTED:
+        return _with_article(form)
+    if form is None and begins_with_verb(concept):
         return gerund_phrase(concept)
     words = concept.split(" ")
     text = written(concept)
+    if (
+        " of the " in concept
+        and words[0] not in _OWN_DETERMINER | {"a", "an", "the"}
+        and not is_many(concept)
+    ):
+        return f"the {text}"
     if words[0] in _OWN_DETERMINER or words[0] in ("the", "a", "an") or is_activity(concept):
         return text
     if concept in lists.UNIQUE or concept in ("left", "right", "wild", "tropics", "seaside"):
@@ -122,9 +150,33 @@ def noun_phrase(concept: str) -> str:
         or is_many(concept)
         or words[0] in PREPOSITIONS
         or concept in ADVERBS
+        or words[-1].isdigit()
     ):
         return text
     return f"{article(concept)} {text}"
+
+
+def name_phrase(concept: str) -> str:
+    """Return a concept as a subject or object that is a name, if it can be one, though it is more often none.
+
+    Example:
+        >>> name_phrase("turkey"), name_phrase("nile"), name_phrase("dog")
+        ('Turkey', 'the Nile', 'a dog')
+    """
+    form = name_form(concept)
+    return thing_phrase(concept) if form is None or concept in lists.UNIQUE else _with_article(form)
+
+
+def is_name_alone(concept: str) -> bool:
+    """Whether a concept is the name of one thing, place or being before it is anything else."""
+    form = noun_form(concept)
+    return form is not None and form.is_name and concept not in lists.UNIQUE
+
+
+def _with_article(form: NounForm) -> str:
+    if form.article == "a":
+        return f"{article(form.text)} {form.text}"
+    return form.text if form.article == "none" else f"the {form.text}"
 
 
 def is_name(concept: str) -> bool:
@@ -142,6 +194,17 @@ def written(concept: str) -> str:
     Example:
         >>> written("mexican restaurant"), written("new york"), written("flat tv")
         ('Mexican restaurant', 'New York', 'flat TV')
+    """
+    form = noun_form(concept)
+    return form.text if form is not None and concept not in COLOURS | lists.FIXED else quality(concept)
+
+
+def quality(concept: str) -> str:
+    """Return what something is like, with the capital letters that its words always have.
+
+    Example:
+        >>> quality("white"), quality("american")
+        ('white', 'American')
     """
     words = concept.split(" ")
     if words[-1] in lists.NAMES:
@@ -168,10 +231,14 @@ def is_activity(phrase: str) -> bool:
     words = phrase.split(" ")
     if not words[0].endswith("ing") or words[0] in ING_NOUNS or len(words[0]) < 5:
         return words[-1] in PASTIMES
+    if (form := noun_form(phrase)) is not None:
+        return form.article == "none" and not form.is_name
     if len(words) == 1 or words[0] in PASTIMES:
         return len(words) == 1 or words[1] in PREPOSITIONS or words[1] in DETERMINERS
-    # "swimming pool": something to swim in; "swimming pools" could be either, "making tires" is not.
-    return not _is_named_for(words)
+    # "swimming pool", "cooling system": things; "swimming pools" could be either, "making tires" is not.
+    is_done_to = any(word in _AFTER_VERBS or word in PREPOSITIONS for word in words[1:])
+    may_be_object = is_plural(words[-1]) or is_mass(words[-1]) or words[-1] in ADVERBS | ADJECTIVES
+    return is_done_to or (may_be_object and not _is_named_for(words))
 
 
 _NAMED_FOR = words_of(
@@ -328,6 +395,8 @@ def doing(phrase: str) -> str:
     """
     phrase = _without_to(phrase)
     first, _, rest = phrase.partition(" ")
+    if not rest and first in _FROM_GERUND:
+        return first  # what a pen is used for is drawing, no drawing
     # "covering the head", though a covering is a thing
     if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
         return written(phrase)
@@ -347,6 +416,8 @@ def material(phrase: str) -> str:
     """
     words = phrase.split(" ")
     if words[0] in _OWN_DETERMINER or is_mass(phrase) or is_many(phrase) or words[-1] in lists.MATERIALS_TOO:
+        return written(phrase)
+    if words[-1].endswith("ing") and words[-1] not in ING_NOUNS:
         return written(phrase)
     if words[-1].endswith(_SUBSTANCE_ENDINGS) and words[-1] not in _COUNTED_SUBSTANCES:
         return written(phrase)
@@ -379,6 +450,8 @@ def place(phrase: str) -> str:
     if words[0] in PREPOSITIONS and len(words) > 1:
         return written(phrase)
     name = noun_phrase(phrase)
+    if " of a " in phrase:
+        name = f"the {written(phrase)}"  # "the neck of a doctor"
     word = singulars(head(phrase))[0]
     if word in lists.ON_PLACES or phrase in lists.ON_PLACES:
         return f"on {name}"
@@ -387,6 +460,46 @@ def place(phrase: str) -> str:
     if word in lists.AT_PLACES or words[-1] in lists.AT_PLACES:
         return f"at {name}"
     return f"in {name}"
+
+
+def thing_phrase(concept: str) -> str:
+    """Return a concept as a subject or object where it is sure to be a thing: "hit man" is nothing that one does.
+
+    Example:
+        >>> thing_phrase("hit man"), thing_phrase("guffaw"), thing_phrase("keep dry"), thing_phrase("turkey")
+        ('a hit man', 'a guffaw', 'keeping dry', 'a turkey')
+    """
+    words = concept.split(" ")
+    if concept in ADVERBS:
+        return f"{article(concept)} {concept}"  # "a back is part of a chair"
+    if not begins_with_verb(concept) or is_mass(concept) or len(words) > 2 or is_many(concept):
+        return noun_phrase(concept)
+    if len(words) == 2 and (words[1] in ADVERBS | ADJECTIVES | PREPOSITIONS or is_mass(words[1])):
+        return noun_phrase(concept)
+    return f"{article(concept)} {written(concept)}"
+
+
+def may_be_counted(phrase: str) -> bool:
+    """Whether a noun phrase goes without "a" by what a dictionary shows, not by our own lists: some are counted."""
+    return (
+        is_mass(phrase)
+        and head(phrase) not in lists.MASSES
+        and not is_activity(phrase)
+        and phrase not in COLOURS
+        and not is_name_alone(phrase)
+    )
+
+
+def kind_phrase(concept: str) -> str:
+    """Return what something is one of: of many masses there are kinds, each of which is one.
+
+    Example:
+        >>> kind_phrase("fruit"), kind_phrase("edible fruit"), kind_phrase("furniture"), kind_phrase("fruit tree")
+        ('a fruit', 'an edible fruit', 'furniture', 'a fruit tree')
+    """
+    if head(concept) in lists.MASSES_OF_KINDS and noun_form(concept) is None:
+        return f"{article(concept)} {written(concept)}"
+    return thing_phrase(concept)
 
 
 def is_adjective(phrase: str) -> bool:

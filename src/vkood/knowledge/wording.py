@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import article, third_person
+from vkood.knowledge.noun_forms import is_kind_of_name, name_form
 from vkood.knowledge.phrases import (
     base_phrase,
     begins_with_verb,
@@ -15,11 +16,17 @@ from vkood.knowledge.phrases import (
     is_activity,
     is_many,
     is_mass,
+    is_name_alone,
+    kind_phrase,
     material,
+    may_be_counted,
+    name_phrase,
     noun_phrase,
     participle_phrase,
     place,
+    quality,
     several,
+    thing_phrase,
     written,
 )
 
@@ -64,27 +71,42 @@ def _quoted(concept: str) -> str:
 
 
 def _is_a(subject: str, object_: str) -> str:
-    kind = _kind(object_)
-    if is_many(subject) and kind.startswith(("a ", "an ")) and not object_.startswith(("a ", "an ")):
+    kind = kind_phrase(object_)
+    if is_name_alone(subject) or (is_kind_of_name(object_) and name_form(subject) is not None):
+        if may_be_counted(object_):
+            kind = f"{article(object_)} {written(object_)}"  # a name is that of one: "is a war"
+        return f"{name_phrase(subject)} {_be(subject) if is_name_alone(subject) else 'is'} {kind}"
+    are_things = is_many(subject) and not object_.startswith(("a ", "an "))
+    if are_things and kind.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
         return f"{noun_phrase(subject)} are {several(object_)}"
-    return f"{noun_phrase(subject)} {_be(subject)} {kind}"
-
-
-def _kind(concept: str) -> str:
-    """What something is one of: a thing, even where the word is a verb elsewhere ("a guffaw is a laugh")."""
-    if " " in concept or is_mass(concept) or not begins_with_verb(concept):
-        return noun_phrase(concept)
-    return f"{article(concept)} {written(concept)}"
+    if may_be_counted(subject) != may_be_counted(object_) and not is_many(subject) and not is_many(object_):
+        # Right of masses and of count nouns: "barratry is a kind of fraud", "a clew is a kind of evidence".
+        return f"{thing_phrase(subject)} is a kind of {written(object_)}"
+    return f"{thing_phrase(subject)} {_be(subject)} {kind}"
 
 
 def _has_property(subject: str, object_: str) -> str:
-    text = noun_phrase(object_) if begins_with_verb(object_) else written(object_)
+    text = noun_phrase(object_) if begins_with_verb(object_) else quality(object_)
     return f"{noun_phrase(subject)} {_be(subject)} {text}"
 
 
 def _has_a(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_agreeing(subject, 'have')} {noun_phrase(object_)}"
+    whole, part = _names(subject, object_)
+    verb = third_person("involve") if is_activity(subject) else _agreeing(subject, "have")
+    return f"{whole} {verb} {part}"
+
+
+def _part_of(subject: str, object_: str) -> str:
+    part, whole = _names(subject, object_)
+    return f"{part} {_be(subject)} part of {whole}"
+
+
+def _names(one: str, other: str) -> tuple[str, str]:
+    """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
+    if is_name_alone(one) or is_name_alone(other) or (name_form(one) and name_form(other)):
+        return name_phrase(one), name_phrase(other)
+    return thing_phrase(one), thing_phrase(other)
 
 
 def _capable_of(subject: str, object_: str) -> str:
@@ -95,7 +117,7 @@ def _capable_of(subject: str, object_: str) -> str:
         is_activity(object_)
         or is_mass(object_)
         or object_.startswith(("a ", "an ", "the "))
-        or is_many(object_)
+        or (is_many(object_) and " " not in object_)
     ):
         return f"{noun_phrase(subject)} can {written(object_)}"  # what something is capable of is done
     return f"{noun_phrase(subject)} {_be(subject)} capable of {doing(object_)}"
@@ -230,7 +252,7 @@ _WORDINGS: dict[str, Callable[[str, str], str]] = {
     "MannerOf": _manner_of,
     "MotivatedByGoal": _motivated_by,
     "ObstructedBy": _obstructed_by,
-    "PartOf": _is("part of"),
+    "PartOf": _part_of,
     "ReceivesAction": _receives,
     "RelatedTo": _word("is related to"),
     "SimilarTo": _is("similar to"),
