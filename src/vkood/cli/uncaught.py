@@ -88,7 +88,7 @@ def interruptible(kept: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(kept) from error
+        raise KeyboardInterrupt(str(error) or kept) from error
 
 
 def _print_any_character() -> None:

@@ -11,6 +11,14 @@ from ..case import Case, canary_code, copied, rewrite, rewrite_json
 from ..mutations import WRONG, damaged_bytes, damaged_json, label, places, with_value
 from .models import damage_weights, pickle_with_code
 
+# What stands between the towers; by default it is as large as the paper's.
+SMALL = (
+    "model.config.hidden_size=16",
+    "model.config.num_attention_heads=2",
+    "model.config.intermediate_size=32",
+    "model.config.num_fusion_layers=1",
+)
+
 
 def draw(rng: random.Random, kit: Path) -> Case:
     tower = rng.choice(("text", "text", "image"))
@@ -39,6 +47,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
             f"data.folder={kit / 'tables' / 'vqav2'}",
             f"model.{use}={copy}",
             f"model.{other}={kit / other}",
+            *SMALL,
             "model.image_size=32",
             "data.text_length=16",
             "optimisation.steps=1",

@@ -31,7 +31,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
 
     def write(folder: Path) -> list[str]:
         above = folder / (_NAMES[name] if kind == "name" else "place")
-        above.mkdir()
+        above.mkdir(parents=True)  # markup has a slash
         target = {
             "long": above / ("a" * 300),
             "deep": Path(str(above) + "/a" * 3000),
