@@ -161,7 +161,7 @@ def _command(case: Case, folder: Path) -> None:
         traceback.print_exc()
         os._exit(BROKEN)
     home = folder / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     temporary = folder / "temporary"
     temporary.mkdir()
     os.environ |= {"HOME": str(home), "TMPDIR": str(temporary), **case.environment}

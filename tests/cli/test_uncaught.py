@@ -15,6 +15,7 @@ from vkood.cli import app
 from vkood.cli.published import train_blip, train_vilt
 from vkood.cli.uncaught import DEBUG, answer_errors, interruptible
 from vkood.files import write_text
+from vkood.knowledge.vector_cache import unwritable
 from vkood.recipes.published import Translation
 from vkood.train.run import RunError
 
@@ -72,6 +73,7 @@ def test_errors_become_a_sentence(error, words, temporary, capsys):
 
 def test_our_refusals_keep_their_words_and_code(temporary, capsys):
     assert answer(RunError("`a` must be b."), capsys) == (2, "vkood: `a` must be b.")
+    assert answer(unwritable(Path("/a"), OSError("no")), capsys)[0] == 2
     assert not list(temporary.iterdir())
 
 

@@ -82,6 +82,16 @@ def test_tasks(tmp_path, recipe, data, changes, metrics):
     assert not list((tmp_path / "run").glob(".*"))
 
 
+def test_no_home_folder_is_needed(tmp_path, monkeypatch):
+    """Vectors of facts lie beside the tables, also those of the report's examples."""
+    from vkood.models import processing
+
+    processing._fact_encoder.cache_clear()
+    monkeypatch.setenv("HOME", "/proc/none")
+    assert "soft_score" in trained("vqa", tmp_path / "run", "optimisation.steps=1")["validation"]
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
 def test_pre_training_and_then_questions(tmp_path):
     folder = tmp_path / "pretrained"
     found = trained(

@@ -116,7 +116,8 @@ def _reader_has_gone() -> bool:
 
 def _is_refusal(error: Exception) -> bool:
     """Whether it is one of our own errors for callers, whose message is already a sentence."""
-    return isinstance(error, ValueError) and type(error).__module__.partition(".")[0] == vkood.__name__
+    ours = type(error).__module__.partition(".")[0] == vkood.__name__
+    return ours and isinstance(error, ValueError | OSError)
 
 
 def _without_worker(error: Exception) -> str:

@@ -266,10 +266,14 @@ class VectorCache:
         )
 
 
-def unwritable(folder: Path, error: OSError) -> OSError:
+class UnwritableCacheError(OSError):
+    """Vectors cannot be kept; the message is a sentence for the user."""
+
+
+def unwritable(folder: Path, error: OSError) -> UnwritableCacheError:
     """What to tell whose vectors cannot be written: the folder, why, and what is left of the work."""
     reason = error.strerror or str(error).rstrip(".")
-    return OSError(
+    return UnwritableCacheError(
         f"Vectors could not be added to {str(folder)!r}: {reason}. Those that were there before are kept; with "
         "space and permission to write, the same call goes on from there."
     )

@@ -262,6 +262,8 @@ class VkoodProcessor(ProcessorMixin):
         Raises:
             OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
+        from vkood.knowledge.vector_cache import UnwritableCacheError
+
         encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
         flat = [sentence for some in sentences for sentence in some]
         longest = max(map(len, sentences), default=0)
@@ -270,8 +272,8 @@ class VkoodProcessor(ProcessorMixin):
         if flat:
             try:
                 features[mask] = torch.from_numpy(encoder.encode(flat).copy())
-            except OSError as error:
-                raise OSError(
+            except UnwritableCacheError as error:
+                raise UnwritableCacheError(
                     f"{error} Another folder may be chosen by the environment variable {CACHE_VARIABLE}, by "
                     "`fact_cache` of the processor, or by `vkood predict --fact-cache`."
                 ) from error

@@ -133,10 +133,13 @@ class FactVectors:
         encoder: Hub name or folder of the sentence encoder, or the name of the package that carries one.
         folder: Where vectors are kept.
         wanted: Whether facts are used at all.
+
+    Attributes:
+        folder: Where vectors are kept.
     """
 
     def __init__(self, encoder: str, folder: Path, *, wanted: bool) -> None:
-        self._name, self._folder, self._wanted = encoder, folder, wanted
+        self._name, self.folder, self._wanted = encoder, folder, wanted
         self._encoder: FactEncoder | None = None
         self._known: dict[tuple[str, ...], np.ndarray] = {}
 
@@ -150,7 +153,7 @@ class FactVectors:
 
     def _loaded(self) -> FactEncoder:
         if self._encoder is None:
-            self._encoder = FactEncoder(SentenceEncoder(sentence_encoder_folder(self._name)), self._folder)
+            self._encoder = FactEncoder(SentenceEncoder(sentence_encoder_folder(self._name)), self.folder)
         return self._encoder
 
 

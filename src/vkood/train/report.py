@@ -92,6 +92,7 @@ def _examples(assembly: Assembly, rows: Rows, model: Any) -> str:
         return "<p>None: without a matching head the model says nothing of a text.</p>"
     chosen = [rows[index] for index in range(0, len(rows), max(1, len(rows) // _EXAMPLES))][:_EXAMPLES]
     model.processor = assembly.built.processor
+    model.processor.fact_cache = str(assembly.vectors.folder)  # a cluster's home folder may not be written to
     with evaluating(model, autocast_type(assembly.run)):
         return "".join(_explained(model, rows, example, assembly) for example in chosen)
 

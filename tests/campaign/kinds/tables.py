@@ -20,6 +20,8 @@ def draw(rng: random.Random, kit: Path) -> Case:
     data = kit / "tables" / RECIPES[recipe]
     file = rng.choice(sorted(path.name for path in data.iterdir() if path.is_file()))
     kind = rng.choice(("bytes", "bytes", "missing", "pictures", "column", "no rows", "device", "nulls"))
+    if kind in ("pictures", "column", "no rows", "nulls"):
+        file = rng.choice(sorted(path.name for path in data.glob("*.arrow")))
     name, content = damaged_bytes((data / file).read_bytes(), rng)
     command = rng.choice(("check", "train", "train", "evaluate", "tables"))
     seed = rng.randrange(10**6)
