@@ -48,7 +48,7 @@ _FOR_COUNT = {
 """How much a lexicographer file speaks for either, in occurrences; others speak a little for count nouns."""
 _MASS_ENDING = re.compile(
     r"(?:ness|itis|osis|ology|onomy|graphy|metry|pathy|phobia|mania|emia|uria|algia|plasia|sthesia|trophy|plegia|phagia|philia|emesis|"
-    r"iasis|ectasis|stasis|genesis|kinesis|lysis|itude|hood|ship|dom|ism|ity|ability|ibility|therapy|culture|tourism|nomics|istics)$"
+    r"iasis|ectasis|stasis|genesis|kinesis|cardia|latry|urgy|philately|erastia|duggery|iatry|babble|lysis|itude|hood|ship|dom|ism|ity|ability|ibility|therapy|culture|tourism|nomics|istics)$"
 )
 _DRUG_ENDING = re.compile(r"(?:pril|olol|cillin|mycin|azole|statin|zepam|[^t]ine|one|ol)$")
 _DEED_ENDING = re.compile(r"(?:tion|sion|ment|ance|ence|ancy|ency|acy)$")
@@ -68,10 +68,10 @@ _COUNT_NOUNS = words_of(
     "expansion addition passion royalty east west birthday stance sceptre infarct stroke advisory plaudit "
     "popover seventh mezuza chilblain positive supplement bombardment brouhaha quadrille enanthem parliament "
     "asterism embolism gin perception photogravure chili document instrument dysphemism euphemism aphorism "
-    "anachronism truism syllogism schism ovation quality ostomy counterexample debenture parallel extreme "
-    "corps cold color colour shape flavorer flavourer nonesuch pollutant preliminary girth lord size "
-    "particular limerick junket pompadour origin cobbling care massage depression fishbowl antiseptic "
-    "stimulant"
+    "anachronism truism syllogism schism ovation quality ostomy counterexample debenture repast puddle "
+    "airdrop parallel extreme corps cold color colour shape flavorer flavourer nonesuch pollutant preliminary "
+    "girth lord size particular limerick junket pompadour origin cobbling care massage depression fishbowl "
+    "antiseptic stimulant"
 )
 """Nouns that the counts below take for masses, seen in reading through the most frequent."""
 
@@ -104,8 +104,10 @@ _THE_WORDS = words_of(
     "balkans crimea rebellion crusade renaissance reformation inquisition dardanelles bosporus confederacy "
     "confederation commonwealth league federation association agency bureau department academy bloc zodiac "
     "kremlin vatican pentagon serengeti tundra us usa u.s. u.s.a. uk u.k. ussr uae dipper cia fbi un eu state "
-    "antilles territories lowlands corporation territory meridian dictionary encyclopedia office service "
-    "force board commission administration council court countries navy corps guard institute society police"
+    "antilles territories lowlands ridge canyon archipelago north south capital wall atlantic pacific east "
+    "west manifesto judiciary apocrypha hagiographa corporation territory meridian dictionary encyclopedia "
+    "office service force board commission administration council court countries navy corps guard institute "
+    "society police"
 )
 _TITLES = words_of("duke earl king queen prince princess count marquis baron lord apostle")
 _NO_PLURAL = ("ing", "os", "us", "is", "ops", "eps", "aps")
@@ -191,9 +193,9 @@ class Nouns:
             counted -= 4  # "an acute disease that"
         if "drug" in self.above(number) and _DRUG_ENDING.search(head):
             uncounted += 9
-        if _MASS_ENDING.search(head) and synset.file not in _BODIES:
-            uncounted += 6
-        elif head.endswith("ing") and synset.file in _DEEDS and first not in _COUNTING:
+        if (_MASS_ENDING.search(head) and synset.file not in _BODIES) or (
+            head.endswith("ing") and synset.file in _DEEDS and first not in _COUNTING
+        ):
             uncounted += 9
         elif _DEED_ENDING.search(head) and synset.file in _DEEDS and first not in _COUNTING:
             uncounted += 3
@@ -201,7 +203,14 @@ class Nouns:
 
     def is_plural(self, concept: str) -> bool:
         """Whether a word is the plural of another noun."""
-        return singulars(concept)[0] != concept and singulars(concept)[0] in self.senses
+        one = singulars(concept)[0]
+        return one != concept and any(self.written(one, number) == one for number in self.senses.get(one, ()))
+
+    def is_single(self, concept: str, number: str) -> bool:
+        """Whether a word in -s is no plural: its singular is no word, and its definition is that of one thing."""
+        return (
+            singulars(concept)[0] not in self.senses and _first_word(self.synsets[number].gloss) in _COUNTING
+        )
 
     def is_common(self, concept: str, numbers: list[str]) -> bool:
         """Whether a word is also written in lower case, or is a plural: "crown" rather than "Crown", "bridges"."""
@@ -212,7 +221,7 @@ class Nouns:
 
     def is_name(self, concept: str, number: str) -> bool:
         """Whether a word is a name with capital letters in one sense."""
-        return self.synsets[number].is_instance and self.written(concept, number) != concept
+        return self.written(concept, number) != concept and self.class_of(concept, number) in ("n", "t")
 
     def says_counted(self, number: str) -> bool:
         """Whether a definition begins as those of count nouns do."""
@@ -255,7 +264,7 @@ class Nouns:
         words = concept.split(" ")
         kinds = self.above(number)
         if synset.is_instance:
-            if written.startswith("The "):
+            if written.lower().startswith("the "):
                 return "n"
             if written == concept and not any(map(str.isupper, written)):
                 return "t"  # "the pole star"
@@ -279,9 +288,13 @@ class Nouns:
         is_abbreviation = re.search(r"[A-Z][a-z]?[A-Z]|[A-Z]\.[A-Z]", written) is not None
         if synset.file in (GROUP, LOCATION) and is_abbreviation:
             return "t"
-        if synset.file == STATE and is_abbreviation:
+        if synset.file in (STATE, ACT) and is_abbreviation:
             return "n"
-        if synset.file in (GROUP, EVENT, ACT) and "of" in words[1:]:
+        if (
+            synset.file not in (PERSON, ANIMAL, PLANT, STATE, 23)
+            and "of" in words[1:]
+            and written[0].isupper()
+        ):
             return "t"
         if len(words) > 1 and is_mass(words[-1]):
             return "u"
@@ -302,8 +315,8 @@ class Nouns:
         if words[0] in ("mount", "lake", "saint", "st", "cape", "fort", "port", "st."):
             return False
         if synset.file == PERSON:
-            return len(words) > 2 and words[0] in _TITLES and words[1] == "of"
-        if words[-1] == "valley":
+            return "of" in words and words[words.index("of") - 1] in _TITLES
+        if words == ["key", "west"]:
             return False
         kind = self.synsets[synset.hypernyms[0]].words[0] if synset.hypernyms else ""
         return (
@@ -313,6 +326,10 @@ class Nouns:
             or (synset.file == GROUP and len(words) > 1)
             or (synset.file in (EVENT, ACT) and len(words) > 1 and words[-1] != "day")
         )
+
+
+def _looks_plural(word: str) -> bool:
+    return singulars(word)[0] != word
 
 
 def _first_word(gloss: str) -> str:
@@ -360,10 +377,19 @@ def lines(nouns: Nouns) -> list[str]:
         head = concept.rsplit(" ", 1)[-1]
         if " " in concept:
             is_piece = nouns.synsets[first].file in (ARTIFACT, COMMUNICATION)
-            if is_mass(head) and nouns.says_counted(first) and (is_piece or not mass):
+            is_single = (
+                _looks_plural(head) and head not in nouns.senses and singulars(head)[0] not in nouns.senses
+            )
+            if is_single or (is_mass(head) and nouns.says_counted(first) and (is_piece or not mass)):
                 found.append(f"a{concept}")  # "white paper"
         elif mass:
             found.append(f"u{concept}")
+        elif (
+            _looks_plural(concept)
+            and concept.endswith(("es", "as", "ns", "ls"))
+            and nouns.is_single(concept, first)
+        ):
+            found.append(f"a{concept}")  # "materfamilias"
         elif (concept.endswith(_NO_PLURAL) and not nouns.is_plural(concept)) or (
             ends_as_mass(concept) and not concept.endswith(_ALWAYS_MASS)
         ):

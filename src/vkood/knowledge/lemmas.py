@@ -32,6 +32,7 @@ _IRREGULAR_SINGULARS = pairs_of(
     "chamois/chamois axis/axis cattle/cattle police/police"
 )
 _ENDING_SINGULARS = (
+    ("bacteria", "bacterium"),
     ("children", "child"),
     ("people", "person"),
     ("women", "woman"),

@@ -74,13 +74,16 @@ def ends_as_mass(word: str) -> bool:
     return word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in COUNTED
 
 
-_COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose")
+_COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose teal pink")
 COUNTED = words_of(
     "witness harness prism wilderness lioness baroness governess organism mechanism city facility university activity "
     "community celebrity quantity cavity utility entity amenity deity charity nationality personality ability "
     "possibility opportunity minority majority university speciality commodity municipality abnormality variety"
 )
-_MANY_NAMES = words_of("islands isles mountains alps hills highlands lowlands plains lakes countries")
+_MANY_NAMES = words_of(
+    "islands isles mountains alps hills highlands lowlands plains lakes countries andes "
+    "himalayas rockies pyrenees appalachians alleghenies"
+)
 _FEW = words_of("two three four five six eight ten many several few these those")
 _SUBSTANCE_ENDINGS = (
     "ium",
