@@ -97,6 +97,9 @@ water AtLocation river                      | water can be found in a river.
 blinds AtLocation window                    | blinds can be found on a window.
 stethoscope AtLocation neck of a doctor     | a stethoscope can be found on the neck of a doctor.
 apple IsA fruit                             | an apple is a fruit.
+lime IsA citrus fruit                       | a lime is a citrus fruit.
+cd HasProperty flat                         | a CD is flat.
+iron IsA metal                              | iron is a metal.
 star fruit IsA edible fruit                 | star fruit is an edible fruit.
 skiing HasA traversal                       | skiing involves a traversal.
 photographer CapableOf take pictures        | a photographer can take pictures.

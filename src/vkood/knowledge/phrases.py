@@ -56,7 +56,7 @@ def is_mass(phrase: str) -> bool:
     word = head(phrase)
     if phrase in ("traffic jam", "door jam"):
         return False
-    if word not in lists.MASSES and word not in lists.MATERIALS_TOO:
+    if word not in lists.MASSES | lists.MATERIALS_TOO | lists.FIXED:
         form = noun_form(phrase) or noun_form(word)
         if form is not None and form.text in (phrase, word):
             return form.article == "none"
@@ -500,7 +500,7 @@ def kind_phrase(concept: str) -> str:
         >>> kind_phrase("fruit"), kind_phrase("edible fruit"), kind_phrase("furniture"), kind_phrase("fruit tree")
         ('a fruit', 'an edible fruit', 'furniture', 'a fruit tree')
     """
-    if head(concept) in lists.MASSES_OF_KINDS and noun_form(concept) is None:
+    if head(concept) in lists.MASSES_OF_KINDS and written(concept) == concept:
         return f"{article(concept)} {written(concept)}"
     return thing_phrase(concept)
 
