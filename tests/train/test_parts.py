@@ -268,6 +268,31 @@ def test_answers_that_a_checkpoint_has_no_words_for(tmp_path):
         evaluated(tmp_path / "9", tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("recipe", "change", "says"),
+    [
+        ("vqa", "num_fusion_layers=-1", "`num_fusion_layers` must be a whole number"),
+        ("vqa", "num_fusion_layer=2", "did you mean `num_fusion_layers`"),
+        ("vqa", "dropout=.nan", "`dropout` must be a finite number"),
+        ("vqa", "gate={threshold: .inf}", "`threshold` must be a finite number"),
+        ("vqa", "gate={thresold: 1}", "`threshold`"),
+        ("vqa", "gate=5", "`gate` must have named options"),
+        ("blip-vqa", "queue_size=-1", "`queue_size` must be a whole number"),
+        ("blip-vqa", "hidden_size=64", "`hidden_size`"),
+    ],
+)
+def test_fields_of_models_that_cannot_be(recipe, change, says):
+    """Before the tables are opened, which are not there."""
+    run = resolve(recipe, ["tiny", "data.folder=no/such/folder", f"model.config.{change}"])
+    with pytest.raises(RunError, match=f"`model.config`.*{says}"):
+        assemble(run)
+
+
+def test_fields_of_models_that_do_not_go_together():
+    with pytest.raises(RunError, match=r"`model.config`: `hidden_size` must be a multiple"):
+        small("vqa", "model.config.hidden_size=66")
+
+
 def test_what_has_no_head_is_not_evaluated(tmp_path):
     saved(tmp_path / "model", "pretrain")
     with pytest.raises(RunError, match="has no head for vqa"):

@@ -183,6 +183,23 @@ def gate_options(values: Any) -> dict[str, Any]:
         raise ValueError(f"`gate`: {error}") from error
 
 
+def require_options(values: Mapping[str, Any], known: Collection[str], rules: Mapping[str, Rule]) -> None:
+    """Check fields of a configuration, its gate included, before there is a whole one.
+
+    Args:
+        values: The fields' values.
+        known: The names of all fields.
+        rules: The rules of those that have one.
+
+    Raises:
+        ValueError: If a field is unknown, or has a value that cannot be.
+    """
+    require_known(values, known, "it must have fields of the model's configuration")
+    require_fields(values, rules)
+    if "gate" in values:
+        gate_options(values["gate"])
+
+
 def require_known(names: Collection[str], known: Collection[str], rule: str) -> None:
     """Refuse a name that is not known, with the nearest one that is.
 
@@ -326,6 +343,15 @@ class VkoodConfig(PreTrainedConfig):
         """The names of all that may be said beside the towers."""
         own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
         return own - {"image_config", "text_config"} | {"num_labels"}
+
+    @classmethod
+    def require_options(cls, values: Mapping[str, Any]) -> None:
+        """Check fields by themselves, each as far as it does not depend on others.
+
+        Raises:
+            ValueError: If one is unknown, or has a value that cannot be.
+        """
+        require_options(values, {*cls.options(), "image_config", "text_config"}, _RULES)
 
     @property
     def gate_config(self) -> GateConfig:

@@ -27,7 +27,7 @@ from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Rows
 from vkood.data.tables import Table, TableError, find_tables
 from vkood.knowledge import FactEncoder
-from vkood.models import SentenceEncoder
+from vkood.models import BlipVkoodConfig, SentenceEncoder, VkoodConfig
 from vkood.models.processing import sentence_encoder_folder
 from vkood.tasks.answering import AnsweringTask, WordedAnsweringTask
 from vkood.tasks.pretraining import PreTrainingTask
@@ -168,6 +168,7 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
         RunError: If tables are missing or of another kind, there are fewer examples than a step takes, or the model
             cannot be built.
     """
+    _require_model_options(run)
     torch.manual_seed(run.optimisation.seed)
     try:
         learnt = [] if run.evaluate_only else _tables(run, run.data.train)
@@ -186,7 +187,12 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
             f"`optimisation.batch_size` is {run.optimisation.batch_size}, but there are only {len(train)} examples to "
             "train on."
         )
-    built = build(run, answers)
+    try:
+        built = build(run, answers)
+    except ValueError as error:
+        if type(error) is not ValueError or not run.model.config:
+            raise
+        raise RunError(f"no model can be built with this `model.config`: {error}") from error
     tell(f"model: {built.told}")
     vectors = FactVectors(
         built.processor.fact_encoder, Path(run.data.folder) / ".fact-vectors", wanted=run.data.facts
@@ -197,6 +203,18 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
     return Assembly(
         run=run, task=task, built=built, answers=answers, train=train, validation=validation, vectors=vectors
     )
+
+
+def _require_model_options(run: Run) -> None:
+    """Refuse fields of `model.config` that are unknown or cannot be, before anything is opened.
+
+    Raises:
+        RunError: If there is one.
+    """
+    try:
+        (BlipVkoodConfig if run.is_blip else VkoodConfig).require_options(run.model.config)
+    except ValueError as error:
+        raise RunError(f"`model.config`: {error}") from None
 
 
 def _evaluated_answers(run: Run) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from typing import Any
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 
 from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
-from vkood.models.configuration import GateConfig, gate_options, tower_config
+from vkood.models.configuration import GateConfig, gate_options, require_options, tower_config
 from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
 
 
@@ -99,6 +99,15 @@ class BlipVkoodConfig(PreTrainedConfig):
         """The names of all that may be said beside the towers."""
         own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
         return own - {"vision_config", "text_config"}
+
+    @classmethod
+    def require_options(cls, values: Mapping[str, Any]) -> None:
+        """Check fields by themselves, as `VkoodConfig.require_options` does.
+
+        Raises:
+            ValueError: If one is unknown, or has a value that cannot be.
+        """
+        require_options(values, {*cls.options(), "vision_config", "text_config"}, _RULES)
 
     @property
     def gate_config(self) -> GateConfig:
