@@ -71,6 +71,13 @@ def renamed(weights):
     return {f"other.{name}": tensor for name, tensor in weights.items()}
 
 
+def in_whole_numbers(weights):
+    return {
+        name: tensor.long() if "fact_projection.1.weight" in name else tensor
+        for name, tensor in weights.items()
+    }
+
+
 def with_value(value):
     def change(weights):
         name = sorted(name for name in weights if name.endswith("weight"))[-1]
@@ -161,6 +168,7 @@ def test_weights_outside_the_folder(encoder):
             "they lack 1 of the model's tensors, '.*fact_projection.1.weight'",
         ),
         (with_value(torch.nan), "has 1 values of .* that are NaN or infinite"),
+        (in_whole_numbers, r"fact_projection.1.weight' holds whole numbers \(I64\)"),
         (with_value(-torch.inf), "has 1 values of .* that are NaN or infinite"),
     ],
 )

@@ -71,6 +71,7 @@ def test_right_predictions(kind, tmp_path):
         ("captions", {"images": "x"}, "as `images` a list of numbers of images; got 'x'"),
         ("captions", {"images": [10**6]}, "as `images` a list, each a whole number from 0 to"),
         ("captions", {"images": [float("inf")]}, "got inf"),
+        ("captions", {"images": [3, 3]}, "as `images` a list without repetitions; got [3, 3]"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_is_told_by_row_and_field(kind, change, words, tmp_path):

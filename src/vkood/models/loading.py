@@ -423,7 +423,14 @@ def number_of_weights(source: Source) -> int:
 def _shapes(file: Path) -> Iterator[Sequence[int]]:
     with safe_open(file, framework="pt") as opened:
         for key in opened.keys():  # noqa: SIM118 - not a mapping
-            yield opened.get_slice(key).get_shape()
+            tensor = opened.get_slice(key)
+            if (
+                key.endswith((".weight", ".bias")) and tensor.get_dtype()[0] not in "BF"
+            ):  # BF16, F32, F8_E4M3, ...
+                raise ValueError(
+                    f"{key!r} holds whole numbers ({tensor.get_dtype()}), which no layer here takes."
+                )
+            yield tensor.get_shape()
 
 
 def _pickled_shapes(file: Path) -> Iterator[Sequence[int]]:

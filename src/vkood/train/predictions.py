@@ -87,6 +87,8 @@ def _candidates(place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str
     for candidate in candidates:
         if not other.accepts(candidate):
             raise _wrong(place, others, f"a list, each {other.expected}", candidate)
+    if len(set(candidates)) < len(candidates):
+        raise _wrong(place, others, "a list without repetitions", candidates)
     return name, query
 
 

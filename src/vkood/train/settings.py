@@ -169,5 +169,10 @@ def _as_run_error(what: str) -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RunError(f"{what}: {error.problem or 'it is damaged'}{line}.") from None
-    except (OmegaConfBaseException, yaml.YAMLError, ValueError) as error:
+    except (
+        OmegaConfBaseException,
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+    ) as error:  # the last: a list for a mapping
         raise RunError(f"{what}: {str(error).splitlines()[0].rstrip('.')}.") from None
