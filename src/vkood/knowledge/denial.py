@@ -53,6 +53,7 @@ _EXCEPTING = sorted(
     reverse=True,
 )
 """What begins an exception, the longest phrases first."""
+_FIRST_OF_EXCEPTING = frozenset(phrase[0] for phrase in _EXCEPTING)
 _NEED_ALL = frozenset(("but", "apart", "aside", "save"))
 """Without "all" before them, these say something else: "apart from a dog there is a cat"."""
 
@@ -239,6 +240,8 @@ class _Scan:
     def _exception(self, place: int) -> int:
         """Read "nothing but a dog", where there is one, and "all animals except dogs", where there is none."""
         lower = self.words.lower
+        if lower[place] not in _FIRST_OF_EXCEPTING:
+            return 0
         phrase = next((one for one in _EXCEPTING if tuple(lower[place : place + len(one)]) == one), None)
         if phrase is None:
             return 0

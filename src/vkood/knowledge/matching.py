@@ -50,14 +50,14 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
     longest = min(longest, LONGEST_NAME)
     runs: list[list[Candidate]] = []
     for first, word in enumerate(words.lower):
-        here = [Candidate(first, first, _with_folded(singulars(word)))] if word not in _NEVER else []
+        here = [Candidate(first, first, singulars(word))] if word not in _NEVER else []
         if word not in lists.FUNCTION_WORDS or words.gaps[first] == "-" or len(word) == 1:
             here.extend(_longer_runs(words, first, longest))
         if len(word) == 1:
             here.extend(_initials(words, first))
         here.reverse()
         runs.append(here)
-    return runs
+    return runs if words.text.isascii() else [list(map(_with_folded, here)) for here in runs]
 
 
 _NEVER = lists.FUNCTION_WORDS | lists.ADVERBS
@@ -115,14 +115,12 @@ def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[st
         digits = start.isdigit() and word.isdigit()  # "1 0 0" is no ten
         if last == first + 1 and gap in ("-", " ") and lower[first] not in _APART and not digits:
             forms.extend(f"{start}{ending}" for ending in endings)
-    return _with_folded(tuple(forms))
+    return tuple(forms)
 
 
-def _with_folded(forms: tuple[str, ...]) -> tuple[str, ...]:
-    """Forms, and after them those without accents, as English dictionaries have many words."""
-    if all(map(str.isascii, forms)):
-        return forms
-    return (*forms, *map(without_accents, forms))
+def _with_folded(run: Candidate) -> Candidate:
+    """A run with its forms, and after them those without accents, as English dictionaries have many words."""
+    return Candidate(run.first, run.last, (*run.forms, *map(without_accents, run.forms)))
 
 
 def choose(
@@ -184,7 +182,8 @@ def _names(words: Words, first: int, last: int, wanted: Wanted) -> bool:
     """Whether a run of words is used as a name."""
     kinds, lower = words.kinds, words.lower
     if first != last:
-        return max(map(len, lower[first : last + 1])) <= 2 or _run_names(words, first, last)
+        are_initials = len(lower[first]) == 1 and max(map(len, lower[first : last + 1])) <= 2
+        return are_initials or _run_names(words, first, last)
     if wanted == "all":
         return kinds[last] not in ("determiner", "auxiliary", "preposition", "conjunction", "number")
     if kinds[last] == "noun":
