@@ -1,7 +1,10 @@
-"""The campaign itself: its cases depend on the seed alone, and its verdicts are right."""
+"""A small campaign: no bad input ends in a traceback, is accepted, hangs, or runs code. And that it would be seen."""
 
 import json
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +12,32 @@ from .campaign import cases_of
 from .case import Case
 from .kinds import KINDS
 from .verdicts import End, verdict
+
+ROOT = Path(__file__).parents[2]
+CASES = sum(kind.weight for kind in KINDS.values())
+"""Each kind in its turn, once."""
+
+
+@pytest.mark.slow
+def test_a_campaign(tmp_path):
+    """In a process of its own, which forks: that of the tests has threads."""
+    outcomes = tmp_path / "outcomes.json"
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "tests.campaign",
+            f"--cases={CASES}",
+            f"--json={outcomes}",
+            f"--work={tmp_path}",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    faults = [outcome for outcome in json.loads(outcomes.read_text()) if outcome["verdict"] != "well"]
+    assert not faults, result.stdout
+    assert len(json.loads(outcomes.read_text())) == CASES
 
 
 def test_the_seed_decides_the_cases(tmp_path):

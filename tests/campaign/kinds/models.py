@@ -49,7 +49,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
 
 
 def predict(kit: Path, recipe: str, model: Path, folder: Path, facts: str = "none") -> list[str]:
-    picture = next((kit / "raw" / "own-captions" / "images").iterdir())
+    picture = min((kit / "raw" / "own-captions" / "images").iterdir())
     images = ["--image", str(picture)] * (2 if recipe == "nlvr2" else 1)
     return [
         "predict",

@@ -119,7 +119,7 @@ def _option(rng: random.Random, kit: Path) -> Case:
             "tables": kit / "tables" / "vqav2",
             "raw": kit / "raw",
             "knowledge": kit / "knowledge",
-            "picture": next((kit / "raw" / "own-captions" / "images").iterdir()),
+            "picture": min((kit / "raw" / "own-captions" / "images").iterdir()),
             "kit": kit,
             "folder": folder,
         }

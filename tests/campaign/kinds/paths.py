@@ -72,7 +72,7 @@ def _command(command: str, kit: Path, above: Path, target: Path) -> list[str]:
         ]
     if command == "predict":
         words = predict(kit, "vqa", copied(best, above / "model"), above)
-        return [*words[:-1], str(target), f"--html={target}"]
+        return [*words[:-1], str(target), f"--html={target}.html"]
     if command == "evaluate":
         return [*evaluate(kit, "vqa", copied(best, above / "model"), above)[:-1], str(target)]
     if command == "stats":

@@ -76,7 +76,7 @@ def _picture(rng: random.Random, kit: Path) -> tuple[str, Right, bytes, str]:
             "exif",
         )
     )
-    sound = next((kit / "raw" / "own-captions" / "images").iterdir()).read_bytes()
+    sound = min((kit / "raw" / "own-captions" / "images").iterdir()).read_bytes()
     if kind == "damaged":
         name, content = damaged_bytes(sound, rng)
         return name, "either" if name.split()[0] in ("flipped", "tail", "cut") else "refused", content, ""

@@ -54,7 +54,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
         path = folder / "facts.db"
         copied(store, path)
         damage(path)
-        picture = next((kit / "raw" / "own-captions" / "images").iterdir())
+        picture = min((kit / "raw" / "own-captions" / "images").iterdir())
         commands = {
             "stats": ["knowledge", "stats", "--store", path],
             "verify": ["knowledge", "stats", "--verify", "--store", path],
