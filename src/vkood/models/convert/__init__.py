@@ -1,7 +1,8 @@
-"""The door for checkpoints of the peers: METER's, VK-OOD's and BLIP's files become models of ours.
+"""Checkpoint conversion: METER's, VK-OOD's, BLIP's and UniAdapter's files become models of ours.
 
-reading.py opens a file without running what is in it, meter.py and blip.py know each format's names, report.py tells
-what became of every key, door.py joins them.
+reading.py opens a file without running what is in it, once pickles.py has looked through it; contents.py finds the weights
+in it; meter.py and blip.py know each family's names, uniadapter.py and transformers_blip.py what else BLIP's may have;
+plan.py fills the model, report.py says what became of every key, door.py joins them.
 """
 
 from vkood.models.convert.door import load_checkpoint

@@ -11,7 +11,7 @@ import io
 import math
 import pickletools
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING  # as torch.load maps names of Python 2
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -292,8 +292,3 @@ def _nested(made: Any, items: list[Any]) -> Any:
 def _short(shape: tuple[int, ...]) -> str:
     text = str(shape)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def known(names: Mapping[str, Any] | set[str]) -> set[str]:
-    """Those of the names that `torch.load` knows by itself."""
-    return {name for name in names if name.startswith("torch.") or name in CALLABLE}
