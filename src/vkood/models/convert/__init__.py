@@ -1,7 +1,7 @@
 """Checkpoint conversion: METER's, VK-OOD's, BLIP's and UniAdapter's files become models of ours.
 
-reading.py opens a file without running what is in it, once pickles.py has looked through it; contents.py finds the weights
-in it; meter.py and blip.py know each family's names, uniadapter.py and transformers_blip.py what else BLIP's may have;
+reading.py opens a file without running what is in it, once pickles.py has looked through it; contents.py finds the
+weights in it; meter.py and blip.py know a family's names, uniadapter.py and transformers_blip.py what BLIP's may have;
 plan.py fills the model, report.py says what became of every key, door.py joins them.
 """
 
