@@ -177,13 +177,16 @@ def test_shortlists():
     assert added.std() > 0
 
 
-def test_a_two_stream_model_has_no_shortlist():
+def test_a_two_stream_model_has_no_first_look():
     assembly = small("retrieval-coco", data="coco")
     rows = assembly.validation
-    with pytest.raises(ValueError, match="first look"):
-        RetrievalTask(shortlist=3).score(
-            assembly.built.model, rows, assembly.collator(rows, training=False), assembly.looking()
-        )
+    for name, value in (("shortlist", 3), ("add_similarity", True)):
+        with pytest.raises(ValueError, match=f"`{name}` needs a model with features for a first look"):
+            RetrievalTask(**{name: value}).score(
+                assembly.built.model, rows, assembly.collator(rows, training=False), assembly.looking()
+            )
+        with pytest.raises(RunError, match=r"`options.shortlist` and `options.add_similarity` need features"):
+            require_possible(resolve("retrieval-coco", [*words("coco"), f"options.{name}={value}"]))
 
 
 def test_lora_is_merged():

@@ -22,6 +22,7 @@ from vkood.models.fields import (
     reason,
     require_plausible,
 )
+from vkood.models.labelled import NOT_PREDICTIONS
 from vkood.models.steering import SteeringName, TextSteering
 from vkood.models.towers import ClipLayers
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
@@ -287,6 +288,7 @@ class VkoodConfig(PreTrainedConfig):
     __no_type_check__ = True
 
     model_type = "vkood"
+    keys_to_ignore_at_inference = NOT_PREDICTIONS
     sub_configs = {"image_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
 
     image_config: dict[str, Any] | PreTrainedConfig | None = None

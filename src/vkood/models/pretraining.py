@@ -11,6 +11,7 @@ from typing_extensions import override
 from vkood.models.configuration import VkoodConfig
 from vkood.models.explain import MATCHING, Explains
 from vkood.models.heads import MaskedLanguageHead
+from vkood.models.labelled import trained_with
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
@@ -36,6 +37,7 @@ class VkoodForPreTraining(Explains, VkoodPreTrainedModel):
         self.post_init()
 
     @override
+    @trained_with(optional=("match_labels",))
     def forward(
         self,
         input_ids: Int[Tensor, "batch *texts words"],

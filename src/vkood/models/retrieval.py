@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from vkood.models.configuration import VkoodConfig
 from vkood.models.explain import MATCHING, Explains
+from vkood.models.labelled import trained_with
 from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
@@ -40,6 +41,7 @@ class VkoodForImageTextRetrieval(Explains, VkoodPreTrainedModel):
             initialization.copy_(self.rank_head.bias, self.match_head.bias[1:])
 
     @override
+    @trained_with(optional=("match_labels",))
     def forward(
         self,
         input_ids: Int[Tensor, "batch *texts words"],

@@ -94,14 +94,19 @@ class RetrievalTask(Task):
             looking: How to go through them. Results do not depend on the number of processes.
 
         Raises:
-            ValueError: If a shortlist is asked for, but the model has no features for a first look.
+            ValueError: If a shortlist or the first look's similarity is asked for, but the model has no features for a
+                first look.
         """
         blip = isinstance(model, BlipVkoodForImageTextRetrieval)
-        if self.shortlist is not None and not blip:
-            raise ValueError(
-                "a `shortlist` needs a model with features for a first look (BLIP's); this one, of two streams, has "
-                "none. Leave it out."
-            )
+        for name, asked in (
+            ("shortlist", self.shortlist is not None),
+            ("add_similarity", self.add_similarity),
+        ):
+            if asked and not blip:
+                raise ValueError(
+                    f"`{name}` needs a model with features for a first look (BLIP's); this one, of two streams, has "
+                    "none. Leave it out."
+                )
         with evaluating(model, looking.autocast), tempfile.TemporaryDirectory() as folder:
             encoder = _Blip(model) if blip else _TwoStream(model)
             texts = _Texts(rows, collate, encoder, looking)
@@ -122,7 +127,7 @@ class RetrievalTask(Task):
         whole = np.full((len(images), len(texts)), NOT_SCORED, dtype=np.float32)
         for number, of_image, scores in (one for some in gathered(found) for one in some):
             whole[number, of_image] = scores
-        if self.add_similarity and isinstance(encoder, _Blip):
+        if self.add_similarity:
             whole += images.similarity(texts).numpy()
         if wanted is None:
             everything = torch.from_numpy(whole)

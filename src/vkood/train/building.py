@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,10 @@ from vkood.models import (
     VkoodProcessor,
     parameter_role,
 )
-from vkood.models.convert import load_checkpoint
+from vkood.models.configuration import require_known
+from vkood.models.convert import CheckpointError, load_checkpoint
 from vkood.models.explain import Explains
-from vkood.models.loading import LoadingError, load_model, load_processor, load_tokenizer
+from vkood.models.loading import LoadingError, load_model, load_processor, load_tokenizer, require_size
 from vkood.models.positions import fit_positions
 from vkood.train.run import TINY, Run, RunError
 
@@ -42,8 +44,11 @@ _CLASSES: dict[str, Any] = {
     "blip-vqa": BlipVkoodForQuestionAnswering,
     "blip-retrieval": BlipVkoodForImageTextRetrieval,
 }
+_ALL_NEW = "new from end to end"
 _DOOR_TASKS = {"pretrain": "pretraining", "blip-vqa": "vqa", "blip-retrieval": "retrieval"}
 _TINY_WIDTH = 64
+_GATE_PARTS = ("outlier_layer", "steering", "fact_projection", "queue")
+"""What `model.config` may change of a pretrained model: the gate, and what reads facts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +86,17 @@ def build(run: Run, answers: tuple[str, ...] | None) -> Built:
             model, told = _started(run, answers, processor)
     except LoadingError as error:
         raise RunError(f"a tower, tokenizer or model cannot be loaded: {error}") from error
+    except (RunError, CheckpointError):
+        raise
+    except ValueError as error:  # of a configuration
+        raise RunError(f"no model can be built with `model.config`: {error}") from error
     _require_vocabulary(model, processor)
     if run.model.freeze_towers:
         model.freeze_towers()
     if run.model.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     if run.model.lora_rank is not None:
-        model = _with_lora(model, run.model.lora_rank)
+        model = with_lora(model, run.model.lora_rank)
     whole: Any = model
     if isinstance(model, Explains):
         whole.processor = processor
@@ -97,11 +106,16 @@ def build(run: Run, answers: tuple[str, ...] | None) -> Built:
 def fitted(model: PreTrainedModel, kind: Any, config: Any) -> tuple[PreTrainedModel, list[str]]:
     """A model of another class or configuration with the weights of `model`, as far as they fit.
 
-    Position embeddings are resized; of token types, the second image's begin as the first's, as in METER.
+    Position embeddings are resized; of token types, the second image's begin as the first's, as in METER. Heads, the
+    gate, and parts that the model lacks altogether may be new, and nothing else.
 
     Returns:
         The new model, and the names of those of its weights that are new.
+
+    Raises:
+        RunError: If another part would lose weights that the model has.
     """
+    require_size(lambda: kind(copy.deepcopy(config)), known=sum(part.numel() for part in model.parameters()))
     new = kind(config)
     theirs, ours = model.state_dict(), new.state_dict()
     taken: dict[str, torch.Tensor] = {}
@@ -114,10 +128,22 @@ def fitted(model: PreTrainedModel, kind: Any, config: Any) -> tuple[PreTrainedMo
             found = torch.cat([found[:2], *[found[1:2]] * (len(tensor) - 3), found[-1:]])
         if found.shape == tensor.shape:
             taken[name] = found
+    names = sorted(set(ours).difference(taken))
+    parts = {_part(name) for name in theirs}
+    lost = [
+        name
+        for name in names
+        if parameter_role(name) != "head" and _part(name) in parts.difference(_GATE_PARTS)
+    ]
+    if lost:
+        raise RunError(
+            f"{len(lost):,} pretrained weights, such as {lost[0]!r}, do not fit what the run asks for, and would be "
+            "new: leave out what changes their shapes or number (`model.config`, `model.image_size`)."
+        )
     new.load_state_dict(taken, strict=False)
     if hasattr(new, "copy_momentum") and not any(name.startswith("momentum.") for name in taken):
         new.copy_momentum()
-    return new, sorted(set(ours).difference(taken))
+    return new, names
 
 
 def answers_in(model: Any) -> tuple[str, ...]:
@@ -128,6 +154,8 @@ def answers_in(model: Any) -> tuple[str, ...]:
 
 def _changes(run: Run, answers: tuple[str, ...] | None) -> dict[str, Any]:
     """Fields of the configuration that the run decides."""
+    known = (BlipVkoodConfig if run.is_blip else VkoodConfig).options()
+    require_known(run.model.config, known, "`model.config` must have fields of the model's configuration")
     changes = dict(run.model.config)
     if run.task == "vqa" and answers is not None:
         changes |= {"id2label": dict(enumerate(answers)), "label2id": {a: i for i, a in enumerate(answers)}}
@@ -143,11 +171,11 @@ def _changes(run: Run, answers: tuple[str, ...] | None) -> dict[str, Any]:
 def _new(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcessor) -> tuple[Any, str]:
     changes = _changes(run, answers)
     if run.is_blip:
-        model = _CLASSES[run.task](_tiny_blip(processor, run.model.image_size, changes))
-        return model, "new from end to end"
+        return _built(_CLASSES[run.task], _tiny_blip(processor, run.model.image_size, changes)), _ALL_NEW
     if run.is_new:
-        model = _CLASSES[run.task](_tiny_two_stream(processor, run.model.image_size, changes))
-        return model, "new from end to end"
+        return _built(
+            _CLASSES[run.task], _tiny_two_stream(processor, run.model.image_size, changes)
+        ), _ALL_NEW
     if run.model.text == TINY:
         raise RunError('`model.text` is "tiny", but `model.image` is not; both are, or neither.')
     model = _CLASSES[run.task].from_towers(
@@ -155,6 +183,12 @@ def _new(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcessor) -
     )
     told = f"towers {run.model.image} and {run.model.text}; fusion, gate and heads are new"
     return model, told
+
+
+def _built(kind: Any, config: Any) -> Any:
+    """A new model, once its size is known."""
+    require_size(lambda: kind(copy.deepcopy(config)))
+    return kind(config)
 
 
 def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcessor) -> tuple[Any, str]:
@@ -186,12 +220,8 @@ def _started(run: Run, answers: tuple[str, ...] | None, processor: VkoodProcesso
         if run.task == "vqa" and not _has_words(model):
             _name_answers(model, answers)
         return model, told
-    config = copy.deepcopy(model.config)
     changes = _changes(run, answers)
-    for name, value in changes.items():
-        setattr(config, name, value)
-    if "id2label" in changes:
-        config.num_answers = len(changes["id2label"])
+    config = type(model.config).from_dict(model.config.to_dict() | changes)
     _set_image_size(config, run.model.image_size)
     if isinstance(model, kind) and config.to_dict() == model.config.to_dict():
         return model, told
@@ -237,8 +267,13 @@ def _has_words(model: Any) -> bool:
     return answers_in(model)[:1] != ("LABEL_0",)
 
 
+def _part(name: str) -> str:
+    """The part of a model that a weight belongs to."""
+    return re.sub(r"^(vkood|blip)\.", "", name).partition(".")[0]
+
+
 def _heads(names: list[str]) -> str:
-    return ", ".join(dict.fromkeys(name.removeprefix("vkood.").partition(".")[0] for name in names))
+    return ", ".join(dict.fromkeys(map(_part, names)))
 
 
 def _set_image_size(config: Any, size: int) -> None:
@@ -258,7 +293,15 @@ def _processor(run: Run) -> VkoodProcessor:
         return processor
     if run.is_blip or told.image == TINY:
         return _own_processor(run, size)
-    processor = VkoodProcessor.from_towers(told.image, told.text, image_size=size)
+    try:
+        processor = VkoodProcessor.from_towers(told.image, told.text, image_size=size)
+    except LoadingError as error:
+        if not folder.is_dir() or told.checkpoint is None:
+            raise
+        raise RunError(
+            f"the model in {str(folder)!r} has no processor, and those of `model.image` and `model.text` cannot be had "
+            f"in its place: {error}"
+        ) from error
     processor.max_length = run.data.text_length
     return processor
 
@@ -333,12 +376,17 @@ def _tiny_blip(processor: VkoodProcessor, image_size: int, changes: dict[str, An
     return BlipVkoodConfig(**(options | changes))
 
 
-def _with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
+def with_lora(model: PreTrainedModel, rank: int) -> PreTrainedModel:
     """Put LoRA beside the towers' queries and values; fusion, gate and heads are trained in full."""
     from peft import LoraConfig, inject_adapter_in_model
 
     towers = r"(image_tower|text_tower|text_encoder|text_decoder)\..*\.(query|value|q_proj|v_proj|qkv|Wqkv)"
     towers = rf"(?!momentum\.).*{towers}"  # what is trained is followed by the momentum encoder
+    if not any(re.fullmatch(towers, name) for name, _ in model.named_modules()):
+        raise RunError(
+            "`model.lora_rank` needs towers with attentions that have layers for queries and values under names that "
+            "are known (query, value, q_proj, v_proj, qkv, Wqkv); these have none."
+        )
     model = inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=towers), model)  # pyright: ignore[reportAssignmentType, reportArgumentType] - any module
     for name, parameter in model.named_parameters():
         trained = "lora_" in name or parameter_role(name) != "tower"

@@ -263,11 +263,16 @@ def _require_fitting(run: Run) -> None:
             raise RunError(
                 '`features` must be "computed" for BLIP, whose text encoder reads the image and is trained.'
             )
-        if not run.model.freeze_towers or run.data.augment != "none":
+        if not run.model.freeze_towers or run.data.augment != "none" or run.model.lora_rank is not None:
             raise RunError(
-                "`features=cached` needs `model.freeze_towers=true` and `data.augment=none`: what towers give must "
-                "stay the same."
+                "`features=cached` needs `model.freeze_towers=true` and `data.augment=none`, and goes without "
+                "`model.lora_rank`: what towers give must stay the same."
             )
+    if not run.is_blip and (run.options.add_similarity or run.options.shortlist is not None):
+        raise RunError(
+            "`options.shortlist` and `options.add_similarity` need features for a first look, which BLIP alone has; "
+            f"{run.task} has two streams."
+        )
     if run.model.adapter_size is not None and not run.is_blip:
         raise RunError("`model.adapter_size` is for the BLIP family; take `model.lora_rank` for two streams.")
     if run.is_blip and run.model.checkpoint is None and not run.is_new:

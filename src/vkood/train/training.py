@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from vkood.data.rows import Rows
 from vkood.files import write_text
-from vkood.models.loading import load_model
+from vkood.models.loading import LoadingError, load_model, require_finite
 from vkood.tasks.ranks import gathered, rank, world_size
 from vkood.tasks.task import Scores
 from vkood.train.assembly import Assembly, assemble
@@ -217,17 +217,35 @@ class _Trainer(Trainer):
 
     @override
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        super()._load_from_checkpoint(resume_from_checkpoint, model)
         path = Path(resume_from_checkpoint) / "model.safetensors"
-        if self.is_fsdp_enabled or not path.is_file():
-            return
-        whole: Any = self.model
-        with safe_open(path, framework="pt") as file:
-            other = set(file.keys()).symmetric_difference(whole.state_dict())
-        if other := other.difference(getattr(whole, "all_tied_weights_keys", ())):
+        if not self.is_fsdp_enabled and path.is_file():
+            whole: Any = self.model
+            require_same_weights(path, whole)
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+
+
+def require_same_weights(path: Path, model: Any) -> None:
+    """Refuse weights that are not exactly a model's, which the Trainer would take as far as they go.
+
+    Raises:
+        RunError: If a name or a shape is another, or a value is NaN or infinite.
+    """
+    ours = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    with safe_open(path, framework="pt") as file:
+        theirs = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        # Of weights that are tied, one is written.
+        tied = getattr(model, "all_tied_weights_keys", ())
+        other = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+        if other := other.difference(tied):
+            name = min(other)
             raise RunError(
-                f"the checkpoint {resume_from_checkpoint!r} has other weights than the model: {min(other)}."
+                f"the checkpoint {str(path.parent)!r} has other weights than the model: {name} is "
+                f"{theirs.get(name, 'missing')} there, and {ours.get(name, 'missing')} in the model."
             )
+        try:
+            require_finite(((name, file.get_tensor(name)) for name in theirs), repr(str(path.parent)))
+        except LoadingError as error:
+            raise RunError(str(error)) from error
 
 
 def _trainer(

@@ -25,6 +25,7 @@ from vkood.models.blip.core import (
 )
 from vkood.models.blip.layers import text_decoder
 from vkood.models.explain import Explains
+from vkood.models.labelled import trained_with
 
 _IGNORED = -100
 
@@ -74,6 +75,7 @@ class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
         self.post_init()
 
     @override
+    @trained_with(optional=("label_mask",))
     def forward(
         self,
         input_ids: Int[Tensor, "batch words"],

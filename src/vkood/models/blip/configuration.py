@@ -11,6 +11,7 @@ from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
 from vkood.models.configuration import GateConfig, gate_options, require_options, tower_config
 from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
+from vkood.models.labelled import NOT_PREDICTIONS
 
 
 class BlipVkoodConfig(PreTrainedConfig):
@@ -46,6 +47,7 @@ class BlipVkoodConfig(PreTrainedConfig):
     __no_type_check__ = True
 
     model_type = "blip-vkood"
+    keys_to_ignore_at_inference = NOT_PREDICTIONS
     sub_configs = {"vision_config": BlipVisionConfig, "text_config": BlipTextConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
 
     vision_config: dict[str, Any] | PreTrainedConfig | None = None

@@ -18,6 +18,7 @@ from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.contrast import Features, Queue, contrastive_loss, hard_negatives
 from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel
 from vkood.models.explain import MATCHING, Explains
+from vkood.models.labelled import trained_with
 
 _FOLLOWED = ("blip", "image_projection", "text_projection")
 """What the momentum encoder follows."""
@@ -133,6 +134,7 @@ class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
         return self.match_head(self.blip.read(input_ids, attention_mask, source)[:, 0])
 
     @override
+    @trained_with(returns_loss=True)
     def forward(
         self,
         input_ids: Int[Tensor, "batch words"],
