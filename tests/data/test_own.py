@@ -164,6 +164,61 @@ def test_forms_of_answers(tmp_path, images):
     assert scores(source) == expected | {"f": {"grey": 1.0}}
 
 
+@pytest.mark.parametrize("blank", [None, [], "", [""], [" ", "\u200b", None], [{"answer": ""}]])
+def test_blank_answers_hide_no_answer(tmp_path, images, blank):
+    lines = [{"image": "a.png", "question": "What?", "answers": blank, "answer": "cat"}]
+    source = read_own(written(tmp_path, lines, ".jsonl"), images, name="q")
+    assert scores(source) == {"What?": {"cat": 1.0}}
+
+
+def test_invisible_characters_and_ligatures_are_no_other_answer(tmp_path, images):
+    answers = ["cat", "cat\u200b", "\u200b", "fish", "\ufb01sh", "\uff46\uff49\uff53\uff48", "fi\u00adsh"]
+    lines = ["image,question,answer", *(f"a.png,{n}?,{answer}" for n, answer in enumerate(answers))]
+    source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
+    assert source.answers == ("cat", "fish")
+    assert scores(source)["2?"] == {}
+
+
+def test_empty_rows_before_the_columns(tmp_path, images):
+    lines = ["", ",,", "image,question,answer", "a.png,What?,cat"]
+    source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
+    assert scores(source) == {"What?": {"cat": 1.0}}
+    assert source.bad.skipped == {"empty rows": 2}
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_a_mark_of_byte_order_is_no_text(tmp_path, images, encoding):
+    file = tmp_path / "q.csv"
+    file.write_bytes("\ufeffimage,question,answer\na.png,What?,caf\u00e9\n".encode(encoding))
+    assert scores(read_own(file, images, name="q", encoding=encoding)) == {"What?": {"caf\u00e9": 1.0}}
+
+
+def test_quotation_marks_in_a_tsv_are_text_and_noted(tmp_path, images):
+    file = tmp_path / "q.tsv"
+    file.write_text(
+        'image\tquestion\tanswer\na.png\t"Red, or blue?"\tred\nb.png\tA 15" screen?\tno\n', encoding="utf-8"
+    )
+    source = read_own(file, images, name="q")
+    assert set(scores(source)) == {'"Red, or blue?"', 'A 15" screen?'}
+    assert list(source.bad.notes.values()) == [1]
+
+
+@pytest.mark.parametrize("split", ["facts", "b_facts", "../x", "a/b", "*"])
+def test_splits_by_which_no_table_can_be_called(tmp_path, images, split):
+    lines = ["image,caption,split", "a.png,A dog.,train", f"a.png,A cat.,{split}"]
+    source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
+    assert list(source.tables) == ["q_train"]
+    assert "row 3: `split` must be" in source.bad.told[0]
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "x" * 200, "a\x1b[1m"])
+def test_names_that_no_table_can_have(tmp_path, images, name):
+    source = read_own(written(tmp_path, ["image,caption", "a.png,A dog."], ".csv"), images, name=name)
+    with pytest.raises(SourceError, match=r"must be printable text of at most 200 bytes"):
+        prepare(source, tmp_path / "out", facts=None)
+    assert not (tmp_path / "out").exists()
+
+
 def test_ids(tmp_path, images):
     """Two ids are two questions; the same number for another question is told, however it is spelt."""
     lines = [

@@ -224,6 +224,33 @@ def test_a_table_of_no_rows(tmp_path, tiny):
     assert not list((tmp_path / "tables").iterdir())
 
 
+def test_a_table_of_no_rows_names_what_was_wrong(tmp_path, tiny):
+    def change(content):
+        for image in content["images"]:
+            del image["split"]
+
+    root = tiny("coco", "dataset_coco.json", change)
+    with pytest.raises(SourceError, match=r"no rows.* dataset_coco.json, row 0: it lacks `split`"):
+        prepare(read_source("coco", root), tmp_path / "tables", facts=None, max_bad=1.0)
+
+
+def test_readers_advise_no_option_that_they_do_not_take(tmp_path, tiny):
+    root = tiny("coco", "dataset_coco.json", first("images", filename="../x.png"))
+    assert "any-image-path" not in told_of(root, "coco", tmp_path)
+    root = tiny("sbu", "sbu.tsv", lambda lines: [*lines, "a cat\t../x.png"])
+    assert "`--any-image-path` allows that" in told_of(root, "sbu", tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_validation_file_that_is_none_is_not_passed_over(tiny, make):
+    root = tiny("conceptual-captions")
+    file = root / "Validation_GCC-1.1.0-Validation.tsv"
+    file.unlink()
+    make(file)
+    with pytest.raises(SourceError, match="must be a regular file"):
+        read_source("conceptual-captions", root)
+
+
 @pytest.mark.parametrize(
     ("name", "file"), [("okvqa", QUESTIONS), ("nlvr2", "train.json"), ("sbu", "sbu.tsv")]
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vkood.cli.inputs import refuse, require_output_folder, require_packages
+from vkood.cli.inputs import refuse, require_output_file, require_output_folder, require_packages
 from vkood.cli.output import plain, say
 from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
@@ -111,6 +111,7 @@ def check(
 ) -> None:
     """Look over all tables of a folder: every image is decoded. Exit code 1 if anything is wrong."""
     require_packages(PACKAGES, extra="train")
+    require_output_file("--json", json_out)
     from rich.console import Console
     from rich.table import Table
 

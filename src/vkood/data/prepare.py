@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from vkood import fields
 from vkood.data.layout import FACTS_SCHEMA, SCHEMAS, TEXTS_OF, Kind, empty_facts
 from vkood.data.readers import BadRows, Source, SourceError
 from vkood.data.readers.captions import (
@@ -40,6 +41,7 @@ READERS: dict[str, Callable[..., Source]] = {
 """The data sets that lie in a folder as their owners distribute them, by their names in `vkood data prepare`."""
 
 _ROWS_AT_ONCE = 64
+_MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +166,13 @@ def prepare(
         )
     source.bad.require_few(max_bad)
     if not source.tables:
-        raise SourceError(f"{source.name} has no rows.")
+        raise SourceError(f"{source.name} has no rows.{source.bad.first}")
+    for table in source.tables:
+        if not table.isprintable() or len(table.encode()) > _MAX_NAME_BYTES:
+            raise SourceError(
+                f"the table's name {fields.shown(table)} must be printable text of at most {_MAX_NAME_BYTES} bytes; it "
+                "comes from the name of the file or folder and from the split, one of which must be changed."
+            )
     store = FactStore.open() if isinstance(facts, str) else facts
     linked = _Facts(store, facts_per_concept)
     output = Path(output)
@@ -199,8 +207,8 @@ def _write(
                     on_rows(table, writer.num_rows)
         bad.require_few()
         if not num_texts:
-            first = f": {bad.told[0]}" if bad.told else ""
-            raise SourceError(f"the table {table} would have no rows{first}. Nothing was written.")
+            first = bad.first or source.bad.first
+            raise SourceError(f"the table {table} would have no rows. Nothing was written.{first}")
         rows[table], texts[table] = writer.num_rows, num_texts
         counts.append(bad)
     if facts.store is not None:

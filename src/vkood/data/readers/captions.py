@@ -97,7 +97,7 @@ def read_conceptual_captions(root: Path, *, any_image_path: bool = False) -> Sou
     train = require_file(root, "Train_GCC-training.tsv", told="Conceptual Captions")
     files = {"conceptual_caption_train": (train, root / "training")}
     val = root / "Validation_GCC-1.1.0-Validation.tsv"
-    if val.is_file():
+    if val.exists():  # a pipe or a folder of that name is refused when it is read
         files["conceptual_caption_val"] = (val, root / "validation")
     return _web("conceptual_caption", files, Pictures(any_image_path))
 

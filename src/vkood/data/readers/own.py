@@ -13,7 +13,6 @@ as VQA's metric normalises them: "Red", "red" and "red." are one.
 from __future__ import annotations
 
 import itertools
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,18 +25,20 @@ from vkood.data.readers.source import BadRows, Row, Source, SourceError, require
 from vkood.data.readers.streams import UndecodedLine, cells, json_lines, lines
 from vkood.data.readers.vqa import Answer, soft_targets
 from vkood.data.record import Integer, ListOf, Mismatch, Optional, Record, Text
+from vkood.knowledge.plain_text import plain_text
 from vkood.metrics import normalise_answer
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}
 _JSON_LINES = (".jsonl", ".ndjson")
 _ADVICE = "Say which encoding it has: `--encoding latin-1`, `--encoding utf-16`."
 _SAME_AGAIN = "rows that repeat a question with its answer, each counted as one more annotator"
+_QUOTED = "rows of a .tsv file with a cell in quotation marks, which are kept as text"
 _MOST_SPLITS = 100
 _LOOKED_AT = 100
 
 _SPLIT = Text(
-    pattern=r"(?!facts$)[\w-][\w.-]{0,63}",
-    called="a name of letters, digits, `_`, `-` and `.`, not `facts`",
+    pattern=r"(?!(.*_)?facts$)[\w-][\w.-]{0,63}",
+    called="a name of letters, digits, `_`, `-` and `.` that does not end in `facts`",
 )
 _COMMON = {"image": Text(), "split": Optional(_SPLIT, "train")}
 _ANSWERS = ListOf(Optional(Answer(), ""))
@@ -118,8 +119,7 @@ class _Records:
         if "image" not in columns or not {"question", "caption"} & columns:
             raise SourceError(
                 f"{str(file)!r} must have the columns `image` and `question` (with `answer`), or `image` and "
-                f"`caption`; it has {', '.join(map(repr, sorted(columns)[:20])) or 'no rows'}."
-                + (f" First: {bad.told[0]}." if bad.told else "")
+                f"`caption`; it has {', '.join(map(repr, sorted(columns)[:20])) or 'no rows'}." + bad.first
             )
         self.kind = "questions" if "question" in columns else "captions"
 
@@ -151,29 +151,39 @@ class _Records:
                 values = [value.strip() for value in cells(line, separator)]
                 while values and not values[-1] and len(values) > len(names):
                     values.pop()
-                if number == 1:
-                    names = self._header(values)
-                elif not any(values):
+                if not any(values):
                     self.bad.skip("empty rows")
+                elif not names:
+                    names = self._header(number, values)
                 elif len(values) != len(names):
                     raise Mismatch(f"it must have {len(names)} cells, as the first row; it has {len(values)}")
                 else:
+                    if separator == "\t" and any(map(_is_quoted, values)):
+                        self.bad.note(_QUOTED)
                     yield number, {key: value or None for key, value in zip(names, values, strict=True)}
             except Mismatch as error:
+                if not names and not isinstance(error, UndecodedLine):
+                    raise SourceError(
+                        f"{str(self._file)!r}, row {number}, must name the columns: {error}."
+                    ) from None
                 self._bad(number, error)
 
-    def _header(self, values: list[str]) -> list[str]:
+    def _header(self, number: int, values: list[str]) -> list[str]:
         names = [value.lower() for value in values]
         if twice := [name for name, count in Counter(names).items() if count > 1]:
-            raise SourceError(f"{str(self._file)!r}, row 1, has the column {twice[0]!r} more than once.")
+            raise SourceError(
+                f"{str(self._file)!r}, row {number}, has the column {twice[0]!r} more than once."
+            )
         return names
 
     def _bad(self, number: int, error: Mismatch) -> None:
         if isinstance(error, UndecodedLine):
             raise SourceError(f"{str(self._file)!r}, row {number}: {error}") from None
-        if number == 1 and self._file.suffix.lower() in _SEPARATORS:
-            raise SourceError(f"{str(self._file)!r}, row 1, must name the columns: {error}.") from None
         self.bad.bad(self._file.name, number, str(error))
+
+
+def _is_quoted(cell: str) -> bool:
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
 
 
 def _captions(file: Path, images: Path, records: _Records, name: str, pictures: Pictures) -> Source:
@@ -228,7 +238,9 @@ def _questions(
     every = [one for of_split in questions.values() for one in of_split]
     answers, spellings = _vocabulary(every, min_occurrences)
     if not answers:
-        raise SourceError(f"{str(file)!r} has no answer that {min_occurrences} questions have.")
+        raise SourceError(
+            f"{str(file)!r} has no answer that {min_occurrences} questions have.{records.bad.first}"
+        )
     if spellings:
         records.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
@@ -286,17 +298,20 @@ class _Questions:
         question = self._by_key.setdefault(key, _Question(image, text, number))
         if number is not None:
             self._by_number[number] = question
-        several = record["answers"] if record["answers"] is not None else record["answer"]
-        # Accents of their own, as macOS has them, would make another answer.
-        answers = [unicodedata.normalize("NFC", answer).strip() for answer in several or []]
-        if isinstance(several, list) and len(several) > 1 and not all(answers):
-            self._bad.note("blank answers in lists of several, left out", answers.count(""))
-        answers = [answer for answer in answers if answer]
+        answers = self._known(record["answers"]) or self._known(record["answer"])
         if question.rows and (not answers or (len(answers) == 1 and answers[0] in question.answers)):
             self._bad.note(_SAME_AGAIN)
         self._bad.pass_on()
         question.rows.append(row)
         question.answers += answers
+
+    def _known(self, several: list[str] | None) -> list[str]:
+        """The answers of a list that are not blank."""
+        # Accents of their own, ligatures and invisible characters would make another answer.
+        answers = [plain_text(answer).text.strip() for answer in several or []]
+        if len(answers) > 1:
+            self._bad.note("blank answers in lists of several, left out", answers.count(""))
+        return [answer for answer in answers if answer]
 
     def numbered(self) -> list[_Question]:
         """All questions; those without a number get one that is free."""

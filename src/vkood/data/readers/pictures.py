@@ -21,10 +21,10 @@ class Pictures:
     name cannot make one: where they lead is the business of whoever set up the folder.
 
     Args:
-        anywhere: Whether names may lead anywhere.
+        anywhere: Whether names may lead anywhere; None where the reader has no option for it.
     """
 
-    anywhere: bool = False
+    anywhere: bool | None = None
     _decoded: set[str] = field(default_factory=set, repr=False)
 
     def place(self, folder: Path, name: str) -> Path:
@@ -35,8 +35,8 @@ class Pictures:
         """
         if not self.anywhere and _leads_out(name):
             raise Mismatch(
-                f"the image {name!r} is an absolute path or leads out of the folder of images; `--any-image-path` "
-                "allows that"
+                f"the image {name!r} is an absolute path or leads out of the folder of images"
+                + ("; `--any-image-path` allows that" if self.anywhere is not None else "")
             )
         return folder / name
 

@@ -56,6 +56,11 @@ class BadRows:
         """How many rows were read: those kept or passed on, those skipped and bad ones."""
         return self.kept + self.passed + self.num_bad + sum(self.skipped.values())
 
+    @property
+    def first(self) -> str:
+        """A sentence with the first bad row, to be put behind an error; empty if there is none."""
+        return f" The first bad row: {self.told[0]}." if self.told else ""
+
     def good(self, count: int = 1) -> None:
         """Keep rows."""
         self.kept += count
@@ -90,7 +95,7 @@ class BadRows:
         if len(self.told) < _KEPT_REASONS:
             names = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
             kind = "" if isinstance(rows[0], str) else "row " if len(rows) == 1 else "rows "
-            self.told.append(f"{file}, {kind}{names}: {reason}")
+            self.told.append(f"{file}, {kind}{names}: {reason.rstrip('.')}")
         if self.num_bad > _HOPELESS and self.num_bad > max(self.most, 0.5) * self.rows:
             raise self._error("so far ")
 

@@ -90,6 +90,8 @@ def lines(
                 ) from None
             if not line:
                 return
+            if number == 1:  # UTF-16 and UTF-32 of a certain byte order keep their mark
+                line = line.removeprefix("\ufeff")
             if _UNDECODED.search(line):
                 yield number, UndecodedLine(f"it is not {name} text. {advice}")
             else:

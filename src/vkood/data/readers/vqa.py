@@ -132,8 +132,7 @@ def _read(name: str, root: Path, files: Mapping[str, tuple[str, str | None]], mi
     if not answers:
         raise SourceError(
             f"no answer of {name} is the majority's {min_occurrences} times or more, so there is no vocabulary; lower "
-            "`--min-answers` for small data."
-            + (f" First of the bad rows: {bad.told[0]}." if bad.told else "")
+            f"`--min-answers` for small data.{bad.first}"
         )
     ids = {answer: index for index, answer in enumerate(answers)}
     tables = {f"{name}_{split}": partial(part.rows, ids, part.images) for split, part in splits.items()}
