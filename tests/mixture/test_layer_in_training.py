@@ -175,8 +175,8 @@ def the_operator() -> None:
     torch.compile(fit_mixture, backend="eager")(tokens, weights)
     (method,) = compiled._methods
     first = (torch.zeros(2, 2), torch.randn(2, 2, 3), torch.zeros(2, 2, 3))
-    prior = (torch.zeros(2, 1, 3), torch.full((2, 1), 0.1))
-    given = (method, DEFAULT_SOLVER.max_steps, [1.0, 1.0, 1.0], [tokens, weights, *prior], list(first))
+    prior = Prior().of_sets(2, tokens)
+    given = (method, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
     asked = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
     torch.library.opcheck(compiled._solve, given, test_utils=asked)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from vkood.mixture.covariance import Covariance
-from vkood.mixture.fixed_point import Parameters, em_fixed_point, em_map, prior_of_each_set
-from vkood.mixture.params import Mixture, Prior
+from vkood.mixture.fixed_point import Parameters, em_fixed_point, em_map
+from vkood.mixture.params import Mixture, SetPrior
 from vkood.solve import LastIterate, Solution, Solver, Status
 
 # Operators take tensors, numbers and names: what else a solve needs is kept here, by a name that says it all.
@@ -21,20 +21,18 @@ _methods: dict[str, tuple[Covariance, Solver]] = {}
 
 
 def compiled_fixed_point(
-    tokens: Tensor, weights: Tensor, first: Mixture, covariance: Covariance, prior: Prior, solver: Solver
+    tokens: Tensor, weights: Tensor, first: Mixture, covariance: Covariance, prior: SetPrior, solver: Solver
 ) -> Solution[Parameters]:
     """What `em_fixed_point` finds with `LastIterate` gradients, in a graph that is being compiled.
 
     Its trace has a column for every step that the solver may take.
     """
-    prior_mean, strength = prior_of_each_set(tokens, prior)
     method = _remember(covariance, solver)
     with torch.no_grad():
         *fixed, status, steps, residual, trace = _solve(
             method,
             solver.max_steps,
-            [prior.concentration, prior.variance, prior.variance_strength],
-            [given.detach() for given in (tokens, weights, prior_mean, strength)],
+            [operand.detach() for operand in (tokens, weights, *prior)],
             [first.log_weight, first.mean, first.log_scale],
         )
     finite = status != int(Status.NOT_FINITE)  # of an enumeration the compiler would make a constant
@@ -43,12 +41,12 @@ def compiled_fixed_point(
         # Sets that failed have no part in the step: 0 * NaN is NaN in a backward.
         return torch.where(_along(finite, values), values, instead)
 
-    images = em_map(covariance, prior)(
+    images = em_map(covariance)(
         tuple(safe(point) for point in fixed),
-        covariance.features(safe(tokens)),
+        safe(tokens),
         safe(weights),
-        safe(prior_mean),
-        safe(strength, 1.0),
+        safe(prior.mean),
+        *(safe(part, 1.0) for part in prior[1:]),
     )
     value = tuple(
         torch.where(_along(finite, point), point + (image - image.detach()), point)
@@ -61,41 +59,29 @@ def compiled_fixed_point(
     "vkood::em_fixed_point",
     mutates_args=(),
     # written out, since torch finds no annotations where a test's checks of shapes wrap the function
-    schema="(str method, SymInt max_steps, float[] prior_scalars, Tensor[] given, Tensor[] start) "
+    schema="(str method, SymInt max_steps, Tensor[] operands, Tensor[] start) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
-def _solve(
-    method: str, max_steps: int, prior_scalars: list[float], given: list[Tensor], start: list[Tensor]
-) -> tuple[Tensor, ...]:
+def _solve(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) -> tuple[Tensor, ...]:
     """The parameters of the fixed point; status, steps, residual and trace (B, max_steps) of the solve."""
     if method not in _methods:
         raise RuntimeError(
             f"this graph was compiled in another process, for {method}; compile the model in this one."
         )
     covariance, solver = _methods[method]
-    concentration, variance, variance_strength = prior_scalars
-    tokens, weights, prior_mean, strength = given
-    prior = Prior(
-        concentration=concentration,
-        variance=variance,
-        variance_strength=variance_strength,
-        mean=prior_mean,
-        mean_strength=strength,
-    )
+    tokens, weights, *prior = operands
     first = Mixture(log_weight=start[0], mean=start[1], log_scale=start[2])
     with torch.no_grad():
-        found = em_fixed_point(tokens, weights, first, covariance, prior, solver, LastIterate())
+        found = em_fixed_point(tokens, weights, first, covariance, SetPrior(*prior), solver, LastIterate())
     trace = torch.nn.functional.pad(found.trace, (0, max_steps - found.trace.shape[1]), value=torch.nan)
     # Clones, since what an operator returns may share no memory with what it was given.
     return *(part.clone() for part in found.value), found.status, found.steps, found.residual, trace
 
 
 @_solve.register_fake  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
-def _(
-    method: str, max_steps: int, prior_scalars: list[float], given: list[Tensor], start: list[Tensor]
-) -> tuple[Tensor, ...]:
-    del method, prior_scalars
-    tokens, sets = given[0], len(given[0])
+def _(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) -> tuple[Tensor, ...]:
+    del method
+    tokens, sets = operands[0], len(operands[0])
     return (
         *(torch.empty_like(part) for part in start),
         tokens.new_empty(sets, dtype=torch.int64),

@@ -1,9 +1,9 @@
 """Families of covariance: what each keeps of the data, and how densities and M-steps follow from it.
 
-Diagonal and spherical densities are linear in the features [x*x, x, 1], so that an EM step is two batched
-matrix products. Tied and full ones whiten by Cholesky factors.
+Everything is computed from differences to each component's mean, never from squares of the coordinates: with clusters a
+thousand of their widths apart, those would leave single precision no digit of a distance.
 
-Legend: B sets, M tokens, K components, D dimensions, P features.
+Legend: B sets, M tokens, K components, D dimensions.
 """
 
 # What torch.linalg and some methods of tensors return is unknown to the type checker.
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.mixture.params import Mixture, Prior
+from vkood.mixture.params import Mixture, SetPrior
 
 _LOG_TWO_PI = math.log(2 * math.pi)
 
@@ -30,13 +30,16 @@ class Statistics:
     """Expected sufficient statistics of weighted sets: all that an M-step needs to know of the data.
 
     Attributes:
+        origin: (sets or 1, components or 1, dim) the point of each component from which tokens are measured, a
+            constant. The M-step does not depend on it, but its rounding does: the nearer to the mean, the better.
         count: (sets, components) expected tokens of each component.
-        first: (sets, components, dim) their sum.
-        second: Their sum of squares, as far as the family needs it: (sets, components, dim) for `Diagonal`,
-            (sets, components) of squared lengths for `Spherical`, (sets, components, dim, dim) for `Full`,
-            and (sets, dim, dim) over all components for `Tied`.
+        first: (sets, components, dim) the sum of their differences to the origin.
+        second: The sum of squares of these differences, as far as the family needs it: (sets, components, dim) for
+            `Diagonal`, (sets, components) of squared lengths for `Spherical`, (sets, components, dim, dim) for
+            `Full`, and (sets, dim, dim) over all components for `Tied`.
     """
 
+    origin: Tensor
     count: Tensor
     first: Tensor
     second: Tensor
@@ -46,18 +49,23 @@ class Statistics:
 class Covariance(abc.ABC):
     """A family of covariances."""
 
-    @abc.abstractmethod
-    def features(self, tokens: Float[Tensor, "sets tokens dim"]) -> Float[Tensor, "sets tokens features"]:
-        """What the family needs of each token, computed once for a whole fit."""
+    def working_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        """The precision in which tokens of type `dtype` are fitted and scored."""
+        return torch.promote_types(dtype, torch.float32)
 
-    def log_joint(self, features: Tensor, mixture: Mixture) -> Float[Tensor, "sets tokens components"]:
+    def log_joint(
+        self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
+    ) -> Float[Tensor, "sets tokens components"]:
         """The logarithm of weight times density, of each token under each component."""
         constant = torch.logsumexp(mixture.log_weight, -1) + 0.5 * mixture.mean.shape[-1] * _LOG_TWO_PI
-        return self.log_affinity(features, mixture) - constant[:, None, None]
+        return self.log_affinity(tokens, mixture) - constant[:, None, None]
 
-    @abc.abstractmethod
-    def log_affinity(self, features: Tensor, mixture: Mixture) -> Float[Tensor, "sets tokens components"]:
+    def log_affinity(
+        self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
+    ) -> Float[Tensor, "sets tokens components"]:
         """`log_joint` up to a constant for each set: all that responsibilities need."""
+        peak = torch.add(mixture.log_weight, self.log_determinant(mixture), alpha=-0.5)
+        return torch.add(peak[:, None], self.mahalanobis(tokens, mixture), alpha=-0.5)
 
     @abc.abstractmethod
     def mahalanobis(
@@ -65,15 +73,38 @@ class Covariance(abc.ABC):
     ) -> Float[Tensor, "sets tokens components"]:
         """Squared Mahalanobis distance of each token to each component."""
 
-    @abc.abstractmethod
     def statistics(
-        self, features: Tensor, responsibilities: Float[Tensor, "sets tokens components"]
+        self,
+        tokens: Float[Tensor, "sets tokens dim"],
+        responsibilities: Float[Tensor, "sets tokens components"],
+        origin: Float[Tensor, "#sets #components dim"],
     ) -> Statistics:
         """Sufficient statistics under the given responsibilities (token weights multiplied in)."""
+        origin = origin.detach()
+        difference = _differences(tokens, origin.expand(-1, responsibilities.shape[-1], -1))
+        shares = responsibilities.mT  # (B, K, M)
+        first = torch.matmul(shares[:, :, None], difference)[:, :, 0]
+        return Statistics(
+            origin=origin, count=shares.sum(-1), first=first, second=self._second(shares, difference)
+        )
 
     @abc.abstractmethod
-    def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
-        """The M-step for the covariances, given the new means; in the coordinates of `Mixture.log_scale`."""
+    def _second(
+        self,
+        shares: Float[Tensor, "sets components tokens"],
+        difference: Float[Tensor, "sets components tokens dim"],
+    ) -> Tensor:
+        """`Statistics.second`."""
+
+    @abc.abstractmethod
+    def log_scale(self, statistics: Statistics, shift: Tensor, prior: SetPrior) -> Tensor:
+        """The M-step for the covariances, in the coordinates of `Mixture.log_scale`.
+
+        Args:
+            statistics: The statistics.
+            shift: (sets, components, dim) the new means, and
+            prior: the prior's means, measured from the origin of the statistics.
+        """
 
     @abc.abstractmethod
     def log_determinant(self, mixture: Mixture) -> Float[Tensor, "#sets #components"]:
@@ -87,6 +118,10 @@ class Covariance(abc.ABC):
     def uniform(self, variance: Tensor, mean: Tensor) -> Tensor:
         """The coordinates of `variance` (sets,) times the identity, for components with `mean`."""
 
+    @abc.abstractmethod
+    def stretched(self, log_scale: Tensor, unit: Float[Tensor, " sets"]) -> Tensor:
+        """The coordinates of the same covariances where what was of length 1 is of length `unit`."""
+
     def dense(self, mixture: Mixture) -> Float[Tensor, "sets components dim dim"]:
         """Covariance matrices, for looking at."""
         identity = torch.eye(mixture.mean.shape[-1], dtype=mixture.mean.dtype, device=mixture.mean.device)
@@ -99,84 +134,27 @@ class Covariance(abc.ABC):
 
 
 @dataclass(frozen=True, slots=True)
-class _Quadratic(Covariance):
-    """Families whose log density is linear in the features [squares, x, 1]."""
-
-    @abc.abstractmethod
-    def _squares(self, tokens: Tensor) -> Tensor:
-        """The square terms among the features."""
-
-    @abc.abstractmethod
-    def _precision(self, mixture: Mixture) -> Tensor:
-        """What multiplies the square terms, and broadcasts against the means."""
-
-    @override
-    def features(self, tokens: Tensor) -> Tensor:
-        return torch.cat([self._squares(tokens), tokens, torch.ones_like(tokens[..., :1])], dim=-1)
-
-    @override
-    def log_affinity(self, features: Tensor, mixture: Mixture) -> Tensor:
-        constant = torch.add(mixture.log_weight, self.log_determinant(mixture), alpha=-0.5)
-        affinity = torch.bmm(self._coefficients(mixture, constant), features.mT)  # (B, K, M)
-        return affinity.mT
-
-    @override
-    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
-        coefficients = self._coefficients(mixture, torch.zeros_like(mixture.log_weight))
-        return -2 * torch.matmul(self.features(tokens), coefficients.mT)
-
-    def _coefficients(self, mixture: Mixture, constant: Tensor) -> Tensor:
-        """(B, K, P): of -mahalanobis / 2 + constant."""
-        precision = self._precision(mixture)
-        linear = precision * mixture.mean
-        offset = torch.add(constant, (linear * mixture.mean).sum(-1), alpha=-0.5)
-        return torch.cat([-0.5 * precision, linear, offset[..., None]], dim=-1)
-
-    @override
-    def statistics(self, features: Tensor, responsibilities: Tensor) -> Statistics:
-        sums = torch.bmm(responsibilities.mT, features)  # (B, K, P)
-        squares = sums.shape[-1] - 1 - self._dim(features)
-        second, first, count = sums.split([squares, sums.shape[-1] - 1 - squares, 1], dim=-1)
-        return Statistics(count=count[..., 0], first=first, second=self._folded(second))
-
-    @abc.abstractmethod
-    def _dim(self, features: Tensor) -> int:
-        """D, told from the features."""
-
-    @abc.abstractmethod
-    def _folded(self, second: Tensor) -> Tensor:
-        """The sums of the square terms, in the shape of `Statistics.second`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Diagonal(_Quadratic):
+class Diagonal(Covariance):
     """A variance for each component and dimension."""
 
     @override
-    def _squares(self, tokens: Tensor) -> Tensor:
-        return tokens.square()
+    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
+        narrowness = torch.exp(-0.5 * mixture.log_scale)[:, :, None]
+        return (_differences(tokens, mixture.mean) * narrowness).square().sum(-1).mT
 
     @override
-    def _precision(self, mixture: Mixture) -> Tensor:
-        return torch.exp(-mixture.log_scale)
+    def _second(self, shares: Tensor, difference: Tensor) -> Tensor:
+        return torch.matmul(shares[:, :, None], difference.square())[:, :, 0]
 
     @override
-    def _dim(self, features: Tensor) -> int:
-        return features.shape[-1] // 2
-
-    @override
-    def _folded(self, second: Tensor) -> Tensor:
-        return second
-
-    @override
-    def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
+    def log_scale(self, statistics: Statistics, shift: Tensor, prior: SetPrior) -> Tensor:
         count = statistics.count[..., None]
-        beyond = torch.addcmul(statistics.first, count, mean, value=-1)  # what of the sum is not count * mean
-        scatter = torch.addcmul(statistics.second, mean, beyond + statistics.first, value=-1).clamp_min(0)
-        shift = mean - prior.means(mean.shape[-1], mean)
-        pulled = torch.addcmul(scatter, prior.mean_strengths(mean)[..., None] * shift, shift)
-        floor = prior.variance_strength * prior.variance
-        return torch.log((pulled + floor) / (count + prior.variance_strength))
+        beyond = torch.addcmul(2 * statistics.first, count, shift, value=-1)
+        scatter = torch.addcmul(statistics.second, shift, beyond, value=-1).clamp_min(0)
+        pull = prior.mean_strength[..., None] * (shift - prior.mean).square()
+        return torch.log(
+            (scatter + pull + prior.floor[..., None]) / (count + prior.variance_strength[..., None])
+        )
 
     @override
     def log_determinant(self, mixture: Mixture) -> Tensor:
@@ -191,38 +169,36 @@ class Diagonal(_Quadratic):
         return variance.log()[:, None, None].expand_as(mean)
 
     @override
+    def stretched(self, log_scale: Tensor, unit: Tensor) -> Tensor:
+        return log_scale + 2 * unit.log()[:, None, None]
+
+    @override
     def _root(self, mixture: Mixture, identity: Tensor) -> Tensor:
         return torch.exp(0.5 * mixture.log_scale)[..., None] * identity
 
 
 @dataclass(frozen=True, slots=True)
-class Spherical(_Quadratic):
+class Spherical(Covariance):
     """One variance for each component."""
 
     @override
-    def _squares(self, tokens: Tensor) -> Tensor:
-        return tokens.square().sum(-1, keepdim=True)
+    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
+        narrowness = torch.exp(-0.5 * mixture.log_scale)[:, :, None, None]
+        return (_differences(tokens, mixture.mean) * narrowness).square().sum(-1).mT
 
     @override
-    def _precision(self, mixture: Mixture) -> Tensor:
-        return torch.exp(-mixture.log_scale)[..., None]
+    def _second(self, shares: Tensor, difference: Tensor) -> Tensor:
+        return (shares * difference.square().sum(-1)).sum(-1)
 
     @override
-    def _dim(self, features: Tensor) -> int:
-        return features.shape[-1] - 2
-
-    @override
-    def _folded(self, second: Tensor) -> Tensor:
-        return second[..., 0]
-
-    @override
-    def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
-        dim = mean.shape[-1]
-        spread = (mean * (2 * statistics.first - statistics.count[..., None] * mean)).sum(-1)
-        scatter = (statistics.second - spread).clamp_min(0)
-        pull = prior.mean_strengths(mean) * (mean - prior.means(dim, mean)).square().sum(-1)
-        floor = dim * prior.variance_strength * prior.variance
-        return torch.log((floor + scatter + pull) / (dim * (statistics.count + prior.variance_strength)))
+    def log_scale(self, statistics: Statistics, shift: Tensor, prior: SetPrior) -> Tensor:
+        dim = shift.shape[-1]
+        beyond = torch.addcmul(2 * statistics.first, statistics.count[..., None], shift, value=-1)
+        scatter = (statistics.second - (shift * beyond).sum(-1)).clamp_min(0)
+        pull = prior.mean_strength * (shift - prior.mean).square().sum(-1)
+        return torch.log(
+            ((scatter + pull) / dim + prior.floor) / (statistics.count + prior.variance_strength)
+        )
 
     @override
     def log_determinant(self, mixture: Mixture) -> Tensor:
@@ -237,22 +213,31 @@ class Spherical(_Quadratic):
         return variance.log()[:, None].expand_as(mean[..., 0])
 
     @override
+    def stretched(self, log_scale: Tensor, unit: Tensor) -> Tensor:
+        return log_scale + 2 * unit.log()[:, None]
+
+    @override
     def _root(self, mixture: Mixture, identity: Tensor) -> Tensor:
         return torch.exp(0.5 * mixture.log_scale)[..., None, None] * identity
 
 
 @dataclass(frozen=True, slots=True)
 class _Cholesky(Covariance):
-    """Families that keep Cholesky factors."""
+    """Families that keep Cholesky factors.
+
+    They are fitted and scored in float64: beside tokens that spread a thousand times as far as the prior's bandwidth,
+    in fewer dimensions than there are, single precision would leave no positive definite matrix.
+    """
 
     @override
-    def features(self, tokens: Tensor) -> Tensor:
-        return tokens
+    def working_dtype(self, dtype: torch.dtype) -> torch.dtype:
+        return torch.float64
 
     @override
-    def log_affinity(self, features: Tensor, mixture: Mixture) -> Tensor:
-        constant = mixture.log_weight - 0.5 * self.log_determinant(mixture)
-        return constant[:, None] - 0.5 * self.mahalanobis(features, mixture)
+    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
+        difference = _differences(tokens, mixture.mean)  # (B, K, M, D)
+        factor = self._root(mixture, difference)
+        return torch.linalg.solve_triangular(factor, difference.mT, upper=False).square().sum(-2).mT
 
     @override
     def log_determinant(self, mixture: Mixture) -> Tensor:
@@ -268,6 +253,12 @@ class _Cholesky(Covariance):
         return trace if trace.dim() == 2 else trace[:, None]
 
     @override
+    def stretched(self, log_scale: Tensor, unit: Tensor) -> Tensor:
+        unit = unit.reshape(-1, *[1] * (log_scale.dim() - 1))
+        longer = torch.diag_embed(unit.log()[..., 0].expand(log_scale.shape[:-1]))
+        return log_scale.tril(-1) * unit + torch.diag_embed(log_scale.diagonal(dim1=-2, dim2=-1)) + longer
+
+    @override
     def _root(self, mixture: Mixture, identity: Tensor) -> Tensor:
         root = _factor(mixture.log_scale)
         return root if root.dim() == 4 else root[:, None]
@@ -278,27 +269,14 @@ class Full(_Cholesky):
     """A covariance matrix for each component."""
 
     @override
-    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
-        difference = tokens[:, None] - mixture.mean[:, :, None]  # (B, K, M, D)
-        whitened = torch.linalg.solve_triangular(_factor(mixture.log_scale), difference.mT, upper=False)
-        return whitened.square().sum(-2).mT
+    def _second(self, shares: Tensor, difference: Tensor) -> Tensor:
+        return torch.matmul((shares[..., None] * difference).mT, difference)
 
     @override
-    def statistics(self, features: Tensor, responsibilities: Tensor) -> Statistics:
-        shares = responsibilities.mT[..., None]  # (B, K, M, 1)
-        return Statistics(
-            count=responsibilities.sum(1),
-            first=torch.bmm(responsibilities.mT, features),
-            second=torch.matmul((shares * features[:, None]).mT, features[:, None]),
-        )
-
-    @override
-    def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
-        count = statistics.count[..., None, None]
-        scatter = statistics.second - _between(statistics, mean)
-        shift = mean - prior.means(mean.shape[-1], mean)
-        pull = prior.mean_strengths(mean)[..., None, None] * _outer(shift)
-        return _log_factor((_ridge(prior, mean) + scatter + pull) / (count + prior.variance_strength))
+    def log_scale(self, statistics: Statistics, shift: Tensor, prior: SetPrior) -> Tensor:
+        beyond = (statistics.count + prior.variance_strength)[..., None, None]
+        scatter = statistics.second - _moved(statistics, shift)
+        return _log_factor((_ridge(prior, shift) + scatter + _pull(prior, shift)) / beyond)
 
     @override
     def uniform(self, variance: Tensor, mean: Tensor) -> Tensor:
@@ -312,33 +290,25 @@ class Tied(_Cholesky):
     """One covariance matrix for all components of a set."""
 
     @override
-    def mahalanobis(self, tokens: Tensor, mixture: Mixture) -> Tensor:
-        factor = _factor(mixture.log_scale)
-        white = torch.linalg.solve_triangular(factor, tokens.mT, upper=False)  # (B, D, M)
-        centres = torch.linalg.solve_triangular(factor, mixture.mean.mT, upper=False)  # (B, D, K)
-        squares = white.square().sum(1)[..., None] + centres.square().sum(1)[:, None]
-        return squares - 2 * torch.matmul(white.mT, centres)
+    def _second(self, shares: Tensor, difference: Tensor) -> Tensor:
+        dim = difference.shape[-1]
+        weighted = (shares[..., None] * difference).reshape(len(shares), -1, dim)
+        return torch.bmm(weighted.mT, difference.reshape(weighted.shape))
 
     @override
-    def statistics(self, features: Tensor, responsibilities: Tensor) -> Statistics:
-        weighted = responsibilities.sum(-1, keepdim=True) * features
-        return Statistics(
-            count=responsibilities.sum(1),
-            first=torch.bmm(responsibilities.mT, features),
-            second=torch.bmm(weighted.mT, features),
-        )
-
-    @override
-    def log_scale(self, statistics: Statistics, mean: Tensor, prior: Prior) -> Tensor:
-        count = statistics.count.sum(-1)[:, None, None]
-        scatter = statistics.second - _between(statistics, mean).sum(1)
-        shift = mean - prior.means(mean.shape[-1], mean)
-        pull = (prior.mean_strengths(mean)[..., None, None] * _outer(shift)).sum(1)
-        return _log_factor((_ridge(prior, mean) + scatter + pull) / (count + prior.variance_strength))
+    def log_scale(self, statistics: Statistics, shift: Tensor, prior: SetPrior) -> Tensor:
+        beyond = (statistics.count.sum(-1, keepdim=True) + prior.variance_strength)[..., None]
+        scatter = statistics.second - _moved(statistics, shift).sum(1)
+        pull = _pull(prior, shift).sum(1)
+        return _log_factor((_ridge(prior, shift)[:, 0] + scatter + pull) / beyond)
 
     @override
     def uniform(self, variance: Tensor, mean: Tensor) -> Tensor:
         return torch.diag_embed(0.5 * variance.log()[:, None].expand(len(mean), mean.shape[-1]))
+
+
+def _differences(tokens: Tensor, means: Tensor) -> Float[Tensor, "sets components tokens dim"]:
+    return tokens[:, None] - means[:, :, None]
 
 
 def _factor(log_scale: Tensor) -> Tensor:
@@ -355,16 +325,19 @@ def _log_factor(covariance: Tensor) -> Tensor:
     return torch.where((failed > 0)[..., None, None], torch.nan, coordinates)
 
 
-def _between(statistics: Statistics, mean: Tensor) -> Tensor:
-    """What to take from the second moments to have the scatter around `mean`, (B, K, D, D)."""
-    cross = statistics.first[..., None] * mean[..., None, :]
-    return cross + cross.mT - statistics.count[..., None, None] * _outer(mean)
+def _moved(statistics: Statistics, shift: Tensor) -> Tensor:
+    """What to take from the second moments around the origin to have those around the new means, (B, K, D, D)."""
+    cross = statistics.first[..., None] * shift[..., None, :]
+    return cross + cross.mT - statistics.count[..., None, None] * _outer(shift)
+
+
+def _pull(prior: SetPrior, shift: Tensor) -> Tensor:
+    return prior.mean_strength[..., None, None] * _outer(shift - prior.mean)
 
 
 def _outer(vectors: Tensor) -> Tensor:
     return vectors[..., None] * vectors[..., None, :]
 
 
-def _ridge(prior: Prior, like: Tensor) -> Tensor:
-    identity = torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)
-    return prior.variance_strength * prior.variance * identity
+def _ridge(prior: SetPrior, like: Tensor) -> Float[Tensor, "sets 1 dim dim"]:
+    return prior.floor[..., None, None] * torch.eye(like.shape[-1], dtype=like.dtype, device=like.device)

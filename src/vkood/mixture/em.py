@@ -10,29 +10,59 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vkood.mixture.covariance import Covariance, Statistics
-from vkood.mixture.params import Mixture, Prior
-from vkood.mixture.scores import log_density
+from vkood.mixture.params import Mixture, Prior, SetPrior
+from vkood.mixture.scores import in_working_precision, log_density
+
+# Differences (sets x components x tokens x dimensions) that are computed at once: on a CPU, what is larger than its cache
+# takes many times as long.
+_IN_CACHE = 2**20
 
 
 def expectation(
-    features: Float[Tensor, "sets tokens features"],
+    tokens: Float[Tensor, "sets tokens dim"],
     weights: Float[Tensor, "sets tokens"],
     mixture: Mixture,
     covariance: Covariance,
+    origin: Float[Tensor, "#sets #components dim"] | None = None,
 ) -> Statistics:
     """The E-step: sufficient statistics under r_mk = w_m softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)).
 
-    `features` are `covariance.features(tokens)`.
+    They are taken around `origin`; by default around the means of the mixture.
     """
+    at_once = max(1, _IN_CACHE // max(1, mixture.mean.numel()))
+    if torch.compiler.is_compiling() or tokens.device.type != "cpu" or tokens.shape[1] <= at_once:
+        return _expectation(tokens, weights, mixture, covariance, origin)
+    parts = [
+        _expectation(*block, mixture, covariance, origin)
+        for block in zip(tokens.split(at_once, dim=1), weights.split(at_once, dim=1), strict=True)
+    ]
+    return Statistics(
+        origin=parts[0].origin,
+        count=_sum([part.count for part in parts]),
+        first=_sum([part.first for part in parts]),
+        second=_sum([part.second for part in parts]),
+    )
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).sum(0)
+
+
+def _expectation(
+    tokens: Tensor, weights: Tensor, mixture: Mixture, covariance: Covariance, origin: Tensor | None
+) -> Statistics:
     # Tokens lie next to each other in memory: a softmax over the few components is then many times faster.
-    shares = torch.softmax(covariance.log_affinity(features, mixture).mT, dim=1)  # (B, K, M)
-    return covariance.statistics(features, (shares * weights[:, None]).mT)
+    shares = torch.softmax(covariance.log_affinity(tokens, mixture).mT, dim=1)  # (B, K, M)
+    weighted = (shares * weights[:, None]).mT
+    return covariance.statistics(tokens, weighted, mixture.mean if origin is None else origin)
 
 
 def responsibilities(
     tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture, covariance: Covariance
 ) -> Float[Tensor, "sets tokens components"]:
     """How much of each token each component accounts for: softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)).
+
+    As in all functions of this room, half precision is raised to single precision, under autocast as well.
 
     Example:
         >>> import torch
@@ -42,10 +72,12 @@ def responsibilities(
         >>> responsibilities(tokens, mixture, Diagonal()).shape
         torch.Size([1, 6, 2])
     """
-    return torch.softmax(covariance.log_affinity(covariance.features(tokens), mixture), dim=-1)
+    with torch.autocast(tokens.device.type, enabled=False):
+        precise, exact, dtype = in_working_precision(tokens, mixture, covariance)
+        return torch.softmax(covariance.log_affinity(precise, exact), dim=-1).to(dtype)
 
 
-def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -> Mixture:
+def maximization(statistics: Statistics, covariance: Covariance, prior: SetPrior) -> Mixture:
     """The M-step under the prior.
 
     With N_k the expected count, s_k the sum and S_k the scatter of a component's tokens around its new mean:
@@ -59,14 +91,14 @@ def maximization(statistics: Statistics, covariance: Covariance, prior: Prior) -
     objective.
     """
     count, first = statistics.count, statistics.first
-    strength = prior.mean_strengths(first)
-    prior_mean = prior.means(first.shape[-1], first)
-    mean = torch.addcmul(first, strength[..., None], prior_mean) / (strength + count)[..., None]
-    counted = count + prior.concentration
+    near = prior.seen_from(statistics.origin)
+    shift = torch.addcmul(first, near.mean_strength[..., None], near.mean)
+    shift = shift / (near.mean_strength + count)[..., None]
+    counted = count + near.concentration
     return Mixture(
         log_weight=torch.log(counted / counted.sum(-1, keepdim=True)),
-        mean=mean,
-        log_scale=covariance.log_scale(statistics, mean, prior),
+        mean=statistics.origin + shift,
+        log_scale=covariance.log_scale(statistics, shift, near),
     )
 
 
@@ -78,8 +110,10 @@ def em_step(
     prior: Prior,
 ) -> Mixture:
     """One step of MAP-EM."""
-    statistics = expectation(covariance.features(tokens), weights, mixture, covariance)
-    return maximization(statistics, covariance, prior)
+    with torch.autocast(tokens.device.type, enabled=False):
+        precise, exact, dtype = in_working_precision(tokens, mixture, covariance)
+        statistics = expectation(precise, weights.to(precise.dtype), exact, covariance)
+        return maximization(statistics, covariance, prior.of_sets(len(tokens), precise)).to(dtype)
 
 
 def map_objective(
@@ -90,10 +124,15 @@ def map_objective(
     prior: Prior,
 ) -> Float[Tensor, " sets"]:
     """What MAP-EM climbs: the weighted log likelihood plus the logarithm of the prior (up to a constant)."""
-    likelihood = (weights * log_density(tokens, mixture, covariance)).sum(1)
-    strength = prior.mean_strengths(mixture.mean)
-    offset = prior.means(mixture.mean.shape[-1], mixture.mean) - mixture.mean  # (B, K, D)
-    pull = covariance.mahalanobis(offset, mixture.moved(-mixture.mean)).diagonal(dim1=1, dim2=2)  # (B, K)
-    shape = covariance.log_determinant(mixture) + prior.variance * covariance.precision_trace(mixture)
-    weight = prior.concentration * torch.log_softmax(mixture.log_weight, -1)
-    return likelihood + (weight - 0.5 * strength * pull).sum(1) - 0.5 * prior.variance_strength * shape.sum(1)
+    with torch.autocast(tokens.device.type, enabled=False):
+        precise, exact, dtype = in_working_precision(tokens, mixture, covariance)
+        likelihood = (weights.to(precise.dtype) * log_density(precise, exact, covariance)).sum(1)
+        each = prior.of_sets(len(tokens), precise)
+        offset = each.mean - exact.mean  # (B, K, D)
+        pull = covariance.mahalanobis(offset, exact.moved(-exact.mean)).diagonal(dim1=1, dim2=2)  # (B, K)
+        shape = covariance.log_determinant(exact) + prior.variance * covariance.precision_trace(exact)
+        weight = prior.concentration * torch.log_softmax(exact.log_weight, -1)
+        climbed = (weight - 0.5 * each.mean_strength * pull).sum(
+            1
+        ) - 0.5 * prior.variance_strength * shape.sum(1)
+        return (likelihood + climbed).to(dtype)

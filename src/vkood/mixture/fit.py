@@ -1,8 +1,13 @@
 """Fit a mixture to each weighted set of a batch, inside a forward pass."""
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -20,6 +25,11 @@ from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem
 # still change sides.
 DEFAULT_SOLVER = Squarem(tolerance=1e-4, max_steps=100)
 _DEFAULT_COVARIANCE = Diagonal()
+
+# How many times the prior's a set's weight may be. A component on a single token has the prior's variance over its
+# weight, and gradients the inverse of that: beyond this they leave the range of their type.
+_MOST_WEIGHT = 1e12
+_MOST_WEIGHT_IN_HALF = 1e5
 
 
 def fit_mixture(
@@ -60,36 +70,69 @@ def fit_mixture(
     """
     covariance, prior = covariance or _DEFAULT_COVARIANCE, prior or Prior()
     _check(tokens, weights, num_components, prior, start)
-    tokens = tokens.float() if tokens.dtype in (torch.float16, torch.bfloat16) else tokens
-    if weights is None:
-        weights, counts = tokens.new_ones(tokens.shape[:2]), None
-    else:
-        weights = weights.to(tokens.dtype)
-        weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
-        counts = (weights > 0)[..., None]
+    result = torch.promote_types(tokens.dtype, torch.float32)
+    tokens = tokens.to(covariance.working_dtype(result))
     with torch.autocast(tokens.device.type, enabled=False):
-        if counts is None:
-            centre = tokens.detach().sum(1, keepdim=True) / max(1, tokens.shape[1])
-        else:
-            centre = weighted_centre(torch.where(counts, tokens, 0.0), weights)
-        # Around its own centre a set loses no digits to its offset, and converges alike wherever it lies.
-        tokens = tokens - centre
-        if counts is not None:
-            tokens = torch.where(counts, tokens, 0.0)  # padding may hold anything, NaN included
+        tokens, weights, units = _standardized(tokens, weights, prior)
+        near = prior.of_sets(len(tokens), tokens).seen_from(units.centre).in_units(units.length)
         if start is None:
             means = farthest_tokens(tokens, weights, num_components)
         else:
-            means = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1]) - centre
-        near = replace(prior, mean=prior.means(tokens.shape[-1], tokens) - centre)
+            means = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1])
+            means = (means - units.centre) / units.length[:, None, None]
         first = starting_mixture(tokens, weights, means, covariance, near)
         solver, gradient = solver or DEFAULT_SOLVER, gradient or LastIterate()
         if torch.compiler.is_compiling() and isinstance(gradient, LastIterate):
             solution = compiled_fixed_point(tokens, weights, first, covariance, near, solver)
         else:
             solution = em_fixed_point(tokens, weights, first, covariance, near, solver, gradient)
-    log_weight, mean, log_scale = solution.value
-    mixture = Mixture(log_weight=torch.log_softmax(log_weight, -1), mean=mean + centre, log_scale=log_scale)
-    return mixture, replace(solution, value=(mixture.log_weight, mixture.mean, mixture.log_scale))
+        log_weight, mean, log_scale = solution.value
+        mixture = Mixture(
+            log_weight=torch.log_softmax(log_weight, -1),
+            mean=mean * units.length[:, None, None] + units.centre,
+            log_scale=covariance.stretched(log_scale, units.length),
+        ).to(result)
+    return mixture, replace(
+        solution,
+        value=(mixture.log_weight, mixture.mean, mixture.log_scale),
+        residual=solution.residual.to(result),
+        trace=solution.trace.to(result),
+    )
+
+
+class _Units(NamedTuple):
+    """From where, and by what, the tokens of each set are measured; constants."""
+
+    centre: Tensor  # (B, 1, D)
+    length: Tensor  # (B,)
+
+
+def _standardized(tokens: Tensor, weights: Tensor | None, prior: Prior) -> tuple[Tensor, Tensor, _Units]:
+    """Tokens around their own centre, in units of their spread, and their weights.
+
+    So a set loses no digits to its offset, squares stay within range, and it converges alike wherever it lies and
+    however wide it is. The fit is the same for any units, since the prior is measured by them too. They are powers of
+    two, which round nothing, and at least the prior's bandwidth, so that usual sets keep their numbers.
+    """
+    if weights is None:
+        weights = tokens.new_ones(tokens.shape[:2])
+        centre = tokens.detach().sum(1, keepdim=True) / max(1, tokens.shape[1])
+        tokens = tokens - centre
+        counted = tokens.detach()
+    else:
+        weights = weights.to(tokens.dtype)
+        weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
+        counts = (weights > 0)[..., None]
+        centre = weighted_centre(torch.where(counts, tokens, 0.0), weights)
+        tokens = torch.where(counts, tokens - centre, 0.0)  # padding may hold anything, NaN included
+        counted = tokens.detach() * weights.detach().sqrt()[..., None]
+    # in float64, since squares of what single precision holds are beyond its range
+    norm = torch.linalg.vector_norm(counted, dim=(1, 2), dtype=torch.float64)
+    total = (weights.detach().sum(1) * tokens.shape[2]).clamp_min(torch.finfo(weights.dtype).tiny)
+    spread = (norm / total.sqrt()).to(tokens.dtype).clamp_min(math.sqrt(prior.variance))
+    mantissa, _ = torch.frexp(spread)  # from 0.5 to 1
+    length = torch.where(torch.isfinite(spread), spread / (2 * mantissa), 1.0)
+    return tokens / length[:, None, None], weights, _Units(centre, length)
 
 
 def _check(
@@ -119,5 +162,13 @@ def _check(
         )
     if weights is None or weights.dtype == torch.bool or torch.compiler.is_compiling():
         return  # looking at values would break the graph
-    if bool((weights < 0).any()):
-        raise ValueError("`weights` must be at least 0; some are negative.")
+    if not bool((weights >= 0).all()):
+        raise ValueError("`weights` must be at least 0; some are negative or NaN.")
+    most = _MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT
+    heaviest = float(weights.detach().sum(1, dtype=torch.float64).amax()) if weights.numel() else 0.0
+    if heaviest > most * prior.variance_strength:
+        raise ValueError(
+            f"`weights` must sum to at most {most * prior.variance_strength:.0e} in a set of {tokens.dtype}, "
+            f"{most:.0e} times the prior's `variance_strength`, of which rounding would leave nothing; "
+            f"got {heaviest:.3g}. Divide them by a constant."
+        )

@@ -1,8 +1,8 @@
 """EM of diagonal mixtures, compiled by Numba: its loop with squared extrapolation, and its step with gradients.
 
-They do what `vkood.solve.iteration` does with `Squarem`, and the step of `host_step.py`, as tests see. There every
-operation passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its
-start to its fixed point, and its tokens are read once in a step.
+They do what `vkood.solve.iteration` does with `Squarem` and the step of `em.py`, as tests see. There every operation
+passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its start to its
+fixed point, and its tokens are read once in a step.
 
 Legend: B sets, M tokens, K components, D dimensions, n = K (1 + 2 D) numbers of state.
 """
@@ -20,10 +20,10 @@ from typing import Any, no_type_check
 import numpy as np
 import torch
 from numba import njit
+from numpy.typing import NDArray
+from torch import Tensor
 
-from vkood.mixture.params import Prior
 from vkood.solve import Squarem, Status
-from vkood.solve.arrays import HostArray, smallest_normal
 from vkood.solve.iteration import Outcome
 
 # Sums may be taken in another order, as vector instructions need it; NaN and infinity keep their meaning.
@@ -38,16 +38,16 @@ OPTIONS: dict[str, Any] = {
 _COLUMNS = 32
 
 
-def squarem_em(start: HostArray, operands: tuple[HostArray, ...], prior: Prior, solver: Squarem) -> Outcome:
-    """What becomes of the states `start` (B, n), with the operands of `HostStep`."""
-    real: Any = start.dtype.type
+def squarem_em(start: Tensor, operands: tuple[Tensor, ...], solver: Squarem) -> Outcome:
+    """What becomes of the states `start` (B, n), with the operands of `em_map`."""
+    first, *given = contiguous((start, *operands))
+    real: Any = first.dtype.type
     best, residual, failed, steps, trace = _solve(
-        _scalars(prior, real),
         (real(solver.tolerance), real(solver.floor)),
-        (real(solver.longest), real(solver.growth), real(smallest_normal(start))),
+        (real(solver.longest), real(solver.growth), real(torch.finfo(start.dtype).tiny)),
         solver.max_steps,
-        np.ascontiguousarray(start),
-        _contiguous(operands, start.dtype),
+        first,
+        tuple(given),
     )
     status = np.where(failed, int(Status.NOT_FINITE), int(Status.OUT_OF_STEPS))
     status = np.where(residual <= real(solver.tolerance), int(Status.CONVERGED), status)
@@ -56,28 +56,29 @@ def squarem_em(start: HostArray, operands: tuple[HostArray, ...], prior: Prior, 
     return Outcome(**{name: torch.from_numpy(array) for name, array in zip(names, found, strict=True)})
 
 
-def em_step(state: HostArray, operands: tuple[HostArray, ...], prior: Prior) -> tuple[HostArray, ...]:
+def em_step(state: Tensor, operands: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The states (B, n) after a step, and what `em_gradient` wants of it."""
-    scalars = _scalars(prior, state.dtype.type)
-    return _step(scalars, np.ascontiguousarray(state), _contiguous(operands, state.dtype))
+    state_array, *given = contiguous((state, *operands))
+    return _tensors(_step(state_array, tuple(given)))
 
 
-def em_gradient(
-    arrived: HostArray, given: tuple[HostArray, ...], found: tuple[HostArray, ...], prior: Prior
-) -> tuple[HostArray, ...]:
-    """Gradients of the states and of all operands, `given`, from that of the states after the step, which `found`."""
-    arrived, state, *operands = _contiguous((arrived, *given), given[0].dtype)
-    return _gradient(_scalars(prior, state.dtype.type), arrived, state, tuple(operands), found)
+def em_gradient(arrived: Tensor, given: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Gradients of states, tokens, weights, and the prior's means and their strengths.
+
+    They follow from that of the states after the step, `arrived`, from state and operands, `given`, and from what
+    `em_step` found.
+    """
+    to_following, state, *operands = contiguous((arrived, *given))
+    return _tensors(_gradient(to_following, state, tuple(operands), tuple(part.numpy() for part in found)))
 
 
-def _scalars(prior: Prior, real: Any) -> tuple[Any, Any, Any]:
-    """Concentration, least scale and strength of the variance."""
-    floor = prior.variance_strength * prior.variance
-    return real(prior.concentration), real(floor), real(prior.variance_strength)
+def contiguous(tensors: tuple[Tensor, ...]) -> tuple[NDArray[Any], ...]:
+    """The tensors as arrays, all of the first one's type."""
+    return tuple(np.ascontiguousarray(tensor.numpy(), tensors[0].numpy().dtype) for tensor in tensors)
 
 
-def _contiguous(arrays: tuple[HostArray, ...], dtype: Any) -> tuple[HostArray, ...]:
-    return tuple(np.ascontiguousarray(array, dtype) for array in arrays)
+def _tensors(arrays: tuple[NDArray[Any], ...]) -> tuple[Tensor, ...]:
+    return tuple(torch.from_numpy(array) for array in arrays)
 
 
 # Arrays are made one by one, and rows named before a loop: only so does the compiler know that they are contiguous.
@@ -85,26 +86,28 @@ def _contiguous(arrays: tuple[HostArray, ...], dtype: Any) -> tuple[HostArray, .
 
 @njit(**OPTIONS)
 @no_type_check
-def _solve(prior, stop, jump, max_steps, start, operands):
+def _solve(stop, jump, max_steps, start, operands):
     sets, size = start.shape
-    tokens, weights, prior_mean, strength = operands
+    tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
     tolerance, least = stop
     first_longest, growth, tiny = jump
     zero, one, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
     best, residuals = start.copy(), np.full(sets, np.inf, start.dtype)
     failed, steps = np.zeros(sets, np.bool_), np.full(sets, max_steps)
     trace = np.full((sets, min(_COLUMNS, max_steps)), np.nan, start.dtype)
-    (coefficients, shares), (sums, _) = _room(start, tokens), _room(start, tokens)
+    (curve, peak, shares), (square, count, _) = _room(start, tokens), _room(start, tokens)
+    linear = np.empty_like(square)
     point = np.empty(size, start.dtype)
     image, base, fallback = np.empty_like(point), np.empty_like(point), np.empty_like(point)
     for b in range(sets):
         point[:] = start[b]
         longest, longer, before = first_longest, first_longest, zero
+        prior = (concentration[b, 0], variance_strength[b, 0], floor[b, 0])
         phase = 0
         for step in range(max_steps):
-            _prepare(point, coefficients)
-            _expect(tokens[b], weights[b], coefficients, shares, sums, False)
-            _maximize(sums, prior_mean[b], strength[b], prior, image)
+            _prepare(point, curve, peak)
+            _expect(tokens[b], weights[b], point, (curve, peak), shares, (square, linear, count), False)
+            _maximize((square, linear, count), prior_mean[b], strength[b], prior, point, image)
             residual = _residual(point, image, least)
             if step == trace.shape[1]:
                 wider = np.full((sets, min(2 * step, max_steps)), np.nan, start.dtype)
@@ -137,50 +140,57 @@ def _solve(prior, stop, jump, max_steps, start, operands):
 
 @njit(**OPTIONS)
 @no_type_check
-def _step(prior, state, operands):
-    """The states after a step, and for its gradient the shares (B, M, K), and the sums of x (B, K, D) and 1 (B, K)."""
-    tokens, weights, prior_mean, strength = operands
-    (coefficients, room), ((square, _, _), _) = _room(state, tokens), _room(state, tokens)
+def _step(state, operands):
+    """The states after a step, and for its gradient the shares (B, M, K) and, around the means, the sums.
+
+    The sums are those of squares and differences (B, K, D), and of 1 (B, K).
+    """
+    tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
+    curve, peak, room = _room(state, tokens)
     sets, (size, components), dim = len(state), room.shape, tokens.shape[2]
     following, shares = np.empty_like(state), np.empty((sets, size, components), state.dtype)
-    linear, count = np.empty((sets, components, dim), state.dtype), np.empty((sets, components), state.dtype)
+    square = np.empty((sets, components, dim), state.dtype)
+    linear, count = np.empty_like(square), np.empty((sets, components), state.dtype)
     for b in range(sets):
-        sums = (square, linear[b], count[b])
-        _prepare(state[b], coefficients)
-        _expect(tokens[b], weights[b], coefficients, shares[b], sums, True)
-        _maximize(sums, prior_mean[b], strength[b], prior, following[b])
-    return following, shares, linear, count
+        sums = (square[b], linear[b], count[b])
+        prior = (concentration[b, 0], variance_strength[b, 0], floor[b, 0])
+        _prepare(state[b], curve, peak)
+        _expect(tokens[b], weights[b], state[b], (curve, peak), shares[b], sums, True)
+        _maximize(sums, prior_mean[b], strength[b], prior, state[b], following[b])
+    return following, shares, square, linear, count
 
 
 @njit(**OPTIONS)
 @no_type_check
-def _gradient(prior, arrived, state, operands, found):
-    tokens, weights, prior_mean, strength = operands
-    following, shares, linear, count = found
-    (coefficients, _), (to_coefficients, _) = _room(state, tokens), _room(state, tokens)
-    to_sums, to_shares = _room(state, tokens)
+def _gradient(arrived, state, operands, found):
+    tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
+    following, shares, square, linear, count = found
+    (curve, peak, to_shares), (to_square, to_count, _) = _room(state, tokens), _room(state, tokens)
+    to_linear = np.empty_like(to_square)
     to_state, to_tokens, to_weights = np.empty_like(state), np.zeros_like(tokens), np.zeros_like(weights)
     to_prior_mean, to_strength = np.zeros_like(prior_mean), np.zeros_like(strength)
     for b in range(len(state)):
-        sums, ends = (linear[b], count[b]), (arrived[b], following[b])
-        given, to_given = (prior_mean[b], strength[b]), (to_prior_mean[b], to_strength[b])
-        _back_to_sums(ends, sums, given, prior, to_sums, to_given)
-        _prepare(state[b], coefficients)
+        sums, to_sums = (square[b], linear[b], count[b]), (to_square, to_linear, to_count)
+        prior = (concentration[b, 0], variance_strength[b, 0], floor[b, 0])
+        ends, given = (arrived[b], following[b], state[b]), (prior_mean[b], strength[b])
+        _back_to_sums(ends, sums, given, prior, to_sums, (to_prior_mean[b], to_strength[b]))
+        _prepare(state[b], curve, peak)
         given, to_given = (tokens[b], weights[b], shares[b]), (to_tokens[b], to_weights[b], to_shares)
-        _back_to_tokens(given, (coefficients, to_sums), to_coefficients, to_given)
-        _back_to_state(to_coefficients, state[b], coefficients, to_state[b])
+        _back_to_tokens(given, state[b], curve, to_sums, to_given, to_state[b])
     return to_state, to_tokens, to_weights, to_prior_mean, to_strength
 
 
 @njit(**OPTIONS)
 @no_type_check
 def _room(state, tokens):
-    """Room for what belongs to x * x, x (K, D) and 1 (K,) in a set, and for shares (M, K)."""
+    """Room for numbers of each component, (K, D) and (K,), and for the shares of a set's tokens, (M, K)."""
     size, dim = tokens.shape[1:]
     components = state.shape[1] // (1 + 2 * dim)
-    square = np.empty((components, dim), state.dtype)
-    features = square, np.empty_like(square), np.empty(components, state.dtype)
-    return features, np.empty((size, components), state.dtype)
+    return (
+        np.empty((components, dim), state.dtype),
+        np.empty(components, state.dtype),
+        np.empty((size, components), state.dtype),
+    )
 
 
 @njit(**OPTIONS)
@@ -193,28 +203,29 @@ def _parts(state, k, components, dim):
 
 @njit(**OPTIONS)
 @no_type_check
-def _prepare(state, coefficients):
-    """Write the coefficients of x * x, x and 1 in the logarithm of weight times density."""
-    curve, slope, constant = coefficients
+def _prepare(state, curve, peak):
+    """Write -1/2 times the precisions (K, D), and the logarithm of weight times density at the mean (K,)."""
     components, dim = curve.shape
-    half, two = state.dtype.type(0.5), state.dtype.type(2)
+    half = state.dtype.type(0.5)
     for k in range(components):
-        mean, log_scale = _parts(state, k, components, dim)
-        curved, sloped = curve[k], slope[k]
-        spread = state.dtype.type(0)
+        _, log_scale = _parts(state, k, components, dim)
+        curved = curve[k]
+        volume = state.dtype.type(0)
         for d in range(dim):
             curved[d] = -half * math.exp(-log_scale[d])
         for d in range(dim):
-            sloped[d] = -two * curved[d] * mean[d]
-            spread += sloped[d] * mean[d] + log_scale[d]
-        constant[k] = state[k] - half * spread
+            volume += log_scale[d]
+        peak[k] = state[k] - half * volume
 
 
 @njit(**OPTIONS)
 @no_type_check
-def _expect(tokens, weights, coefficients, shares, sums, every):
-    """Write the shares of `every` token, or of those with weight, and the sums of x * x, x and 1 in these shares."""
-    curve, slope, constant = coefficients
+def _expect(tokens, weights, state, density, shares, sums, every):
+    """Write the shares of `every` token, or of those with weight, and the sums that an M-step needs.
+
+    In these shares they sum y * y, y and 1, with y the difference of a token to the component's mean.
+    """
+    curve, peak = density
     square, linear, count = sums
     square[:] = 0
     linear[:] = 0
@@ -225,9 +236,10 @@ def _expect(tokens, weights, coefficients, shares, sums, every):
             continue
         token, own = tokens[m], shares[m]
         for k in range(components):
-            logit, curved, sloped = constant[k], curve[k], slope[k]
+            mean, _ = _parts(state, k, components, dim)
+            logit, curved = peak[k], curve[k]
             for d in range(dim):
-                logit += token[d] * (curved[d] * token[d] + sloped[d])
+                logit += curved[d] * (token[d] - mean[d]) * (token[d] - mean[d])
             own[k] = logit
         largest = own[0]
         for k in range(1, components):
@@ -239,34 +251,50 @@ def _expect(tokens, weights, coefficients, shares, sums, every):
         for k in range(components):
             own[k] /= total
             share = weights[m] * own[k]
+            if share == 0:  # of a component far away; NaN goes on
+                continue
+            mean, _ = _parts(state, k, components, dim)
             count[k] += share
             first, second = linear[k], square[k]
             for d in range(dim):
-                part = share * token[d]
+                part = share * (token[d] - mean[d])
                 first[d] += part
-                second[d] += part * token[d]
+                second[d] += part * (token[d] - mean[d])
 
 
 @njit(**OPTIONS)
 @no_type_check
-def _maximize(sums, prior_mean, strength, prior, following):
-    """Write the state that follows from the sums; a prior mean and its strength are for each component or for all."""
+def _maximize(sums, prior_mean, strength, prior, state, following):
+    """Write the state that follows from the sums around the means of `state`.
+
+    A prior mean and its strength are for each component or for all. With count N, sums f of y and q of y * y, and the
+    prior's mean c seen from the old mean, the new mean lies `shift = (f + pull c) / (N + pull)` from there, and around
+    it the scatter is `q - shift (2 f - N shift)`.
+    """
     square, linear, count = sums
     components, dim = linear.shape
-    concentration, floor, variance_strength = prior
-    counted = concentration * count.dtype.type(components)
+    concentration, variance_strength, floor = prior
+    counted, two, zero = (
+        concentration * count.dtype.type(components),
+        count.dtype.type(2),
+        count.dtype.type(0),
+    )
     for k in range(components):
         counted += count[k]
     for k in range(components):
         following[k] = math.log((count[k] + concentration) / counted)
+        before, _ = _parts(state, k, components, dim)
         mean, log_scale = _parts(following, k, components, dim)
         centre, pull = prior_mean[min(k, len(prior_mean) - 1)], strength[min(k, len(strength) - 1)]
         first, second = linear[k], square[k]
         for d in range(dim):
-            drawn = first[d] + pull * centre[d]
-            mean[d] = drawn / (count[k] + pull)
-            scale = second[d] - drawn * mean[d] + (pull * centre[d] * centre[d] + floor)
-            log_scale[d] = (floor if scale < floor else scale) / (count[k] + variance_strength)
+            near = centre[d] - before[d]
+            shift = (first[d] + pull * near) / (count[k] + pull)
+            scatter = second[d] - shift * (two * first[d] - count[k] * shift)
+            scatter = zero if scatter < zero else scatter
+            away = shift - near
+            mean[d] = before[d] + shift
+            log_scale[d] = (scatter + pull * away * away + floor) / (count[k] + variance_strength)
         for d in range(dim):
             log_scale[d] = math.log(log_scale[d])
 
@@ -274,96 +302,102 @@ def _maximize(sums, prior_mean, strength, prior, following):
 @njit(**OPTIONS)
 @no_type_check
 def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
-    """Write the gradient of the sums, and add those of the prior's mean and strength; `ends` of `_maximize`."""
-    arrived, following = ends
-    linear, count = sums
+    """Write the gradient of the sums, and add those of the prior's mean and strength.
+
+    It runs through `_maximize` backwards, whose names it keeps; `ends` are the gradient that arrives, and the states
+    after and before the step. The old means are constants: the new ones do not depend on where differences begin.
+    """
+    arrived, following, state = ends
+    square, linear, count = sums
     to_square, to_linear, to_count = to_sums
     components, dim = linear.shape
-    concentration, floor, variance_strength = prior
+    concentration, variance_strength, _ = prior
     counted, arrived_in_all = concentration * count.dtype.type(components), count.dtype.type(0)
+    two, zero = count.dtype.type(2), count.dtype.type(0)
     for k in range(components):
         counted += count[k]
         arrived_in_all += arrived[k]
     for k in range(components):
         own, one = min(k, len(given[0]) - 1), min(k, len(given[1]) - 1)
         centre, pull, to_centre = given[0][own], given[1][one], to_given[0][own]
-        mean, log_scale = _parts(following, k, components, dim)
+        before, _ = _parts(state, k, components, dim)
+        _, log_scale = _parts(following, k, components, dim)
         to_mean, to_log_scale = _parts(arrived, k, components, dim)
-        to_first, to_second = to_linear[k], to_square[k]
+        first, second, to_first, to_second = linear[k], square[k], to_linear[k], to_square[k]
         beyond = count[k] + variance_strength
-        to_beyond = to_counted = to_pull = count.dtype.type(0)
+        to_beyond = to_counted = to_pull = to_number = zero
         for d in range(dim):
-            scale = math.exp(log_scale[d]) * beyond
-            to_scale = to_log_scale[d] / scale if scale > floor else count.dtype.type(0)
-            drawn = linear[k, d] + pull * centre[d]
-            to_drawn = (to_mean[d] - to_scale * drawn) / (count[k] + pull)
-            to_counted -= to_drawn * mean[d]  # of count + pull
-            to_drawn -= to_scale * mean[d]
+            near = centre[d] - before[d]
+            shift = (first[d] + pull * near) / (count[k] + pull)
+            rest = two * first[d] - count[k] * shift
+            away = shift - near
+            to_scale = to_log_scale[d] / (math.exp(log_scale[d]) * beyond)
+            to_scatter = to_scale if second[d] - shift * rest > zero else zero
+            to_away = two * pull * away * to_scale
+            to_shift = to_mean[d] + to_away + to_scatter * (count[k] * shift - rest)
+            to_drawn = to_shift / (count[k] + pull)
+            to_counted -= to_drawn * shift  # of count + pull
+            to_number += to_scatter * shift * shift  # of the count in the scatter
             to_beyond -= to_log_scale[d]
-            to_second[d], to_first[d] = to_scale, to_drawn
-            to_centre[d] += pull * (to_drawn + count.dtype.type(2) * centre[d] * to_scale)
-            to_pull += centre[d] * (to_drawn + centre[d] * to_scale)
+            to_second[d] = to_scatter
+            to_first[d] = to_drawn - two * shift * to_scatter
+            to_centre[d] += pull * to_drawn - to_away
+            to_pull += near * to_drawn + away * away * to_scale
         to_count[k] = arrived[k] / (count[k] + concentration) - arrived_in_all / counted
-        to_count[k] += to_counted + to_beyond / beyond
+        to_count[k] += to_counted + to_number + to_beyond / beyond
         to_given[1][one] += to_pull + to_counted
 
 
 @njit(**OPTIONS)
 @no_type_check
-def _back_to_tokens(given, features, to_coefficients, to_given):
-    """Write the gradients of tokens and weights, and of the first of `features`: the coefficients, to_sums."""
+def _back_to_tokens(given, state, curve, to_sums, to_given, to_state):
+    """Write the gradients of tokens, weights and state.
+
+    With y the difference of a token to a component's mean, the logit has the gradient 2 curve y to the token, and the
+    opposite one to the mean; the sums have none to the mean, as `_back_to_sums` says.
+    """
     tokens, weights, shares = given
     to_tokens, to_weights, to_shares = to_given
-    (curve, slope, _), (to_square, to_linear, to_count) = features
-    to_curve, to_slope, to_constant = to_coefficients
-    to_curve[:] = 0
-    to_slope[:] = 0
-    to_constant[:] = 0
+    to_square, to_linear, to_count = to_sums
     components, dim = curve.shape
-    two = curve.dtype.type(2)
+    half, two = curve.dtype.type(0.5), curve.dtype.type(2)
+    to_state[:] = 0
     for m in range(len(tokens)):
         token, own, to_token, to_own = tokens[m], shares[m], to_tokens[m], to_shares[m]
         arrived = curve.dtype.type(0)
         for k in range(components):
+            to_own[k] = 0
+            if own[k] == 0:
+                continue
+            mean, _ = _parts(state, k, components, dim)
             along, first, second = to_count[k], to_linear[k], to_square[k]
             for d in range(dim):
-                along += token[d] * (second[d] * token[d] + first[d])
+                along += (token[d] - mean[d]) * (second[d] * (token[d] - mean[d]) + first[d])
             to_own[k] = along
             arrived += along * own[k]
         to_weights[m] = arrived
         for k in range(components):
             share = weights[m] * own[k]
+            if share == 0:
+                continue
             to_logit = share * (to_own[k] - arrived)
-            to_constant[k] += to_logit
-            curved, sloped, first, second = curve[k], slope[k], to_linear[k], to_square[k]
-            to_curved, to_sloped = to_curve[k], to_slope[k]
+            mean, _ = _parts(state, k, components, dim)
+            to_mean, to_log_scale = _parts(to_state, k, components, dim)
+            curved, first, second = curve[k], to_linear[k], to_square[k]
+            to_state[k] += to_logit
             for d in range(dim):
-                to_token[d] += two * token[d] * (to_logit * curved[d] + share * second[d])
-                to_token[d] += to_logit * sloped[d] + share * first[d]
+                to_token[d] += two * (token[d] - mean[d]) * (to_logit * curved[d] + share * second[d])
+                to_token[d] += share * first[d]
             for d in range(dim):
-                part = to_logit * token[d]
-                to_sloped[d] += part
-                to_curved[d] += part * token[d]
-
-
-@njit(**OPTIONS)
-@no_type_check
-def _back_to_state(to_coefficients, state, coefficients, to_state):
-    """Write the gradient of the state from that of its coefficients."""
-    to_curve, to_slope, to_constant = to_coefficients
-    components, dim = to_curve.shape
-    half, two = state.dtype.type(0.5), state.dtype.type(2)
+                part = to_logit * (token[d] - mean[d])
+                to_mean[d] += part
+                to_log_scale[d] += part * (token[d] - mean[d])
     for k in range(components):
-        to_state[k] = to_constant[k]
-        mean, _ = _parts(state, k, components, dim)
         to_mean, to_log_scale = _parts(to_state, k, components, dim)
-        curved, to_curved, to_sloped = coefficients[0][k], to_curve[k], to_slope[k]
-        half_constant = half * to_constant[k]
+        curved = curve[k]
         for d in range(dim):
-            precision = -two * curved[d]
-            to_linear = to_sloped[d] - half_constant * mean[d]
-            to_mean[d] = precision * (to_linear - half_constant * mean[d])
-            to_log_scale[d] = precision * (half * to_curved[d] - to_linear * mean[d]) - half_constant
+            to_mean[d] *= -two * curved[d]
+            to_log_scale[d] = -curved[d] * to_log_scale[d] - half * to_state[k]
 
 
 @njit(**OPTIONS)

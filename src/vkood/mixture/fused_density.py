@@ -22,11 +22,8 @@ from numba import njit
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vkood.mixture.fused import OPTIONS
+from vkood.mixture.fused import OPTIONS, contiguous
 from vkood.mixture.params import Mixture
-from vkood.solve.arrays import HostArray
-
-_Arrays = tuple[HostArray, ...]
 
 
 def log_density(candidates: Tensor, mixture: Mixture) -> Tensor:
@@ -41,7 +38,7 @@ class _LogDensity(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, *given: Tensor) -> Tensor:
-        density = torch.from_numpy(_forward(*_contiguous(given)))
+        density = torch.from_numpy(_forward(*contiguous(given)))
         ctx.save_for_backward(*given, density)
         return density
 
@@ -50,15 +47,11 @@ class _LogDensity(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (torch passes as many as forward returns)
         ctx: Any, gradient: Tensor
     ) -> tuple[Tensor | None, ...]:
-        found = _backward(*_contiguous((gradient, *ctx.saved_tensors)))
+        found = _backward(*contiguous((gradient, *ctx.saved_tensors)))
         needed: tuple[bool, ...] = ctx.needs_input_grad
         return tuple(
             torch.from_numpy(array) if need else None for need, array in zip(needed, found, strict=True)
         )
-
-
-def _contiguous(tensors: tuple[Tensor, ...]) -> _Arrays:
-    return tuple(np.ascontiguousarray(tensor.numpy()) for tensor in tensors)
 
 
 # In the loops below rows are named first, for the compiler to know that they are contiguous.

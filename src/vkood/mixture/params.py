@@ -6,6 +6,7 @@ Legend: B sets, K components, D dimensions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -31,6 +32,12 @@ class Mixture:
     def moved(self, by: Float[Tensor, "#sets #components dim"]) -> Mixture:
         """The same mixture with its means moved."""
         return Mixture(log_weight=self.log_weight, mean=self.mean + by, log_scale=self.log_scale)
+
+    def to(self, dtype: torch.dtype) -> Mixture:
+        """The same mixture in another precision."""
+        return Mixture(
+            log_weight=self.log_weight.to(dtype), mean=self.mean.to(dtype), log_scale=self.log_scale.to(dtype)
+        )
 
     def detach(self) -> Mixture:
         """The same numbers without a graph."""
@@ -73,20 +80,41 @@ class Prior:
         if not isinstance(self.mean_strength, Tensor) and not self.mean_strength > 0:
             raise ValueError(f"`mean_strength` must be positive; got {self.mean_strength}.")
 
-    def means(self, dim: int, like: Tensor) -> Float[Tensor, "#sets #components dim"]:
-        """The prior means, in a shape that broadcasts against (sets, components, dim)."""
-        if self.mean is None:
-            return like.new_zeros(1, 1, dim)
-        mean = self.mean.to(like.dtype)
-        return mean[:, None] if mean.dim() == 2 else mean.expand(1, 1, dim) if mean.dim() == 1 else mean
+    def of_sets(self, sets: int, like: Tensor) -> SetPrior:
+        """The same as tensors, of the type and width (dim) of `like`."""
 
-    def mean_strengths(self, like: Tensor) -> Float[Tensor, "#sets #components"]:
-        """The strengths of the prior means, in a shape that broadcasts against (sets, components)."""
+        def column(value: float) -> Tensor:
+            return like.new_full((sets, 1), value)
+
+        mean = like.new_zeros(like.shape[-1]) if self.mean is None else self.mean.to(like.dtype)
+        mean = mean[:, None] if mean.dim() == 2 else mean
         strength = torch.as_tensor(self.mean_strength, dtype=like.dtype, device=like.device)
-        return (
-            strength[:, None]
-            if strength.dim() == 1
-            else strength.expand(1, 1)
-            if strength.dim() == 0
-            else strength
+        strength = strength[:, None] if strength.dim() == 1 else strength
+        return SetPrior(
+            mean=mean.expand(sets, mean.shape[-2] if mean.dim() > 1 else 1, -1),
+            mean_strength=strength.expand(sets, strength.shape[-1] if strength.dim() else 1),
+            concentration=column(self.concentration),
+            variance_strength=column(self.variance_strength),
+            floor=column(self.variance_strength * self.variance),
+        )
+
+
+class SetPrior(NamedTuple):
+    """A `Prior` as tensors: what the steps of EM take, so that each set can be fitted in units of its own."""
+
+    mean: Float[Tensor, "sets #components dim"]
+    mean_strength: Float[Tensor, "sets #components"]
+    concentration: Float[Tensor, "sets 1"]
+    variance_strength: Float[Tensor, "sets 1"]
+    floor: Float[Tensor, "sets 1"]
+    """`variance_strength * variance`: what is added to each scatter."""
+
+    def seen_from(self, origin: Float[Tensor, "#sets #components dim"]) -> SetPrior:
+        """The same prior, its means measured from `origin`."""
+        return self._replace(mean=self.mean - origin)
+
+    def in_units(self, length: Float[Tensor, " sets"]) -> SetPrior:
+        """The same prior where `length` is the unit of lengths."""
+        return self._replace(
+            mean=self.mean / length[:, None, None], floor=self.floor / length[:, None] / length[:, None]
         )

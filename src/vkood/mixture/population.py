@@ -8,9 +8,13 @@ Legend: K components, D dimensions, N tokens of a batch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
+from typing_extensions import override
 
 from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.em import expectation, maximization
@@ -41,9 +45,10 @@ class PopulationMixture(nn.Module):
         if not 0.5 < decay <= 1:
             raise ValueError(f"`decay` must be in (0.5, 1]; got {decay}.")
         self.covariance, self.prior, self.decay = covariance, prior, decay
-        empty = covariance.statistics(
-            covariance.features(torch.zeros(1, 1, dim)), torch.zeros(1, 1, num_components)
-        )
+        dtype = covariance.working_dtype(torch.float32)
+        self._origin = torch.zeros(1, 1, dim, dtype=dtype)
+        shares = torch.zeros(1, 1, num_components, dtype=dtype)
+        empty = covariance.statistics(self._origin, shares, self._origin)
         self.count: Tensor
         self.first: Tensor
         self.second: Tensor
@@ -51,8 +56,19 @@ class PopulationMixture(nn.Module):
         self.updates: Tensor
         for name, value in (("count", empty.count), ("first", empty.first), ("second", empty.second)):
             self.register_buffer(name, value.clone())
-        self.register_buffer("seen", torch.zeros(()))
+        self.register_buffer("seen", torch.zeros((), dtype=dtype))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+        self._latest: _Update | None = None
+
+    @override
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PopulationMixture:
+        """Move the averages, but keep their precision: half precision cannot count what it has seen."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            there = fn(tensor)
+            return there if there.dtype == tensor.dtype else tensor.to(there.device)
+
+        return super()._apply(moved, recurse)
 
     def mixture(self) -> Mixture:
         """The mixture learnt so far, one set.
@@ -65,51 +81,117 @@ class PopulationMixture(nn.Module):
                 "the population mixture has seen no candidates yet: call the layer in training mode first "
                 "(`layer.train()`), load a trained state dict, or pass a `context`."
             )
-        return maximization(self._scaled(self._averages()), self.covariance, self.prior)
+        return self._maximized(self._averages(), self.seen)
 
     @eager  # looks at values
     def update(self, tokens: Float[Tensor, "1 tokens dim"], weights: Float[Tensor, "1 tokens"]) -> Mixture:
-        """Take a batch in, and return the mixture after it, with a graph to the batch."""
-        features = self.covariance.features(tokens)
-        before = self.mixture().detach() if int(self.updates) else self._first_guess(tokens.detach(), weights)
-        local = expectation(features, weights, before, self.covariance)
-        batch = _summed_over_ranks(local)
-        total = batch.count.detach().sum()
-        if float(total) == 0:
-            return before
-        step = float(int(self.updates) + 1) ** -self.decay
-        averages = Statistics(
-            count=torch.lerp(self.count, batch.count / total, step),
-            first=torch.lerp(self.first, batch.first / total, step),
-            second=torch.lerp(self.second, batch.second / total, step),
-        )
-        with torch.no_grad():
-            self.count, self.first, self.second = (
-                averages.count.detach(),
-                averages.first.detach(),
-                averages.second.detach(),
+        """Take a batch in, and return the mixture after it, with a graph to the batch.
+
+        When activations are checkpointed, the second of the two calls for a batch finds it taken in already.
+
+        Raises:
+            RuntimeError: The second call does not follow the first one at once.
+        """
+        dtype = self.covariance.working_dtype(torch.float32)
+        tokens, weights = tokens.to(dtype), weights.to(dtype)
+        with torch.autocast(tokens.device.type, enabled=False):
+            again = _within_backward()
+            latest = self._latest if again else None
+            before = self._before(tokens.detach(), weights) if latest is None else latest.before
+            origin = self._origin.to(tokens.device)
+            local = expectation(tokens, weights, before, self.covariance, origin)
+            if latest is None:
+                self._latest = latest = self._taken_in(before, local)
+            elif not torch.allclose(local.count, latest.own_count, rtol=1e-3, atol=1e-3):
+                raise RuntimeError(
+                    "a checkpointed layer in population mode was called again, with other candidates, before the "
+                    "backward of its first call: call it once for each backward, or do not checkpoint it."
+                )
+            if latest.step == 0:
+                return before
+            averages = Statistics(
+                origin=origin,
+                count=_towards(latest.averages.count, latest.batch.count, local.count, latest),
+                first=_towards(latest.averages.first, latest.batch.first, local.first, latest),
+                second=_towards(latest.averages.second, latest.batch.second, local.second, latest),
             )
-            self.seen = self.seen + total
-            self.updates = self.updates + 1
-        return maximization(self._scaled(averages), self.covariance, self.prior)
+            if not again:
+                with torch.no_grad():
+                    self.count, self.first, self.second = (
+                        averages.count.detach(),
+                        averages.first.detach(),
+                        averages.second.detach(),
+                    )
+                    self.seen, self.updates = latest.seen, self.updates + 1
+            return self._maximized(averages, latest.seen)
+
+    def _before(self, tokens: Tensor, weights: Tensor) -> Mixture:
+        dtype = tokens.dtype
+        return self.mixture().detach().to(dtype) if int(self.updates) else self._first_guess(tokens, weights)
+
+    def _taken_in(self, before: Mixture, local: Statistics) -> _Update:
+        batch = _summed_over_ranks(local)
+        total = batch.count.sum()
+        return _Update(
+            before=before,
+            averages=self._averages(),
+            batch=batch,
+            own_count=local.count.detach(),
+            seen=self.seen.to(total.dtype) + total,
+            total=total,
+            step=float(int(self.updates) + 1) ** -self.decay if float(total) else 0.0,
+        )
 
     def _averages(self) -> Statistics:
-        return Statistics(count=self.count, first=self.first, second=self.second)
-
-    def _scaled(self, averages: Statistics) -> Statistics:
+        dtype, device = self.covariance.working_dtype(torch.float32), self.count.device
         return Statistics(
-            count=averages.count * self.seen,
-            first=averages.first * self.seen,
-            second=averages.second * self.seen,
+            origin=self._origin.to(device),
+            count=self.count.to(dtype),
+            first=self.first.to(dtype),
+            second=self.second.to(dtype),
         )
 
+    def _maximized(self, averages: Statistics, seen: Tensor) -> Mixture:
+        scaled = Statistics(
+            origin=averages.origin,
+            count=averages.count * seen,
+            first=averages.first * seen,
+            second=averages.second * seen,
+        )
+        prior = self.prior.of_sets(1, averages.first)
+        return maximization(scaled, self.covariance, prior).to(torch.float32)
+
     def _first_guess(self, tokens: Tensor, weights: Tensor) -> Mixture:
-        # from the tokens of all ranks, lest they name the components differently
+        # from the tokens of all ranks, so that all name the components alike
         tokens, weights = _gathered(tokens), _gathered(weights)
         means = farthest_tokens(tokens, weights, self.count.shape[1])
         centre = weighted_centre(tokens, weights)
-        near = starting_mixture(tokens - centre, weights, means - centre, self.covariance, self.prior)
+        prior = self.prior.of_sets(1, tokens)
+        near = starting_mixture(tokens - centre, weights, means - centre, self.covariance, prior)
         return near.moved(centre)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Update:
+    """How the averages took a batch in; all of it constant."""
+
+    before: Mixture
+    averages: Statistics  # before
+    batch: Statistics  # of all ranks
+    own_count: Tensor  # (1, K) of this rank
+    total: Tensor  # () tokens of the batch
+    seen: Tensor  # () all tokens up to this batch
+    step: float  # towards the batch's own averages; 0 if it has no token
+
+
+def _towards(average: Tensor, batch: Tensor, local: Tensor, update: _Update) -> Tensor:
+    """The average after a batch, with the gradient of this rank's share in it."""
+    return torch.lerp(average, (batch + (local - local.detach())) / update.total, update.step)
+
+
+def _within_backward() -> bool:
+    """Whether this is computed again for a backward; torch says so nowhere in public."""
+    return torch._C._current_graph_task_id() >= 0  # pyright: ignore[reportPrivateUsage]
 
 
 def _distributed() -> bool:
@@ -130,13 +212,17 @@ def _gathered(local: Tensor) -> Tensor:
 
 
 def _summed_over_ranks(local: Statistics) -> Statistics:
-    """The sum over ranks, with the gradient of this rank's share."""
-    if not _distributed():
-        return local
+    """The sum over ranks, a constant."""
 
     def summed(share: Tensor) -> Tensor:
         total = share.detach().clone()
-        distributed.all_reduce(total)
-        return total + (share - share.detach())
+        if _distributed():
+            distributed.all_reduce(total)
+        return total
 
-    return Statistics(count=summed(local.count), first=summed(local.first), second=summed(local.second))
+    return Statistics(
+        origin=local.origin,
+        count=summed(local.count),
+        first=summed(local.first),
+        second=summed(local.second),
+    )

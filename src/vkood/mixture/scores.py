@@ -18,8 +18,8 @@ def log_density(
 ) -> Float[Tensor, "sets candidates"]:
     """Log sum_k pi_k N(x; mu_k, Sigma_k): smaller = more outlying, so not itself a score."""
     with torch.autocast(candidates.device.type, enabled=False):
-        near, centred = _centred(candidates, mixture)
-        return torch.logsumexp(covariance.log_joint(covariance.features(near), centred), dim=-1)
+        precise, exact, dtype = in_working_precision(candidates, mixture, covariance)
+        return torch.logsumexp(covariance.log_joint(precise, exact), dim=-1).to(dtype)
 
 
 def negative_log_density(
@@ -43,14 +43,16 @@ def mahalanobis(
     return _distances(candidates, mixture, covariance).amin(-1)
 
 
+def in_working_precision(
+    tokens: Tensor, mixture: Mixture, covariance: Covariance
+) -> tuple[Tensor, Mixture, torch.dtype]:
+    """Both in the precision in which the family works, and the type that a result is to have."""
+    dtype = torch.promote_types(mixture.mean.dtype, torch.float32)
+    working = covariance.working_dtype(dtype)
+    return tokens.to(working), mixture.to(working), dtype
+
+
 def _distances(candidates: Tensor, mixture: Mixture, covariance: Covariance) -> Tensor:
     with torch.autocast(candidates.device.type, enabled=False):
-        return covariance.mahalanobis(*_centred(candidates, mixture)).clamp_min(
-            0
-        )  # rounding may leave it below
-
-
-def _centred(candidates: Tensor, mixture: Mixture) -> tuple[Tensor, Mixture]:
-    """Both moved to around the middle of the means: squares of large offsets would drown the distances."""
-    centre = mixture.mean.detach().mean(1, keepdim=True)
-    return candidates.to(centre.dtype) - centre, mixture.moved(-centre)
+        precise, exact, dtype = in_working_precision(candidates, mixture, covariance)
+        return covariance.mahalanobis(precise, exact).to(dtype)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vkood.mixture.covariance import Covariance
-from vkood.mixture.params import Mixture, Prior
+from vkood.mixture.params import Mixture, SetPrior
 
 
 @torch.no_grad()
@@ -54,13 +54,12 @@ def starting_mixture(
     weights: Float[Tensor, "sets tokens"],
     means: Float[Tensor, "sets components dim"],
     covariance: Covariance,
-    prior: Prior,
+    prior: SetPrior,
 ) -> Mixture:
     """Equal weights, the given means, and round components as wide as the whole set is around the origin."""
     total = weights.sum(1)
     scatter = (weights * tokens.square().sum(-1)).sum(1) / max(1, tokens.shape[-1])
-    strength = prior.variance_strength
-    variance = (scatter + strength * prior.variance) / (total + strength)
+    variance = (scatter + prior.floor[:, 0]) / (total + prior.variance_strength[:, 0])
     return Mixture(
         log_weight=means.new_zeros(means.shape[:2]), mean=means, log_scale=covariance.uniform(variance, means)
     )

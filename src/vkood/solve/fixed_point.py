@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
-from vkood.solve.iteration import HostMap
+from vkood.solve.iteration import Loop
 from vkood.solve.solution import Solution, Value
 from vkood.solve.solvers import Anderson, Solver
 
@@ -24,7 +24,7 @@ def fixed_point(
     start: Value,
     *,
     operands: Sequence[Tensor] = (),
-    on_host: HostMap | None = None,
+    loop: Loop | None = None,
     solver: Solver | None = None,
     gradient: Gradient | None = None,
 ) -> Solution[Value]:
@@ -41,11 +41,9 @@ def fixed_point(
             capturing them in `map`, lets the solve leave out rows that have converged, and keeps rows that
             are not finite out of the gradients. If any are given, then everything that the map takes per row
             must be.
-        on_host: The same map on NumPy arrays, for tensors on the CPU whose states are so small that calls are
-            what a step costs: all of the solve that needs no graph then runs in NumPy. It takes and returns
-            states (rows, n): the tensors of a value, flattened and side by side. `on_host.prepared` may turn the
-            operands into what it would rather be called with; `on_host.solved` may do the whole solve, or
-            return None.
+        loop: Iterates the same map by other means where no graph is needed, say compiled as a whole. It is
+            called with states (rows, n), the tensors of a value, flattened and side by side, the operands, and
+            the solver.
         solver: How to iterate: `Picard`, `Anderson` (the default) or `Squarem`.
         gradient: How gradients pass: `LastIterate` (the default), `Neumann`, `Implicit` or `Unrolled`.
 
@@ -93,7 +91,7 @@ def fixed_point(
             _flatten(parts, dtype),
             tuple(_widened(operand) for operand in operands),
             solver or Anderson(),
-            on_host,
+            loop,
         )
     return Solution(
         value=unflatten(outcome.best),

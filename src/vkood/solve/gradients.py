@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
-from vkood.solve.iteration import FlatMap, HostMap, Outcome, iterate, iterate_on_host
+from vkood.solve.iteration import FlatMap, Loop, Outcome, iterate
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Anderson, Solver
 
@@ -43,15 +43,15 @@ class Gradient(abc.ABC):
         start: Tensor,
         operands: tuple[Tensor, ...],
         solver: Solver,
-        on_host: HostMap | None = None,
+        loop: Loop | None = None,
     ) -> Outcome:
         """Solve from `start` (B, n), and let gradients pass through the best iterates."""
         with torch.no_grad():
             detached = tuple(operand.detach() for operand in operands)
-            if on_host is None:
+            if loop is None:
                 outcome = iterate(map, start.detach(), detached, solver)
             else:
-                outcome = iterate_on_host(on_host, start.detach(), detached, solver)
+                outcome = loop(start.detach(), detached, solver)
         if not torch.is_grad_enabled():
             return outcome
         return replace(outcome, best=self._attached(map, outcome, operands))
@@ -187,10 +187,10 @@ class Unrolled(Gradient):
         start: Tensor,
         operands: tuple[Tensor, ...],
         solver: Solver,
-        on_host: HostMap | None = None,
+        loop: Loop | None = None,
     ) -> Outcome:
         if not torch.is_grad_enabled():
-            return Gradient.run(self, map, start, operands, solver, on_host)
+            return Gradient.run(self, map, start, operands, solver, loop)
         outcome = iterate(map, start, operands, solver)
         finite = outcome.status != Status.NOT_FINITE
         if operands and not bool(finite.all()):

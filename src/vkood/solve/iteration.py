@@ -11,48 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vkood.solve.arrays import (
-    Array,
-    HostArray,
-    joined,
-    matching,
-    on_host,
-    row_norms,
-    select,
-    where,
-    without_graph,
-)
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Memory, Solver
 
 FlatMap = Callable[..., Tensor]
 """(rows, n) state and the operands of the same rows -> (rows, n) state."""
 
+HostArray = np.ndarray[Any, np.dtype[Any]]
+"""What is one number per row."""
+
 # Numbers in the operands of all rows under which a step costs its calls, whatever the number of rows.
 _SMALL = 2**16
-
-
-@runtime_checkable
-class HostMap(Protocol):
-    """The same on NumPy arrays."""
-
-    def prepared(self, *operands: HostArray) -> tuple[HostArray, ...]:
-        """What the map is to be given in place of the operands, made once for a whole solve."""
-        ...
-
-    def __call__(self, state: HostArray, *prepared: HostArray) -> HostArray:
-        """The image of the states."""
-        ...
-
-    def solved(self, start: HostArray, operands: tuple[HostArray, ...], solver: Solver) -> Outcome | None:
-        """The outcome of a whole solve, where the map has a loop of its own for this solver, else None."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,28 +41,33 @@ class Outcome:
     trace: Tensor  # (B, steps of the slowest row)
 
 
+Loop = Callable[[Tensor, tuple[Tensor, ...], Solver], Outcome]
+"""States (B, n), operands and a solver -> what `iterate` would make of them."""
+
+
 @dataclass(slots=True, kw_only=True)
-class _Rows(Generic[Array]):
+class _Rows:
     """The rows that are still being evaluated, some of which may have stopped already.
 
     What is one number per row lives in NumPy on the host: one transfer per step, no launches for bookkeeping.
     """
 
     index: HostArray  # (R,) their numbers in the whole batch
-    iterate: Array  # (R, n)
-    operands: tuple[Array, ...]
+    iterate: Tensor  # (R, n)
+    operands: tuple[Tensor, ...]
     memory: Memory
-    best: Array  # (R, n) anything for rows that have stopped
+    best: Tensor  # (R, n) anything for rows that have stopped
     residual: HostArray  # (R,) of the best iterate; infinite for rows that have stopped
     running: HostArray  # (R,)
 
-    def take(self, kept: HostArray) -> _Rows[Array]:
+    def take(self, kept: HostArray) -> _Rows:
+        chosen = _there(kept, self.iterate)
         return _Rows(
             index=self.index[kept],
-            iterate=select(self.iterate, kept),
-            operands=tuple(select(operand, kept) for operand in self.operands),
-            memory=self.memory.take(kept),
-            best=select(self.best, kept),
+            iterate=self.iterate[chosen],
+            operands=tuple(operand[chosen] for operand in self.operands),
+            memory=self.memory.take(chosen),
+            best=self.best[chosen],
             residual=self.residual[kept],
             running=self.running[kept],
         )
@@ -98,30 +78,30 @@ class _Rows(Generic[Array]):
         if better.all():  # the usual case, and it needs no copy
             self.best, self.residual = self.iterate, residual
         elif better.any():
-            self.best = where(matching(better, self.best)[:, None], self.iterate, self.best)
+            self.best = torch.where(_there(better, self.best)[:, None], self.iterate, self.best)
             self.residual = np.where(better, residual, self.residual)
 
     def stopping(self, residual: HostArray, tolerance: float) -> HostArray:
         """Which of the running rows stop at an iterate with this residual."""
         failed = ~(residual < np.inf)
         if self.memory.recoverable is not None and failed.any():
-            failed &= ~on_host(self.memory.recoverable)
+            failed &= ~_on_host(self.memory.recoverable)
         return self.running & ((residual <= tolerance) | failed)
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found(Generic[Array]):
+class _Found:
     """What is known of the rows that have stopped, in the order in which they did."""
 
     index: list[HostArray] = field(default_factory=list[HostArray])
-    best: list[Array] = field(default_factory=list[Array])
+    best: list[Tensor] = field(default_factory=list[Tensor])
     residual: list[HostArray] = field(default_factory=list[HostArray])
     steps: list[HostArray] = field(default_factory=list[HostArray])
 
-    def add(self, rows: _Rows[Array], chosen: HostArray, step: int) -> None:
+    def add(self, rows: _Rows, chosen: HostArray, step: int) -> None:
         whole = len(chosen) == len(rows.index)
         self.index.append(rows.index[chosen])
-        self.best.append(rows.best if whole else select(rows.best, chosen))
+        self.best.append(rows.best if whole else rows.best[_there(chosen, rows.best)])
         self.residual.append(rows.residual[chosen])
         self.steps.append(np.full(len(chosen), step))
 
@@ -137,18 +117,17 @@ class _Found(Generic[Array]):
         for step, (rows, values) in enumerate(trace):
             traced[rows, step] = values
         traced[np.arange(len(trace)) >= steps[order][:, None]] = np.nan
-        best = select(joined(self.best), order)
-        best = best if isinstance(best, Tensor) else torch.from_numpy(best)
+        best = torch.cat(self.best)
         return Outcome(
-            best=best,
-            residual=matching(residual[order], best),
-            status=matching(status[order], best),
-            steps=matching(steps[order], best),
-            trace=matching(traced, best),
+            best=best[_there(order, best)],
+            residual=_there(residual[order], best),
+            status=_there(status[order], best),
+            steps=_there(steps[order], best),
+            trace=_there(traced, best),
         )
 
 
-def iterate(map: Callable[..., Array], start: Array, operands: tuple[Array, ...], solver: Solver) -> Outcome:
+def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
     """Run `solver` on `map` from `start` (B, n) until every row has stopped.
 
     Rows that have stopped are left out of later evaluations once they are a third of those still evaluated, and
@@ -163,15 +142,15 @@ def iterate(map: Callable[..., Array], start: Array, operands: tuple[Array, ...]
         operands=operands,
         memory=solver.init(start),
         best=start,
-        residual=np.full(len(start), np.inf, on_host(start[:, :0].sum(1)).dtype),
+        residual=np.full(len(start), np.inf, _on_host(start[:, :0].sum(1)).dtype),
         running=np.ones(len(start), bool),
     )
-    found, left, step = _Found[Array](), len(start), 0
+    found, left, step = _Found(), len(start), 0
     trace: list[tuple[HostArray, HostArray]] = []
     for step in range(1, solver.max_steps + 1):
         image = map(rows.iterate, *rows.operands)
         measured = relative_residual(rows.iterate, image, solver.floor)
-        residual = on_host(measured)
+        residual = _on_host(measured)
         trace.append((rows.index, residual))
         rows.note(residual)
         stopping = rows.stopping(residual, solver.tolerance)
@@ -190,27 +169,18 @@ def iterate(map: Callable[..., Array], start: Array, operands: tuple[Array, ...]
     return found.outcome(solver.tolerance, trace, in_time)
 
 
-def iterate_on_host(map: HostMap, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
-    """`iterate` with a map on NumPy arrays; the tensors given here are on the CPU, and are seen as such arrays.
-
-    Where the solver works on tensors only, just the map is called on arrays.
-    """
-    given = tuple(operand.numpy() for operand in operands)
-    with np.errstate(all="ignore"):  # what is not finite shows in the residual of its row
-        outcome = map.solved(start.numpy(), given, solver)
-        if outcome is not None:
-            return outcome
-        prepared = map.prepared(*given)
-        if solver.on_host:
-            return iterate(map, start.numpy(), prepared, solver)
-
-        def wrapped(state: Tensor, *given: Tensor) -> Tensor:
-            return torch.from_numpy(map(state.numpy(), *(operand.numpy() for operand in given)))
-
-        return iterate(wrapped, start, tuple(torch.from_numpy(array) for array in prepared), solver)
-
-
-def relative_residual(iterate: Array, image: Array, floor: float) -> Array:
+def relative_residual(iterate: Tensor, image: Tensor, floor: float) -> Tensor:
     """|F(z) - z| / (|F(z)| + floor) for every row, (B,)."""
-    image = without_graph(image)
-    return row_norms(image - without_graph(iterate)) / (row_norms(image) + floor)
+    image = image.detach()
+    moved = torch.linalg.vector_norm(image - iterate.detach(), dim=1)
+    return moved / (torch.linalg.vector_norm(image, dim=1) + floor)
+
+
+def _on_host(values: Tensor) -> HostArray:
+    """The values for bookkeeping, without a graph."""
+    return values.detach().cpu().numpy()
+
+
+def _there(values: HostArray, like: Tensor) -> Tensor:
+    """Values of the bookkeeping, where `like` is."""
+    return torch.from_numpy(values).to(like.device)

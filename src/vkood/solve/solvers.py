@@ -1,7 +1,7 @@
 """How to iterate: Picard, Anderson and squared extrapolation (SQUAREM), every row by itself.
 
 A solver is a frozen record of options with two hooks, `init` and `advance`. It sees each iterate and its
-image as (rows, n) matrices, tensors or NumPy arrays, and says where to evaluate next. All state of a row sits
+image as (rows, n) matrices, and says where to evaluate next. All state of a row sits
 in that row of the `Memory`, so that `iteration.py` can drop rows that have finished without the others noticing.
 
 Legend: B rows, n numbers of state in a row, m history.
@@ -14,41 +14,26 @@ from __future__ import annotations
 
 import abc
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, cast
+from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 from typing_extensions import override
-
-from vkood.solve.arrays import (
-    Array,
-    HostArray,
-    at_least,
-    full_rows,
-    minimum,
-    row_norms,
-    select,
-    smallest_normal,
-    where,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What a solver remembers between two evaluations; every array has the rows as its first axis."""
 
-    recoverable: Bool[Tensor | np.ndarray, " rows"] | None = None
+    recoverable: Bool[Tensor, " rows"] | None = None
     """Rows whose iterate was extrapolated: should the map fail there, they go back to a plain one."""
 
-    def take(self, rows: HostArray) -> Memory:
+    def take(self, rows: Tensor) -> Memory:
         """Keep only the given rows."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays: dict[str, Any] = {
-            name: value for name, value in values.items() if isinstance(value, (Tensor, np.ndarray))
-        }
-        return replace(self, **{name: select(value, rows) for name, value in arrays.items()})
+        tensors: dict[str, Any] = {name: value for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **{name: value[rows] for name, value in tensors.items()})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +51,6 @@ class Solver(abc.ABC):
     max_steps: int = 100
     floor: float = 1e-6
 
-    on_host: ClassVar[bool] = False
-    """Whether the solver works on NumPy arrays as well as on tensors."""
-
     def __post_init__(self) -> None:
         """Check the options."""
         if not self.tolerance >= 0:
@@ -79,11 +61,13 @@ class Solver(abc.ABC):
             raise ValueError(f"`floor` must be positive; got {self.floor}.")
 
     @abc.abstractmethod
-    def init(self, start: Any) -> Memory:
+    def init(self, start: Tensor) -> Memory:
         """The memory before the first evaluation, at the states `start` (rows, n)."""
 
     @abc.abstractmethod
-    def advance(self, iterate: Any, image: Any, residual: Any, memory: Memory) -> tuple[Any, Memory]:
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         """Where to evaluate the map next, given iterates, images (rows, n) and relative residuals (rows,)."""
 
 
@@ -97,8 +81,6 @@ class Picard(Solver):
 
     damping: float = 0.0
 
-    on_host: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         """Check the options."""
         Solver.__post_init__(self)
@@ -106,24 +88,28 @@ class Picard(Solver):
             raise ValueError(f"`damping` must be in [0, 1); got {self.damping}.")
 
     @override
-    def init(self, start: Array) -> Memory:
+    def init(self, start: Tensor) -> Memory:
         return Memory()
 
     @override
-    def advance(self, iterate: Array, image: Array, residual: Array, memory: Memory) -> tuple[Array, Memory]:
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         return (image + self.damping * (iterate - image) if self.damping else image), memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SquaremMemory(Memory):
     phase: int  # how many plain evaluations this cycle has seen; all rows march together
-    base: Any  # (B, n) the cycle's first iterate
-    fallback: Any  # (B, n) the plain iterate to return to if the extrapolation is worse
-    before: Any  # (B,) residual before the extrapolation
-    longest: Any  # (B,) how far the row may extrapolate
-    longer: Any  # (B,) how far it may once the last jump has paid off
+    base: Tensor  # (B, n) the cycle's first iterate
+    fallback: Tensor  # (B, n) the plain iterate to return to if the extrapolation is worse
+    before: Tensor  # (B,) residual before the extrapolation
+    longest: Tensor  # (B,) how far the row may extrapolate
+    longer: Tensor  # (B,) how far it may once the last jump has paid off
 
-    def following(self, phase: int, base: Any = None, longest: Any = None) -> _SquaremMemory:
+    def following(
+        self, phase: int, base: Tensor | None = None, longest: Tensor | None = None
+    ) -> _SquaremMemory:
         """The memory of another phase, with no row extrapolated."""
         return _SquaremMemory(  # `dataclasses.replace` takes as long as an operation on the states
             phase=phase,
@@ -151,8 +137,6 @@ class Squarem(Solver):
     longest: float = 8.0
     growth: float = 10.0
 
-    on_host: ClassVar[bool] = True
-
     def __post_init__(self) -> None:
         """Check the options."""
         Solver.__post_init__(self)
@@ -162,14 +146,21 @@ class Squarem(Solver):
             raise ValueError(f"`growth` must be positive; got {self.growth}.")
 
     @override
-    def init(self, start: Array) -> _SquaremMemory:
-        longest = full_rows(start, self.longest)
+    def init(self, start: Tensor) -> _SquaremMemory:
+        longest = start.new_full((len(start),), self.longest)
         return _SquaremMemory(
-            phase=0, base=start, fallback=start, before=full_rows(start, 0.0), longest=longest, longer=longest
+            phase=0,
+            base=start,
+            fallback=start,
+            before=torch.zeros_like(longest),
+            longest=longest,
+            longer=longest,
         )
 
     @override
-    def advance(self, iterate: Array, image: Array, residual: Array, memory: Memory) -> tuple[Array, Memory]:
+    def advance(
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: Memory
+    ) -> tuple[Tensor, Memory]:
         assert isinstance(memory, _SquaremMemory)
         if memory.phase == 0:
             return image, memory.following(phase=1, base=iterate)
@@ -178,28 +169,29 @@ class Squarem(Solver):
         accepted = residual <= self.growth * memory.before  # false for NaN
         if bool(accepted.all()):  # spares the usual case the copies
             return image, memory.following(phase=0, longest=memory.longer)
-        following = where(accepted[:, None], image, memory.fallback)
-        longest = where(accepted, memory.longer, at_least(memory.longest / 4, 1.0))
+        following = torch.where(accepted[:, None], image, memory.fallback)
+        longest = torch.where(accepted, memory.longer, (memory.longest / 4).clamp_min(1.0))
         return following, memory.following(phase=0, longest=longest)
 
     def _jump(
-        self, iterate: Array, image: Array, residual: Array, memory: _SquaremMemory
-    ) -> tuple[Array, _SquaremMemory]:
+        self, iterate: Tensor, image: Tensor, residual: Tensor, memory: _SquaremMemory
+    ) -> tuple[Tensor, _SquaremMemory]:
         first = iterate - memory.base
         bend = image - iterate - first
         with torch.no_grad():
-            wanted = row_norms(first) / at_least(row_norms(bend), smallest_normal(bend))
-            along = minimum(at_least(wanted, 1.0), memory.longest)[:, None]
+            bent = torch.linalg.vector_norm(bend, dim=1).clamp_min(torch.finfo(bend.dtype).tiny)
+            wanted = torch.linalg.vector_norm(first, dim=1) / bent
+            along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
         # should this overflow, then the residual there will have it refused
         target = memory.base + along * (2 * first + along * bend)
         return target, _SquaremMemory(
             phase=2,
-            recoverable=cast(Any, residual == residual),  # all but NaN, with which no row goes on
+            recoverable=residual == residual,  # all but NaN, with which no row goes on
             base=memory.base,
             fallback=image,
             before=residual,
             longest=memory.longest,
-            longer=where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
+            longer=torch.where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
         )
 
 
