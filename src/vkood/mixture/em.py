@@ -3,6 +3,9 @@
 Legend: B sets, M tokens, K components, D dimensions; r responsibilities, w token weights.
 """
 
+# What torch.linalg and some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import torch
@@ -13,7 +16,7 @@ from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.params import Mixture, Prior, SetPrior
 from vkood.mixture.scores import in_working_precision, log_density
 
-# Differences (sets x components x tokens x dimensions) that are computed at once: on a CPU, what is larger than its cache
+# Differences (sets x components x tokens x dimensions) that are computed at once: what is larger than the cache of a CPU
 # takes many times as long.
 _IN_CACHE = 2**20
 
