@@ -61,11 +61,11 @@ def milliseconds(seconds: Sequence[float]) -> str:
 def without_numba(work: Callable[[], _Result]) -> Callable[[], _Result]:
     """The same as where the extra `fast` is not installed."""
 
-    def in_numpy() -> _Result:
+    def in_torch() -> _Result:
         with unittest.mock.patch.object(host, "compiled", lambda: None):
             return work()
 
-    return in_numpy
+    return in_torch
 
 
 def peak_bytes(work: Contestant) -> int:

@@ -201,6 +201,21 @@ def require_fields(values: Mapping[str, Any], rules: Mapping[str, Rule], within:
             raise ValueError(f"`{within}{name}` must be {rule.expected}; got {shown(values[name])}.")
 
 
+def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
+    """Refuse an argument that is no instance of `kind`.
+
+    Raises:
+        TypeError: Says the argument, what was expected, and what came.
+    """
+    if not isinstance(value, kind):
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        expected = " or ".join(each.__name__ for each in kinds)
+        hint = (
+            f" Call it: `{value.__name__}()`." if isinstance(value, type) and issubclass(value, kind) else ""
+        )
+        raise TypeError(f"`{name}` must be of type {expected}; got {shown(value)}.{hint}")
+
+
 def shown(value: Any) -> str:
     """A value as errors show it: its beginning, if it is long."""
     try:

@@ -56,3 +56,23 @@ def test_one_kind_alone_is_refused(outlier):
     for metric in (auroc, false_positive_rate):
         with pytest.raises(ValueError, match="outliers and inliers; got only one kind"):
             metric(torch.zeros(2), torch.tensor(outlier))
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_scores_that_are_no_numbers_are_refused():
+    outlier = torch.tensor([True, False, True])
+    for value in (torch.nan, torch.inf, -torch.inf):
+        score = torch.tensor([0.1, value, 0.3])
+        for metric in (auroc, false_positive_rate):
+            with pytest.raises(ValueError, match="`score` must be finite"):
+                metric(score, outlier)
+    for wrong in (outlier.long(), outlier[:2], outlier[None]):
+        with pytest.raises(ValueError, match="`outlier` must be boolean"):
+            false_positive_rate(torch.zeros(3), wrong)
+    for keep_rate in (0.0, 1.5, torch.nan, True):
+        with pytest.raises(ValueError, match="`keep_rate` must be a finite number above 0 to 1"):
+            false_positive_rate(torch.tensor([0.1, 0.2, 0.3]), outlier, keep_rate=keep_rate)
+    with pytest.raises(TypeError, match="`score` must be of type Tensor"):
+        auroc([0.1, 0.2, 0.3], outlier)
+    half = torch.tensor([0.5, 0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)
+    assert auroc(half, outlier) == 1.0

@@ -31,8 +31,11 @@ def test_mistakes():
         recall_at(scores, torch.tensor([0, 1, 2]))
     with pytest.raises(ValueError, match="every image must have a text"):
         recall_at(scores, torch.tensor([0, 0, 0]))
-    with pytest.raises(ValueError, match="`ranks` must be at least 1"):
+    with pytest.raises(ValueError, match="`ranks` must be whole numbers from 1 up"):
         recall_at(scores, torch.tensor([0, 1, 1]), ranks=(0,))
+    scores[0, 0] = scores[1, 1] = torch.nan  # which ranked first: a recall of 1
+    with pytest.raises(ValueError, match="that of image 0 and text 0 is NaN"):
+        recall_at(scores, torch.tensor([0, 1, 1]))
 
 
 def test_cosines_below_zero_count():

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from oracles import FOLDER, needs_oracles
+from vkood.metrics import ReasoningAccuracy
 from vkood.metrics.sums import GroupedMean
 from vkood.metrics.vqa import (
     VqaAccuracy,
@@ -51,3 +52,18 @@ def test_agreeing_annotators_are_taken_at_their_word():
 
 def test_soft_scores():
     assert [soft_score(count) for count in (0, 1, 2, 3, 4, 10)] == [0.0, 0.3, 0.6, 0.9, 1.0, 1.0]
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_no_count_or_no_answer_is_refused():
+    for count in (-1, 1.5, True, float("nan")):
+        with pytest.raises(ValueError, match="`count` must be a whole number from 0"):
+            soft_score(count)
+    with pytest.raises(TypeError, match="`answers` must be a list"):
+        vqa_accuracy("red", "red")
+    with pytest.raises(TypeError, match="`prediction` must be of type str"):
+        vqa_accuracy(None, ["red"])
+    with pytest.raises(ValueError, match="`value` must be finite"):
+        GroupedMean().add(float("nan"), ["all"])
+    with pytest.raises(TypeError, match="`prediction` must be of type bool"):
+        ReasoningAccuracy().add(float("nan"), True, "dev-1-0-0")

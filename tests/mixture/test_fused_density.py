@@ -99,13 +99,11 @@ def test_the_score_of_a_layer_is_the_public_one():
     torch.testing.assert_close(found, negative_log_density(candidates, mixture, Diagonal()))
 
 
-def test_only_few_candidates_under_diagonal_covariances_are_scored_so(monkeypatch: pytest.MonkeyPatch):
+def test_only_candidates_under_diagonal_covariances_are_scored_so(monkeypatch: pytest.MonkeyPatch):
     asked: list[str] = []
     monkeypatch.setattr(host, "compiled", lambda: asked.append("compiled"))
     candidates, log_weight, mean, log_scale = (tensor.detach() for tensor in drawn(2, 5, 3, 2))
     negative_log_density_of_fit(candidates, mixture_of(log_weight, mean, log_scale), Diagonal())
     assert asked == ["compiled"]
     negative_log_density_of_fit(candidates, mixture_of(log_weight, mean, log_scale[..., 0]), Spherical())
-    many = candidates[:, :1].expand(2, 2**19, 3)
-    negative_log_density_of_fit(many, mixture_of(log_weight, mean, log_scale), Diagonal())
     assert asked == ["compiled"]

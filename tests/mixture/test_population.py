@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from sets import FAMILIES, clusters, name, numbers
+from sets import FAMILIES, clusters, name, normal, numbers
+from torch.utils.checkpoint import checkpoint
 
 from ranks import on_two_ranks
 from vkood.mixture import Diagonal, OutlierLayer, Prior, em_step
@@ -222,3 +223,63 @@ def test_two_ranks_learn_what_one_would_of_all():
         torch.testing.assert_close(first, wanted, rtol=1e-4, atol=1e-4)
     assert torch.equal(gradient, other[2])
     assert (gradient != 0).any()
+
+
+# -- precision and checkpointing --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("covariance", FAMILIES, ids=name)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_a_layer_of_another_type_learns_in_single_precision_all_the_same(covariance, dtype):
+    candidates = normal(3, 40, 6, seed=1).float()
+    learned = []
+    for of_type in (torch.float32, dtype):
+        layer = layer_of(covariance=covariance).to(of_type)
+        for _ in range(4):
+            layer(candidates.to(of_type))
+        assert float(layer.population.seen) == pytest.approx(480)
+        learned.append(layer.population.mixture().mean)
+        layer = layer.to(torch.float16).to(torch.float32)  # and keeps what it has learned
+        assert torch.equal(layer.population.mixture().mean, learned[-1])
+    assert learned[1].dtype == torch.float32
+    torch.testing.assert_close(*learned, rtol=0, atol=0.1)
+
+
+def test_a_default_type_of_half_precision_does_not_reach_what_is_counted():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        layer = layer_of()
+        layer(normal(3, 4, 6).bfloat16())
+    finally:
+        torch.set_default_dtype(before)
+    assert layer.population.count.dtype == layer.population.seen.dtype == torch.float32
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_checkpointing_counts_a_batch_once_with_the_same_gradients(reentrant):
+    found = []
+    for checkpointed in (False, True):
+        layer, gradients = layer_of(), []
+        for step in range(3):
+            candidates = normal(3, 4, 6, seed=step).float().requires_grad_()
+            if checkpointed:
+                gate = checkpoint(lambda x, layer=layer: layer(x).gate, candidates, use_reentrant=reentrant)
+            else:
+                gate = layer(candidates).gate
+            gate.square().sum().backward()
+            gradients.append(candidates.grad)
+        assert int(layer.population.updates) == 3
+        found.append([*gradients, layer.population.count, layer.population.first, layer.population.seen])
+    for plain, checkpointed in zip(*found, strict=True):
+        torch.testing.assert_close(checkpointed, plain)
+
+
+def test_two_checkpointed_calls_before_a_backward_are_refused():
+    layer = layer_of()
+    gates = [
+        checkpoint(lambda x: layer(x).gate, normal(3, 4 * call, 6, seed=call).float(), use_reentrant=False)
+        for call in (1, 2)
+    ]
+    with pytest.raises(RuntimeError, match="call it once for each backward"):
+        gates[0].sum().backward()

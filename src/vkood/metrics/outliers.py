@@ -6,9 +6,13 @@ Both curves come from scikit-learn, which handles ties as they should be.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
 from torch import Tensor
+
+from vkood.fields import Real, require_fields, require_kind
 
 
 def auroc(score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> float:
@@ -19,15 +23,15 @@ def auroc(score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> fl
         outlier: (items,) which items are outliers.
 
     Raises:
-        ValueError: There is no outlier, or nothing else.
+        ValueError: There is no outlier, or nothing else; or a score is NaN or infinite.
 
     Example:
         >>> import torch
         >>> auroc(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([False, False, True, True]))
         0.75
     """
-    _check(outlier)
-    return float(roc_auc_score(outlier.cpu().numpy(), score.cpu().numpy()))
+    scores, outliers = _checked(score, outlier)
+    return float(roc_auc_score(outliers, scores))
 
 
 def false_positive_rate(
@@ -41,20 +45,29 @@ def false_positive_rate(
         keep_rate: Share of inliers that has to be kept.
 
     Raises:
-        ValueError: There is no outlier, or nothing else.
+        ValueError: There is no outlier, or nothing else; or a score is NaN or infinite.
 
     Example:
         >>> import torch
         >>> false_positive_rate(torch.tensor([0.1, 0.4, 0.3, 0.9]), torch.tensor([False, False, True, True]))
         0.5
     """
-    _check(outlier)
-    kept_outliers, kept_inliers, _ = roc_curve(
-        ~outlier.cpu().numpy(), -score.cpu().numpy(), drop_intermediate=False
-    )
+    require_fields({"keep_rate": keep_rate}, {"keep_rate": Real(0, 1, above=True)})
+    scores, outliers = _checked(score, outlier)
+    kept_outliers, kept_inliers, _ = roc_curve(~outliers, -scores, drop_intermediate=False)
     return float(kept_outliers[np.argmax(kept_inliers >= keep_rate)])
 
 
-def _check(outlier: Tensor) -> None:
+def _checked(score: Tensor, outlier: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    require_kind("score", score, Tensor)
+    require_kind("outlier", outlier, Tensor)
+    if outlier.dtype != torch.bool or outlier.dim() != 1 or score.shape != outlier.shape:
+        raise ValueError(
+            "`outlier` must be boolean (items,), and `score` of the same shape; "
+            f"got {outlier.dtype} {tuple(outlier.shape)} and {tuple(score.shape)}."
+        )
+    if not bool(torch.isfinite(score).all()):
+        raise ValueError("`score` must be finite; some are NaN or infinite. Leave out what was masked.")
     if bool(outlier.all()) or not bool(outlier.any()):
         raise ValueError("`outlier` must have outliers and inliers; got only one kind.")
+    return score.detach().double().cpu().numpy(), outlier.cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vkood.fields import require_kind
 from vkood.metrics.sums import GroupedMean
 
 
@@ -31,8 +32,11 @@ class ReasoningAccuracy:
             identifier: NLVR2's, split-set-pair-sentence: sentences agree in split, set and last number.
 
         Raises:
+            TypeError: If one of both is not boolean.
             ValueError: If it is no identifier of NLVR2.
         """
+        require_kind("prediction", prediction, bool)
+        require_kind("answer", answer, bool)
         parts = identifier.split("-")
         if len(parts) != 4:
             raise ValueError(

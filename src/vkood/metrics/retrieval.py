@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vkood.fields import Whole, require_kind
+
 
 def recall_at(
     scores: Float[Tensor, "images texts"],
@@ -28,12 +30,27 @@ def recall_at(
         "text_recall@k" and "image_recall@k", from 0 to 1, for each k.
 
     Raises:
-        ValueError: If a text belongs to no image, an image has no text, or a k is not positive.
+        ValueError: If a score is NaN, a shape does not fit, a text belongs to no image, an image has no text, or a k is
+            not positive.
 
     Example:
         >>> recall_at(torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.2, 0.4]]), torch.tensor([0, 1, 1]), ranks=(1, 2))
         {'text_recall@1': 0.5, 'image_recall@1': 1.0, 'text_recall@2': 1.0, 'image_recall@2': 1.0}
     """
+    require_kind("scores", scores, Tensor)
+    require_kind("image_of_text", image_of_text, Tensor)
+    if scores.dim() != 2 or image_of_text.shape != scores.shape[1:]:
+        raise ValueError(
+            "`scores` must be (images, texts), and `image_of_text` (texts,); "
+            f"got {tuple(scores.shape)} and {tuple(image_of_text.shape)}."
+        )
+    if image_of_text.is_floating_point() or image_of_text.dtype == torch.bool:
+        raise ValueError(f"`image_of_text` must be whole numbers; got {image_of_text.dtype}.")
+    if bool(scores.isnan().any()):
+        image, text = scores.isnan().nonzero()[0].tolist()
+        raise ValueError(f"`scores` must be numbers; that of image {image} and text {text} is NaN.")
+    if not (len(ranks) and all(Whole().accepts(k) for k in ranks)):
+        raise ValueError(f"`ranks` must be whole numbers from 1 up; got {list(ranks)}.")
     num_images = len(scores)
     if not bool(((image_of_text >= 0) & (image_of_text < num_images)).all()):
         raise ValueError(
@@ -42,8 +59,6 @@ def recall_at(
     belongs = image_of_text == torch.arange(num_images, device=scores.device)[:, None]  # (images, texts)
     if not bool(belongs.any(1).all()):
         raise ValueError("every image must have a text in `image_of_text`; some have none.")
-    if min(ranks) < 1:
-        raise ValueError(f"`ranks` must be at least 1; got {list(ranks)}.")
     text_order = scores.argsort(dim=1, descending=True, stable=True)
     image_order = scores.argsort(dim=0, descending=True, stable=True)
     found: dict[str, float] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
@@ -23,7 +24,13 @@ class GroupedMean:
         self._counts: defaultdict[str, int] = defaultdict(int)
 
     def add(self, value: float, groups: Iterable[str]) -> None:
-        """Count a number in each of its groups."""
+        """Count a number in each of its groups.
+
+        Raises:
+            ValueError: If it is not finite.
+        """
+        if not math.isfinite(value):
+            raise ValueError(f"`value` must be finite; got {value}.")
         for group in groups:
             self._sums[group] += value
             self._counts[group] += 1

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 
+from vkood.fields import Whole, require_fields, require_kind, shown
 from vkood.metrics.sums import GroupedMean
 
 SOFT_SCORES = (0.0, 0.3, 0.6, 0.9, 1.0)
@@ -85,12 +86,18 @@ def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
         answers: The annotators' answers, ten of them in VQAv2.
 
     Raises:
+        TypeError: If an answer is no text, or `answers` is one.
         ValueError: If there are no annotators' answers.
 
     Example:
         >>> vqa_accuracy("Red.", ["red"] * 4 + ["blue"] * 6)
         1.0
     """
+    require_kind("prediction", prediction, str)
+    if isinstance(answers, str):
+        raise TypeError(f"`answers` must be a list with each annotator's answer; got {shown(answers)}.")
+    for answer in answers:
+        require_kind("answers", answer, str)
     if not answers:
         raise ValueError("`answers` must have at least one annotator's answer; got none.")
     given, prediction = [_on_a_line(answer) for answer in answers], _on_a_line(prediction)
@@ -109,6 +116,7 @@ def soft_score(count: int) -> float:
         >>> soft_score(2), soft_score(9)
         (0.6, 1.0)
     """
+    require_fields({"count": count}, {"count": Whole(0)})
     return SOFT_SCORES[min(count, len(SOFT_SCORES) - 1)]
 
 

@@ -16,8 +16,8 @@ from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.params import Mixture, Prior, SetPrior
 from vkood.mixture.scores import in_working_precision, log_density
 
-# Differences (sets x components x tokens x dimensions) that are computed at once: what is larger than the cache of a CPU
-# takes many times as long.
+# Differences (sets x components x tokens x dimensions) computed at once: what is larger than the cache of a CPU takes
+# many times as long.
 _IN_CACHE = 2**20
 
 

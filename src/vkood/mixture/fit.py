@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import NoneType
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vkood.fields import Whole, require_fields, require_kind
 from vkood.mixture.compiled import compiled_fixed_point
 from vkood.mixture.covariance import Covariance, Diagonal
 from vkood.mixture.fixed_point import em_fixed_point
@@ -58,7 +60,15 @@ def fit_mixture(
 
     Returns:
         The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has
-        the status `NOT_FINITE`; the others are not affected.
+        the status `NOT_FINITE`; the others are not affected. So has a set for which `Tied` or `Full` find no
+        positive definite matrix even in float64: its squared spread is more than some 1e12 times the prior's
+        `variance`, or 1e15 times divided by its weight.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: A shape does not fit, or a number is out of its range: weights that are negative, NaN, or beyond
+            1e12 (1e5 for float16 tokens) times the prior's `variance_strength` in sum, starts or prior means that
+            are not finite.
 
     Example:
         >>> import torch
@@ -68,6 +78,7 @@ def fit_mixture(
         >>> sorted(round(mean, 1) for mean in mixture.mean.flatten().tolist())
         [0.1, 4.9]
     """
+    require_method(covariance, prior, solver, gradient)
     covariance, prior = covariance or _DEFAULT_COVARIANCE, prior or Prior()
     _check(tokens, weights, num_components, prior, start)
     result = torch.promote_types(tokens.dtype, torch.float32)
@@ -98,6 +109,20 @@ def fit_mixture(
         residual=solution.residual.to(result),
         trace=solution.trace.to(result),
     )
+
+
+def require_method(
+    covariance: Covariance | None, prior: Prior | None, solver: Solver | None, gradient: Gradient | None
+) -> None:
+    """Refuse what is of the wrong type among the options of a fit.
+
+    Raises:
+        TypeError: Says which one.
+    """
+    require_kind("covariance", covariance, (Covariance, NoneType))
+    require_kind("prior", prior, (Prior, NoneType))
+    require_kind("solver", solver, (Solver, NoneType))
+    require_kind("gradient", gradient, (Gradient, NoneType))
 
 
 class _Units(NamedTuple):
@@ -138,17 +163,25 @@ def _standardized(tokens: Tensor, weights: Tensor | None, prior: Prior) -> tuple
 def _check(
     tokens: Tensor, weights: Tensor | None, num_components: int, prior: Prior, start: Tensor | None
 ) -> None:
+    require_kind("tokens", tokens, Tensor)
+    require_kind("weights", weights, (Tensor, NoneType))
+    require_kind("start", start, (Tensor, NoneType))
+    require_fields({"num_components": num_components}, {"num_components": Whole()})
     if tokens.dim() != 3:
         raise ValueError(
             f"`tokens` must be (sets, tokens, dim); got {tuple(tokens.shape)}. "
             "Add a sets axis with `tokens[None]`."
         )
-    if weights is not None and weights.shape != tokens.shape[:2]:
+    for name, values in (("tokens", tokens), ("start", start)):
+        if values is not None and not values.is_floating_point():
+            raise ValueError(
+                f"`{name}` must be of floating point; got {values.dtype}. Convert: `{name}.float()`."
+            )
+    if weights is not None and (weights.shape != tokens.shape[:2] or weights.is_complex()):
         raise ValueError(
-            f"`weights` must be (sets, tokens) = {tuple(tokens.shape[:2])}; got {tuple(weights.shape)}."
+            f"`weights` must be real numbers (sets, tokens) = {tuple(tokens.shape[:2])}; "
+            f"got {weights.dtype} of shape {tuple(weights.shape)}."
         )
-    if num_components < 1:
-        raise ValueError(f"`num_components` must be at least 1; got {num_components}.")
     if prior.mean is not None and prior.mean.shape[-1] != tokens.shape[-1]:
         raise ValueError(
             f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; "
@@ -160,15 +193,34 @@ def _check(
             f"`start` must be (components, dim) = {means}, with or without a sets axis; "
             f"got {tuple(start.shape)}."
         )
-    if weights is None or weights.dtype == torch.bool or torch.compiler.is_compiling():
-        return  # looking at values would break the graph
+    for name, values in (("mean", prior.mean), ("mean_strength", prior.mean_strength)):
+        axes = values.shape[: values.dim() - (name == "mean")] if isinstance(values, Tensor) else ()
+        allowed = ((1, len(tokens)), (1, num_components))
+        if any(size not in sizes for size, sizes in zip(axes, allowed, strict=False)):
+            raise ValueError(
+                f"the prior's `{name}` must be for {len(tokens)} sets and {num_components} components; "
+                f"got the shape {tuple(axes)} before its dimensions."
+            )
+    if not torch.compiler.is_compiling():  # looking at values would break the graph
+        _check_values(tokens, weights, prior, start)
+
+
+def _check_values(tokens: Tensor, weights: Tensor | None, prior: Prior, start: Tensor | None) -> None:
+    for name, values in (("`start`", start), ("the prior's `mean`", prior.mean)):
+        if values is not None and not bool(torch.isfinite(values).all()):
+            raise ValueError(f"{name} must be finite; it has NaN or infinity.")
+    strength = prior.mean_strength
+    if isinstance(strength, Tensor) and not bool(((strength > 0) & (strength < torch.inf)).all()):
+        raise ValueError("the prior's `mean_strength` must be positive and finite; some is not.")
+    if weights is None or weights.dtype == torch.bool:
+        return
     if not bool((weights >= 0).all()):
         raise ValueError("`weights` must be at least 0; some are negative or NaN.")
-    most = _MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT
+    most = prior.variance_strength * (_MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT)
     heaviest = float(weights.detach().sum(1, dtype=torch.float64).amax()) if weights.numel() else 0.0
-    if heaviest > most * prior.variance_strength:
+    if heaviest > most:
         raise ValueError(
-            f"`weights` must sum to at most {most * prior.variance_strength:.0e} in a set of {tokens.dtype}, "
-            f"{most:.0e} times the prior's `variance_strength`, of which rounding would leave nothing; "
-            f"got {heaviest:.3g}. Divide them by a constant."
+            f"`weights` must sum to at most {most:.0e} in a set of {tokens.dtype}, since rounding would leave "
+            f"nothing of the prior's `variance_strength`, {prior.variance_strength:g}; got {heaviest:.3g}. "
+            "Divide them by a constant."
         )

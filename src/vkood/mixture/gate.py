@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import NoneType
 from typing import Literal, NoReturn, get_args
 
 import torch
@@ -18,10 +19,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
+from vkood.fields import Choice, Optional, Real, Whole, require_fields, require_kind
 from vkood.mixture.params import Mixture
 from vkood.solve import Solution
 
 GateMode = Literal["soft", "hard", "straight_through"]
+
+_WIDTH = Whole(1, 1_000_000)
+_LARGEST = 1e30  # of a threshold or temperature, in the range of single precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -74,10 +79,14 @@ class Gate(nn.Module):
 
     def __init__(self, *, threshold: float, temperature: float, mode: GateMode = "soft") -> None:
         super().__init__()
-        if mode not in get_args(GateMode):
-            raise ValueError(f"`gate` must be one of {', '.join(get_args(GateMode))}; got {mode!r}.")
-        if not temperature > 0:
-            raise ValueError(f"`temperature` must be positive; got {temperature}.")
+        require_fields(
+            {"gate": mode, "threshold": threshold, "temperature": temperature},
+            {
+                "gate": Choice(get_args(GateMode)),
+                "threshold": Real(-_LARGEST, _LARGEST),
+                "temperature": Real(1 / _LARGEST, _LARGEST),
+            },
+        )
         self.mode: GateMode = mode
         # With an axis, since FSDP shares out no parameter without one.
         self.threshold = nn.Parameter(torch.tensor([float(threshold)]))
@@ -110,8 +119,8 @@ class Gate(nn.Module):
                 count.
             keep_rate: The share to keep, in (0, 1].
         """
-        if not 0 < keep_rate <= 1:
-            raise ValueError(f"`keep_rate` must be in (0, 1]; got {keep_rate}.")
+        require_kind("scores", scores, Tensor)
+        require_fields({"keep_rate": keep_rate}, {"keep_rate": Real(0, 1, above=True)})
         if bool(scores.isnan().any()):
             raise ValueError(
                 "`scores` must be numbers; some are NaN. Look at the features that they came from."
@@ -144,13 +153,10 @@ class JointSpace(nn.Module):
 
     def __init__(self, candidate_dim: int, context_dim: int | None, joint_dim: int) -> None:
         super().__init__()
-        for name, width in (
-            ("candidate_dim", candidate_dim),
-            ("context_dim", context_dim),
-            ("joint_dim", joint_dim),
-        ):
-            if width is not None and width < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {width}.")
+        require_fields(
+            {"candidate_dim": candidate_dim, "context_dim": context_dim, "joint_dim": joint_dim},
+            {"candidate_dim": _WIDTH, "context_dim": Optional(_WIDTH), "joint_dim": _WIDTH},
+        )
         self.joint_dim = joint_dim
         self.candidate_projection = nn.Linear(candidate_dim, joint_dim)
         self.context_projection = None if context_dim is None else nn.Linear(context_dim, joint_dim)
@@ -195,6 +201,8 @@ class JointSpace(nn.Module):
 
 
 def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
+    require_kind(name, features, Tensor)
+    require_kind(mask_name, mask, (Tensor, NoneType))
     if features.dim() != 3 or features.shape[-1] != width:
         raise ValueError(
             f"`{name}` must be (batch, items, {width}); got {tuple(features.shape)}."

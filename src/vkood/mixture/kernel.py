@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from vkood.fields import Real, Whole, require_fields, require_kind
 from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
 
 
@@ -50,8 +51,10 @@ class KernelGate(nn.Module):
         temperature: float | None = None,
     ) -> None:
         super().__init__()
-        if not bandwidth > 0:
-            raise ValueError(f"`bandwidth` must be positive; got {bandwidth}.")
+        require_fields(
+            {"bandwidth": bandwidth, "context_dim": context_dim},
+            {"bandwidth": Real(1e-30, 1e30), "context_dim": Whole()},
+        )
         self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
         usual = 0.5 * math.log(2 * math.pi * bandwidth) + 1 / bandwidth  # as for `OutlierLayer`
@@ -76,6 +79,7 @@ class KernelGate(nn.Module):
         out.
         """
         joint = self.joint.candidates(candidates, candidate_mask)
+        require_kind("context", context, Tensor)
         if len(context) != len(candidates):
             raise ValueError(
                 f"`context` must have the batch size of `candidates`, {len(candidates)}; "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from types import NoneType
 from typing import Literal
 
 import torch
@@ -17,8 +18,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
+from vkood.fields import Choice, Whole, require_fields, require_kind
 from vkood.mixture.covariance import Covariance, Diagonal
-from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture
+from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
 from vkood.mixture.gate import Gate, GateMode, GateOutput, JointSpace
 from vkood.mixture.host import negative_log_density_of_fit
 from vkood.mixture.params import Mixture, Prior
@@ -88,10 +90,11 @@ class OutlierLayer(nn.Module):
         temperature: float | None = None,
     ) -> None:
         super().__init__()
-        if score not in _SCORES:
-            raise ValueError(f"`score` must be one of {', '.join(_SCORES)}; got {score!r}.")
-        if num_components < 1:
-            raise ValueError(f"`num_components` must be at least 1; got {num_components}.")
+        require_fields(
+            {"score": score, "num_components": num_components},
+            {"score": Choice(tuple(_SCORES)), "num_components": Whole()},
+        )
+        require_method(covariance, prior, solver, gradient)
         self.num_components = num_components
         self.covariance = covariance or Diagonal()
         self.prior = prior or Prior()
@@ -194,6 +197,13 @@ class OutlierLayer(nn.Module):
         prior_strength: Tensor | None,
         start: Tensor | None,
     ) -> None:
+        for name, value in (
+            ("context", context),
+            ("prior_mean", prior_mean),
+            ("prior_strength", prior_strength),
+            ("start", start),
+        ):
+            require_kind(name, value, (Tensor, NoneType))
         if context is not None and len(context) != batch:
             raise ValueError(
                 f"`context` must have the batch size of `candidates`, {batch}; got {tuple(context.shape)}."
@@ -210,8 +220,10 @@ class OutlierLayer(nn.Module):
                 )
         if prior_strength is None or torch.compiler.is_compiling():
             return  # looking at values would break the graph
-        if not bool((prior_strength > 0).all()):
-            raise ValueError("`prior_strength` must be positive, so that every set has a fit; some is not.")
+        if not bool(((prior_strength > 0) & (prior_strength < torch.inf)).all()):
+            raise ValueError(
+                "`prior_strength` must be positive and finite, so that every set has a fit; some is not."
+            )
 
     def _steered(self, mean: Tensor | None, strength: Tensor | None) -> Prior:
         changes = {

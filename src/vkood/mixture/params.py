@@ -6,11 +6,17 @@ Legend: B sets, K components, D dimensions.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from vkood.fields import Real, require_fields, require_kind, require_rules, ruled
+
+# Ranges whose products single precision holds.
+_STRENGTH, _VARIANCE = Real(1e-12, 1e12), Real(1e-24, 1e24)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,20 +71,29 @@ class Prior:
             zeros are the natural choice.
     """
 
-    concentration: float = 1.0
+    concentration: float = ruled(1.0, _STRENGTH)
     mean_strength: float | Tensor = field(default=0.1, compare=False)
-    variance: float = 1.0
-    variance_strength: float = 1.0
+    variance: float = ruled(1.0, _VARIANCE)
+    variance_strength: float = ruled(1.0, _STRENGTH)
     mean: Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Check the options."""
-        for name in ("concentration", "variance", "variance_strength"):
-            value = getattr(self, name)
-            if not value > 0:
-                raise ValueError(f"`{name}` must be positive, so that every set has a fit; got {value}.")
-        if not isinstance(self.mean_strength, Tensor) and not self.mean_strength > 0:
-            raise ValueError(f"`mean_strength` must be positive; got {self.mean_strength}.")
+        if torch.compiler.is_compiling():
+            return  # of a prior that was checked when it was made
+        require_rules(self)
+        if not isinstance(self.mean_strength, Tensor):
+            require_fields({"mean_strength": self.mean_strength}, {"mean_strength": _STRENGTH})
+        require_kind("mean", self.mean, (Tensor, NoneType))
+        for name, value, axes in (
+            ("mean", self.mean, (1, 2, 3)),
+            ("mean_strength", self.mean_strength, (0, 1, 2)),
+        ):
+            if isinstance(value, Tensor) and not (value.is_floating_point() and value.dim() in axes):
+                raise ValueError(
+                    f"the prior's `{name}` must be of floating point and have {axes[0]} to {axes[-1]} axes; "
+                    f"got {value.dtype} of shape {tuple(value.shape)}."
+                )
 
     def of_sets(self, sets: int, like: Tensor) -> SetPrior:
         """The same as tensors, of the type and width (dim) of `like`."""

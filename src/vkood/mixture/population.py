@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from typing_extensions import override
 
+from vkood.fields import Real, Whole, require_fields
 from vkood.mixture.covariance import Covariance, Statistics
 from vkood.mixture.em import expectation, maximization
 from vkood.mixture.params import Mixture, Prior
@@ -42,8 +43,10 @@ class PopulationMixture(nn.Module):
         self, num_components: int, dim: int, covariance: Covariance, prior: Prior, decay: float = 0.6
     ) -> None:
         super().__init__()
-        if not 0.5 < decay <= 1:
-            raise ValueError(f"`decay` must be in (0.5, 1]; got {decay}.")
+        require_fields(
+            {"num_components": num_components, "dim": dim, "decay": decay},
+            {"num_components": Whole(), "dim": Whole(), "decay": Real(0.5, 1, above=True)},
+        )
         self.covariance, self.prior, self.decay = covariance, prior, decay
         dtype = covariance.working_dtype(torch.float32)
         self._origin = torch.zeros(1, 1, dim, dtype=dtype)

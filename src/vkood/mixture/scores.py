@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vkood.fields import require_kind
 from vkood.mixture.covariance import Covariance
 from vkood.mixture.params import Mixture
 
@@ -47,6 +48,13 @@ def in_working_precision(
     tokens: Tensor, mixture: Mixture, covariance: Covariance
 ) -> tuple[Tensor, Mixture, torch.dtype]:
     """Both in the precision in which the family works, and the type that a result is to have."""
+    require_kind("mixture", mixture, Mixture)
+    require_kind("covariance", covariance, Covariance)
+    sets, dim = len(mixture.mean), mixture.mean.shape[-1]
+    if tokens.dim() != 3 or (tokens.shape[0], tokens.shape[2]) != (sets, dim):
+        raise ValueError(
+            f"vectors must be (sets, vectors, dim) = ({sets}, any, {dim}); got {tuple(tokens.shape)}."
+        )
     dtype = torch.promote_types(mixture.mean.dtype, torch.float32)
     working = covariance.working_dtype(dtype)
     return tokens.to(working), mixture.to(working), dtype

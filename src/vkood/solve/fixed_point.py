@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from types import NoneType
 
 import torch
 from torch import Tensor
 
+from vkood.fields import require_kind
 from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
 from vkood.solve.iteration import Loop
@@ -66,6 +68,8 @@ def fixed_point(
         tensor([True, True])
     """
     parts = start if isinstance(start, tuple) else (start,)
+    require_kind("solver", solver, (Solver, NoneType))
+    require_kind("gradient", gradient, (Gradient, NoneType))
     _check_batch(parts, operands)
     dtype = torch.float64 if any(part.dtype == torch.float64 for part in parts) else torch.float32
     shapes = [part.shape[1:] for part in parts]
@@ -118,6 +122,7 @@ def _check_batch(parts: tuple[Tensor, ...], operands: Sequence[Tensor]) -> None:
         raise ValueError("`start` must hold at least one tensor; got an empty tuple.")
     named = [("start", part) for part in parts] + [("operands", operand) for operand in operands]
     for name, tensor in named:
+        require_kind(name, tensor, Tensor)
         if tensor.dim() == 0:
             raise ValueError(
                 f"`{name}` must have a leading batch axis; got a tensor without axes. Add one: `x[None]`."

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
+from vkood.fields import Whole, require_rules, ruled
 from vkood.solve.iteration import FlatMap, Loop, Outcome, iterate
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Anderson, Solver
@@ -113,12 +114,11 @@ class Neumann(_Corrected):
         terms: How many; 1 is `LastIterate`.
     """
 
-    terms: int = 5
+    terms: int = ruled(5, Whole())
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.terms < 1:
-            raise ValueError(f"`terms` must be at least 1; got {self.terms}.")
+        require_rules(self)
 
     @override
     def corrected(self, gradient: Tensor, pullback: _Pullback) -> Tensor:

@@ -21,6 +21,11 @@ from jaxtyping import Bool
 from torch import Tensor
 from typing_extensions import override
 
+from vkood.fields import Real, Whole, require_rules, ruled
+
+# Iterates beyond which Anderson's small systems are no longer small.
+_LONGEST_HISTORY = 1_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
@@ -47,18 +52,13 @@ class Solver(abc.ABC):
             reached.
     """
 
-    tolerance: float = 1e-5
-    max_steps: int = 100
-    floor: float = 1e-6
+    tolerance: float = ruled(1e-5, Real(0))
+    max_steps: int = ruled(100, Whole())
+    floor: float = ruled(1e-6, Real(0, above=True))
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if not self.tolerance >= 0:
-            raise ValueError(f"`tolerance` must be at least 0; got {self.tolerance}.")
-        if self.max_steps < 1:
-            raise ValueError(f"`max_steps` must be at least 1; got {self.max_steps}.")
-        if not self.floor > 0:
-            raise ValueError(f"`floor` must be positive; got {self.floor}.")
+        require_rules(self)
 
     @abc.abstractmethod
     def init(self, start: Tensor) -> Memory:
@@ -79,13 +79,7 @@ class Picard(Solver):
         damping: Share of the old iterate that is kept, in [0, 1). Positive values calm maps that oscillate.
     """
 
-    damping: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        Solver.__post_init__(self)
-        if not 0 <= self.damping < 1:
-            raise ValueError(f"`damping` must be in [0, 1); got {self.damping}.")
+    damping: float = ruled(0.0, Real(0, 1, below=True))
 
     @override
     def init(self, start: Tensor) -> Memory:
@@ -134,16 +128,8 @@ class Squarem(Solver):
         growth: A jump is refused when it makes the residual larger than this multiple of the one before.
     """
 
-    longest: float = 8.0
-    growth: float = 10.0
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        Solver.__post_init__(self)
-        if not self.longest >= 1:
-            raise ValueError(f"`longest` must be at least 1 (a plain double step); got {self.longest}.")
-        if not self.growth > 0:
-            raise ValueError(f"`growth` must be positive; got {self.growth}.")
+    longest: float = ruled(8.0, Real(1))
+    growth: float = ruled(10.0, Real(0, above=True))
 
     @override
     def init(self, start: Tensor) -> _SquaremMemory:
@@ -225,19 +211,9 @@ class Anderson(Solver):
             restart.
     """
 
-    history: int = 5
-    regularization: float = 1e-8
-    growth: float = 4.0
-
-    def __post_init__(self) -> None:
-        """Check the options."""
-        Solver.__post_init__(self)
-        if self.history < 1:
-            raise ValueError(f"`history` must be at least 1; got {self.history}.")
-        if not self.regularization > 0:
-            raise ValueError(f"`regularization` must be positive; got {self.regularization}.")
-        if not self.growth > 1:
-            raise ValueError(f"`growth` must be above 1; got {self.growth}.")
+    history: int = ruled(5, Whole(1, _LONGEST_HISTORY))
+    regularization: float = ruled(1e-8, Real(0, above=True))
+    growth: float = ruled(4.0, Real(1, above=True))
 
     @override
     def init(self, start: Tensor) -> _AndersonMemory:

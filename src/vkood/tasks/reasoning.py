@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,6 +29,10 @@ class ReasoningTask(Task):
         for examples, batch in look_at(model, rows, collate, looking):
             chances = model(**batch).logits.float().softmax(-1)[:, 1].tolist()
             for example, chance in zip(examples, chances, strict=True):
+                if math.isnan(chance):
+                    raise ValueError(
+                        f"the model's logits for {example.id} are NaN: look at its weights and images."
+                    )
                 judged.add(chance > 0.5, bool(example.labels[0]), str(example.id))
                 told = {
                     "identifier": example.id,

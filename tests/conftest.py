@@ -1,9 +1,14 @@
-"""Shared by the tests of this room."""
+"""Shared by all tests."""
 
 from collections.abc import Iterator
 
 import jaxtyping
 import pytest
+from hypothesis import settings
+
+# A busy machine fails no test: what is to be fast is counted elsewhere.
+settings.register_profile("vkood", deadline=None)
+settings.load_profile("vkood")
 
 
 @pytest.fixture
