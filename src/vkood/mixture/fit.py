@@ -177,11 +177,12 @@ def _check(
             raise ValueError(
                 f"`{name}` must be of floating point; got {values.dtype}. Convert: `{name}.float()`."
             )
-    if weights is not None and (weights.shape != tokens.shape[:2] or weights.is_complex()):
+    if weights is not None and weights.shape != tokens.shape[:2]:
         raise ValueError(
-            f"`weights` must be real numbers (sets, tokens) = {tuple(tokens.shape[:2])}; "
-            f"got {weights.dtype} of shape {tuple(weights.shape)}."
+            f"`weights` must be (sets, tokens) = {tuple(tokens.shape[:2])}; got {tuple(weights.shape)}."
         )
+    if weights is not None and weights.is_complex():
+        raise ValueError(f"`weights` must be real numbers; got {weights.dtype}.")
     if prior.mean is not None and prior.mean.shape[-1] != tokens.shape[-1]:
         raise ValueError(
             f"the prior's `mean` must have the tokens' {tokens.shape[-1]} dimensions; "
