@@ -45,7 +45,7 @@ def run_seed(seed: int) -> dict[str, Any]:
 
 def _row(record: dict[str, Any]) -> list[float]:
     floods = [record["knowledge"][kind][number] for kind, number in _FLOODS]
-    return [record["easy_vqa"], *floods, record["filter"]["auroc"]]
+    return [record["easy_vqa"], *floods, record["filter"]["irrelevant"]["0"]["auroc"]]
 
 
 def main() -> None:

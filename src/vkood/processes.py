@@ -1,13 +1,19 @@
-"""Processes that Python starts, which must not import what lies in the current folder."""
+"""Processes that Python starts: they import nothing from the current folder, and end with the one that started them."""
 
 from __future__ import annotations
 
+import contextlib
+import multiprocessing
+import multiprocessing.managers
 import os
+import queue
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 
-@contextmanager
+@contextlib.contextmanager
 def outside_current_folder() -> Iterator[None]:
     """Start processes in the block from a folder without modules.
 
@@ -21,3 +27,34 @@ def outside_current_folder() -> Iterator[None]:
         yield
     finally:
         os.chdir(folder)
+
+
+@contextlib.contextmanager
+def worker_processes(count: int) -> Iterator[tuple[ProcessPoolExecutor, queue.Queue[Any]]]:
+    """New processes, and a queue through which their work may report; they end with this one, however it ends.
+
+    The pool starts a process when there is work for it: submit it within `outside_current_folder`.
+
+    Args:
+        count: How many.
+    """
+    context, folder = multiprocessing.get_context("spawn"), os.getcwd()
+    manager = multiprocessing.managers.SyncManager(ctx=context)
+    with outside_current_folder():
+        manager.start(_begin, (folder,))
+    pool = ProcessPoolExecutor(count, mp_context=context, initializer=_begin, initargs=(folder,))
+    with manager, pool:
+        yield pool, manager.Queue()
+
+
+def _begin(folder: str) -> None:
+    """Go to a folder, and end this process as soon as its parent has ended: one that is killed ends no other."""
+    os.chdir(folder)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

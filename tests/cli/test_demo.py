@@ -15,7 +15,11 @@ RESULTS = {
     "knowledge": {
         arm: {kind: dict.fromkeys(numbers, 0.125) for kind, numbers in FLOODS.items()} for arm in ARMS
     },
-    "filter": {"auroc": 0.987, "fpr95": 0.031},
+    "quick": True,
+    "filter": {
+        kind: {number: {"auroc": 0.987, "fpr95": 0.031} for number in numbers}
+        for kind, numbers in FLOODS.items()
+    },
 }
 
 
@@ -50,7 +54,8 @@ def test_it_runs_and_tells(calls, tmp_path):
     for name in ("report.html", "results.json", "model"):
         assert str(tmp_path / "new" / "out" / name) in result.stdout.replace("\n", "")
     assert "0.970" in result.stdout
-    assert "AUROC 0.987" in result.stdout
+    assert "0.987 (0.031)" in result.stdout
+    assert "quick run" in result.stdout
 
 
 def test_defaults(calls, tmp_path, monkeypatch):
@@ -89,7 +94,7 @@ def test_seeds_are_not_negative(calls, tmp_path):
 
 def test_missing_packages(calls, tmp_path, monkeypatch):
     monkeypatch.setattr("vkood.cli.demo.PACKAGES", ("json", "no_such_package"))
-    assert 'install them with: pip install "vkood[demo]"' in refused("--output", tmp_path / "out")
+    assert 'install them with `pip install -e ".[demo]"`' in refused("--output", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert calls == []
 

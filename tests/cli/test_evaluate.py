@@ -291,7 +291,7 @@ class TestRefusals:
 
     def test_missing_packages(self, saved, no_work, monkeypatch):
         monkeypatch.setattr("vkood.cli.evaluate.PACKAGES", ("json", "no_such_package"))
-        assert 'no_such_package); install them with: pip install "vkood[demo]"' in refused(saved, *KNOWLEDGE)
+        assert 'no_such_package); install them with `pip install -e ".[demo]"`' in refused(saved, *KNOWLEDGE)
 
     def test_a_full_disk(self, saved, encoders, tmp_path, monkeypatch):
         def full(path, text):

@@ -183,7 +183,7 @@ def test_signals(output, tmp_path, number):
     while not os.listdir(output.parent):  # it has not begun
         time.sleep(0.02)
     process.send_signal(number)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == 130
     assert told == (
         "vkood: interrupted; nothing was written. Run the same command again: it starts from the beginning.\n"

@@ -136,5 +136,5 @@ def test_a_missing_package_says_what_to_install(monkeypatch):
         return real_import(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", without_easy_vqa)
-    with pytest.raises(ImportError, match=r'pip install "vkood\[demo\]"'):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[demo\]"'):
         easy_vqa_answers()

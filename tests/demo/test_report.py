@@ -41,7 +41,12 @@ RESULTS = {
         }
         for place, arm in enumerate(ARMS)
     },
-    "filter": {"auroc": 0.9871, "fpr95": 0.0312},
+    "filter": {
+        kind: {
+            number: {"auroc": 0.9871 - place / 100, "fpr95": 0.0312} for place, number in enumerate(numbers)
+        }
+        for kind, numbers in (("irrelevant", IRRELEVANT), ("contradicting", CONTRADICTING))
+    },
     "training": {arm: {"steps": 1500, "seconds": 90.0 + place} for place, arm in enumerate(ARMS)},
 }
 
@@ -229,8 +234,13 @@ def test_the_table_for_the_terminal():
     for arm in ARMS:
         for accuracies in RESULTS["knowledge"][arm].values():
             assert all(f"{share:.3f}" in shown for share in accuracies.values())
-    for said in ("nothing added", "150 irrelevant", "48 contradicting", "9,673", "888", "AUROC 0.987", "612"):
+    for said in ("nothing added", "150 irrelevant", "48 contradicting", "9,673", "888", "612"):
         assert said in shown
+    for said in ("AUROC (FPR95)", "0.987 (0.031)", "AUROC (FPR95), 150 irrelevant", "0.947 (0.031)"):
+        assert said in shown
+    assert "quick" not in shown
+    print_table(RESULTS | {"quick": True}, console)
+    assert "quick run: the models have learned less" in " ".join(console.export_text().split())
     print_table(RESULTS | {"filter": None}, console)
     assert "AUROC" not in console.export_text()
 

@@ -31,7 +31,7 @@ def start(folder: Path, *, seconds: float = 0.0, first: int = 0, last: int = NUM
 
 
 def finish(process: subprocess.Popen[str]) -> int:
-    process.communicate(timeout=60)
+    process.communicate(timeout=600)
     return process.returncode
 
 

@@ -309,7 +309,7 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     os.kill(worker_of(process.pid, tmp_path / "run"), signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 2
     assert "failed" in said.splitlines()[-1]
 

@@ -20,7 +20,11 @@ def demo(
     ] = Path("vkood-demo"),
     seed: Annotated[int, typer.Option(help="Seed of weights, order and draws, from 0.", metavar="N")] = 0,
     quick: Annotated[
-        bool, typer.Option("--quick", help="All parts in a fraction of the time; the models learn less.")
+        bool,
+        typer.Option(
+            "--quick",
+            help="All parts in a third of the time: shorter training, and fewer floods to test with.",
+        ),
     ] = False,
 ) -> None:
     """Train three small models on pictures and facts, and flood them with irrelevant facts.
@@ -31,7 +35,7 @@ def demo(
     eleven minutes of CPU time, shared by two processes; less with --quick.
 
     It writes results.json (all numbers), report.html (figures and examples, to open in a browser) and model/
-    (the model with the filter, for `vkood evaluate`), and replaces those of an earlier run.
+    (the model with the filter, for `vkood predict` and `vkood evaluate`), and replaces those of an earlier run.
     """
     require_count("--seed", seed, highest=2**32 - 1)
     require_packages(PACKAGES)
@@ -54,7 +58,7 @@ def demo(
     for name, meaning in (
         ("report.html", "open this in a browser"),
         ("results.json", "all numbers"),
-        ("model", "vkood evaluate MODEL --data easy-vqa-knowledge --irrelevant 48"),
+        ("model", 'ask it: vkood predict MODEL --image FILE --text "What is the colour?"'),
     ):
         line = Text.assemble("  ", plain(output / name), "  ", (meaning, "dim"))
         console.print(line, soft_wrap=True)

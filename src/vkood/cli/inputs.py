@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from vkood.cli.uncaught import debugging, print_sentence
+from vkood.extras import install_command
 
 VQA_MODEL = "VkoodForVisualQuestionAnswering"
 
@@ -35,9 +36,7 @@ def require_packages(names: Iterable[str], *, extra: str = "demo") -> None:
     """
     missing = [name for name in names if importlib.util.find_spec(name) is None]
     if missing:
-        refuse(
-            f'packages are missing ({", ".join(missing)}); install them with: pip install "vkood[{extra}]"'
-        )
+        refuse(f"packages are missing ({', '.join(missing)}); install them with {install_command(extra)}.")
 
 
 def require_count(option: str, number: int | None, *, lowest: int = 0, highest: int | None = None) -> None:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
+from vkood.extras import install_command
 from vkood.images import decode_image
 
 Split = Literal["train", "test"]
@@ -198,5 +199,5 @@ def _package():
     try:
         import easy_vqa
     except ImportError as error:
-        raise ImportError('easy-VQA needs the package `easy-vqa`: `pip install "vkood[demo]"`.') from error
+        raise ImportError(f"easy-VQA needs the package `easy-vqa`: {install_command('demo')}.") from error
     return easy_vqa

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import torch
 from torch.utils.data import Dataset
 from transformers import (
+    CLIPImageProcessorPil,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     ResNetForImageClassification,
@@ -36,7 +37,7 @@ from vkood.data import (
     load_easy_vqa,
     normalise_images,
 )
-from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
 from vkood.models.fit_watch import ComponentMaps, FitWatch
 from vkood.models.loading import load_encoder, load_model, load_tokenizer
 from vkood.recipes.easy_vqa import Arm, EasyVqaRun
@@ -145,6 +146,14 @@ def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) ->
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         found=found,
     )
+
+
+def new_processor(tokenizer: PreTrainedTokenizerFast) -> VkoodProcessor:
+    """From pictures and texts to what `VqaCollator` makes of them: 64 x 64 pixels from -1 to 1."""
+    pictures = CLIPImageProcessorPil(
+        size={"height": 64, "width": 64}, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+    )
+    return VkoodProcessor(pictures, tokenizer)
 
 
 def train_tokenizer(pretrained: PreTrainedTokenizerFast, run: EasyVqaRun) -> PreTrainedTokenizerFast:
@@ -267,7 +276,6 @@ def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[
         contradicting = {str(number): knowledge(contradicting=number) for number in run.contradicting}
     plain = score(VqaDataset(EasyVqaQuestions("test", run.seed, facts_share=0.0)))
     unflooded = irrelevant[str(run.irrelevant[0])]
-    has_filter = unflooded.fact_scores.numel() > 0
     return {
         "easy_vqa": plain.accuracy,
         "knowledge": {
@@ -275,8 +283,21 @@ def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[
             "contradicting": {number: evaluation.accuracy for number, evaluation in contradicting.items()},
         },
         "num_questions": {"easy_vqa": len(plain.labels), "knowledge": len(unflooded.labels)},
-        "filter": {"auroc": unflooded.filter_auroc, "fpr95": unflooded.filter_fpr95} if has_filter else None,
+        "filter": _filter({"irrelevant": irrelevant, "contradicting": contradicting}),
         "gallery": _gallery(model, gallery_rows(run), collate),
+    }
+
+
+def _filter(floods: dict[str, dict[str, Evaluation]]) -> dict[str, dict[str, dict[str, float]]] | None:
+    """How well the filter tells facts that match from all others, under every flood; None without a filter."""
+    if not all(evaluation.fact_scores.numel() for flood in floods.values() for evaluation in flood.values()):
+        return None
+    return {
+        kind: {
+            number: {"auroc": evaluation.filter_auroc, "fpr95": evaluation.filter_fpr95}
+            for number, evaluation in flood.items()
+        }
+        for kind, flood in floods.items()
     }
 
 

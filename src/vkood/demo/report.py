@@ -192,6 +192,11 @@ def _filter(report: DemoReport) -> str:
     found = report.results["filter"]
     if found is None:
         return ""
+    rows = [
+        [f"{number} {kind}", f"{of_flood['auroc']:.3f}", f"{of_flood['fpr95']:.3f}"]
+        for kind, of_kind in found.items()
+        for number, of_flood in of_kind.items()
+    ]
     gates: dict[str, list[float]] = {kind: [] for kind in KIND_NAMES}
     for item in report.gallery:
         for fact in item.facts:
@@ -204,14 +209,11 @@ def _filter(report: DemoReport) -> str:
     )
     return f"""<section>
 <h2>How well the filter sorts</h2>
-<ul class="numbers">
-<li><b>{found["auroc"]:.3f}</b>AUROC: how often a fact that does not match the picture gets a more outlying
-score than one that does (0.5 is chance, 1 is best)</li>
-<li><b>{found["fpr95"]:.3f}</b>FPR95: share of the facts that do not match which pass where 95&nbsp;% of those
-that match do (0 is best)</li>
-</ul>
-<p class="note">Over the six facts of every test question. Nobody told the filter which facts match: it learnt
-from right and wrong answers alone.</p>
+<p>AUROC: how often a fact that does not match the picture gets a more outlying score than one that does (0.5 is
+chance, 1 is best). FPR95: share of the facts that do not match which pass where 95&nbsp;% of those that match do
+(0 is best).</p>
+{_table("The filter, by the facts added to the six of every test question", ["facts added", "AUROC", "FPR95"], rows)}
+<p class="note">Nobody told the filter which facts match: it learnt from right and wrong answers alone.</p>
 {figure}
 </section>"""
 

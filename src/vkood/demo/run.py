@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import multiprocessing
-import os
 import queue
 import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ from vkood.files import write_text
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.loading import load_tokenizer
-from vkood.processes import outside_current_folder
+from vkood.processes import outside_current_folder, worker_processes
 from vkood.recipes.easy_vqa import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 
@@ -83,12 +81,7 @@ class _Crew:
 
     def work(self) -> dict[str, jobs.Outcome]:
         """Do all jobs; returns each one's outcome by its name."""
-        context = multiprocessing.get_context("spawn")
-        with outside_current_folder():
-            server = context.Manager()
-        pool = ProcessPoolExecutor(2, mp_context=context, initializer=os.chdir, initargs=(os.getcwd(),))
-        with server as manager, pool:
-            post = manager.Queue()
+        with worker_processes(2) as (pool, post):
 
             def submit(
                 name: str, shown: str, total: int, work: Callable[..., Any], *more: Any
@@ -242,7 +235,7 @@ def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, 
 def _publish_model(workshop: jobs.Workshop, target: Path) -> None:
     """Put the filtered model, with all that it needs to answer, in its place."""
     made = workshop.model("filtered")
-    load_tokenizer(workshop.tokenizer).save_pretrained(made)
+    jobs.new_processor(load_tokenizer(workshop.tokenizer)).save_pretrained(made)
     shutil.copy2(workshop.facts, made / workshop.facts.name)
     if target.exists():
         target.rename(workshop.folder / "replaced")

@@ -14,6 +14,9 @@ ARM_NAMES = {
 }
 
 
+_QUICK = " after a quick run: the models have learned less than those of a full one"
+
+
 def print_table(results: dict[str, Any], console: Console) -> None:
     """Print the accuracies of all arms, flood by flood.
 
@@ -27,7 +30,7 @@ def print_table(results: dict[str, Any], console: Console) -> None:
         for number in next(iter(results["knowledge"].values()))[kind]
     ]
     table = Table(
-        title="Share of test questions answered rightly",
+        title=f"Share of test questions answered rightly{_QUICK if results['quick'] else ''}",
         caption=_caption(results),
         title_justify="left",
         caption_justify="left",
@@ -45,6 +48,13 @@ def print_table(results: dict[str, Any], console: Console) -> None:
         table.add_row(
             title, *_shares({arm: found[kind][number] for arm, found in results["knowledge"].items()})
         )
+    if results["filter"] is not None:
+        table.add_section()
+        for kind, number in floods:
+            found = results["filter"][kind][number]
+            title = f"filter's AUROC (FPR95), {number} {kind}" if number != "0" else "filter's AUROC (FPR95)"
+            blank = [""] * (len(results["knowledge"]) - 1)
+            table.add_row(title, *blank, f"{found['auroc']:.3f} ({found['fpr95']:.3f})")
     console.print(table)
 
 
@@ -57,6 +67,4 @@ def _shares(by_arm: dict[str, float]) -> list[str]:
 def _caption(results: dict[str, Any]) -> str:
     asked = results["num_questions"]
     text = f"{asked['easy_vqa']:,} easy-VQA and {asked['knowledge']:,} knowledge questions"
-    if results["filter"] is not None:
-        text += f"; filter: AUROC {results['filter']['auroc']:.3f}, FPR95 {results['filter']['fpr95']:.3f}"
     return f"{text}; {results['seconds']:.0f} seconds"

