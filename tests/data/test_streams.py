@@ -120,3 +120,14 @@ def test_what_is_no_regular_file(tmp_path, make):
     make(tmp_path / "a")
     with pytest.raises(SourceError, match="regular file"):
         list(streams.lines(tmp_path / "a"))
+
+
+def test_a_line_without_an_end_ends_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(streams, "MAX_LINE", 10)
+    monkeypatch.setattr(streams, "MAX_RECORD", 50)
+    path = tmp_path / "a.csv"
+    path.write_text("a\n" + "b" * 40 + "\nc\n" + "d" * 100)
+    read = streams.lines(path)
+    assert [next(read) for _ in range(3)][::2] == [(1, "a"), (3, "c")]
+    with pytest.raises(SourceError, match="row 4, has more than 50 characters"):
+        next(read)

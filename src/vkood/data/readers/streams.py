@@ -17,8 +17,8 @@ from vkood.files import FileProblem, open_regular, parse_json, wide_encoding
 
 MAX_LINE = 1 << 20
 """Characters that a line may have."""
-MAX_RECORD = 1 << 26
-"""Characters that a record of a JSON list may have."""
+MAX_RECORD = 1 << 25
+"""Characters that a record of a JSON list may have: parsed, the worst take 32 bytes each. Longer lines are refused."""
 
 _CHUNK = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
@@ -80,8 +80,15 @@ def lines(
             try:
                 line = file.readline(MAX_LINE + 1)
                 if len(line) > MAX_LINE:
+                    length = len(line)
                     while line and not line.endswith("\n"):
                         line = file.readline(MAX_LINE)
+                        length += len(line)
+                        if length > MAX_RECORD:
+                            raise SourceError(
+                                f"{str(path)!r}, row {number}, has more than {MAX_RECORD:,} characters; it is no file "
+                                "of rows."
+                            )
                     yield number, Mismatch(f"it has more than {MAX_LINE:,} characters")
                     continue
             except UnicodeError as error:
