@@ -261,7 +261,7 @@ class _JsonList:
             if unread > MAX_RECORD:
                 raise self._problem(f"a value is damaged, or has more than {MAX_RECORD:,} characters")
             # Twice as much each time: a long value is not parsed again and again.
-            if not self._more(unread) and reason:
+            if not self._more(min(unread, MAX_RECORD + 1 - unread)) and reason:
                 raise self._problem(reason)
 
     def _more(self, size: int = 0) -> bool:
