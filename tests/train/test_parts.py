@@ -310,6 +310,16 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
     assert list((tmp_path / "out").glob("vqa_submit_*"))
 
 
+def test_long_evaluations_report_how_far_they_are(monkeypatch):
+    said = []
+    assembly = small("vqa", "data.evaluate_limit=9", "optimisation.device_batch_size=4")
+    assembly.evaluate(assembly.validation, tell=said.append)
+    assert said == []  # it took no half minute
+    monkeypatch.setattr("vkood.train.assembly._REPORT_EVERY", 0.0)
+    assembly.evaluate(assembly.validation, tell=said.append)
+    assert said == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
+
+
 def test_a_training_that_does_not_get_better_ends(tmp_path):
     changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.evaluate_every=0.1",
                "data.evaluate_limit=8", "data.test=[]")  # fmt: skip

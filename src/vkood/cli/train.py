@@ -10,7 +10,6 @@ import typer
 
 from vkood.cli.inputs import refuse, require_packages
 from vkood.cli.output import say
-from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from vkood.train.run import Run
@@ -92,8 +91,7 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         else:
             from vkood.train.training import train
 
-            with interruptible("the last checkpoint is kept. Run the same command again to resume"):
-                train(run, _tell)
+            train(run, _tell)
     except (RunError, CheckpointError) as error:
         refuse(str(error))
 

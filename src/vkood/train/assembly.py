@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,8 @@ KINDS = {"vqa": "questions", "blip-vqa": "questions", "nlvr2": "pairs"}
 """The kind of tables of each task; captions for all others."""
 
 Tell = Callable[[str], None]
+_REPORT_EVERY = 30.0
+"""Seconds between reports of an evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,15 +118,30 @@ class Assembly:
             on_rows=on_rows,
         )
 
-    def evaluate(self, rows: Rows, model: Any = None, on_rows: Callable[[int], None] | None = None) -> Scores:
-        """Put a model, by default the run's own, to the test on rows."""
+    def evaluate(self, rows: Rows, model: Any = None, tell: Tell | None = None) -> Scores:
+        """Evaluate a model, by default the run's own, on rows; `tell` hears of the progress every half minute."""
         model = self.built.model if model is None else model
+        on_rows = None if tell is None else _Progress(tell)
         return self.task.evaluate(model, rows, self.collator(rows, training=False), self.looking(on_rows))
 
     def rows(self, names: list[str]) -> Rows:
         """The rows of further tables, to be evaluated on."""
         tables = _tables(self.run, names)
         return self.task.rows(tables, training=False, limit=self.run.data.evaluate_limit)
+
+
+class _Progress:
+    """Reports how far an evaluation is, for those that take long."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell, self._done, self._reported = tell, 0, time.monotonic()
+
+    def __call__(self, done: int) -> None:
+        """Count what has been done since the last call."""
+        self._done += done
+        if time.monotonic() - self._reported >= _REPORT_EVERY:
+            self._tell(f"evaluated {self._done:,} of this process's share")
+            self._reported = time.monotonic()
 
 
 class FactVectors:

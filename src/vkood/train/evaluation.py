@@ -51,7 +51,7 @@ def evaluate(run: Run, tell: Tell = lambda told: None) -> dict[str, dict[str, fl
     found: dict[str, dict[str, float]] = {}
     for name in run.data.test:
         rows = assembly.rows([name])
-        scores = assembly.evaluate(rows)
+        scores = assembly.evaluate(rows, tell=tell)
         found[name] = scores.metrics
         told = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.metrics.items())
         tell(f"{name}: {told or 'no answers are known'}")

@@ -140,10 +140,10 @@ class _WholeSteps(Sampler[int]):
 class _Trainer(Trainer):
     """The Hugging Face Trainer with a task's own loss and evaluation."""
 
-    def __init__(self, assembly: Assembly, *, has_ended: bool, **options: Any) -> None:
+    def __init__(self, assembly: Assembly, *, has_ended: bool, tell: Tell, **options: Any) -> None:
         whole = WholeCopy(assembly.built.model) if assembly.run.optimisation.fsdp else None
         super().__init__(model=assembly.built.model, **options)
-        self._assembly, self._copy, self._has_ended = assembly, whole, has_ended
+        self._assembly, self._copy, self._has_ended, self._tell = assembly, whole, has_ended, tell
 
     @override
     def set_initial_training_values(self, args: TrainingArguments, dataloader: Any) -> Any:
@@ -185,7 +185,7 @@ class _Trainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         assert self._assembly.validation is not None
-        scores = self._assembly.evaluate(self._assembly.validation, self.whole_model())
+        scores = self._assembly.evaluate(self._assembly.validation, self.whole_model(), self._tell)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -263,6 +263,7 @@ def _trainer(
     trainer = _Trainer(
         assembly,
         has_ended=checkpoint is not None and has_ended(checkpoint, steps=arguments.max_steps),
+        tell=tell,
         args=arguments,
         data_collator=assembly.collator(rows, training=True),
         train_dataset=rows,
@@ -361,7 +362,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
             rows = assembly.rows(assembly.run.data.test)
         if rows is not None:
             tell(f"evaluates on {name}")
-            scores = assembly.evaluate(rows, model)
+            scores = assembly.evaluate(rows, model, tell)
             results[name] = scores.metrics
             if rank() == 0:
                 _write_scores(folder, name, scores)
