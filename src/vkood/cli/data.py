@@ -225,7 +225,9 @@ def _store(told: str) -> Any:
 def _progress() -> Iterator[Callable[..., None]]:
     """A line for each table with its rows, on terminals."""
     from rich.console import Console
-    from rich.progress import Progress, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import TaskID, TextColumn, TimeElapsedColumn
+
+    from vkood.progress import Bars
 
     console = Console(stderr=True)
     columns = (
@@ -233,7 +235,7 @@ def _progress() -> Iterator[Callable[..., None]]:
         TextColumn("{task.completed:,} rows"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console) as bars:
         lines: dict[str, TaskID] = {}
 
         def tell(table: str, done: int, total: int | None = None) -> None:

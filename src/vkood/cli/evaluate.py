@@ -211,11 +211,13 @@ class _UnusableError(Exception):
 def _score(asked: _Asked) -> VqaScores:
     """Load what is needed, and answer the questions."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from vkood.progress import Bars
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Bars(*columns, console=console) as progress:
         loading = progress.add_task("Loading", total=None)
         _quieten_transformers()
         from vkood import data, tasks

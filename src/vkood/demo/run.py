@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -34,6 +33,7 @@ from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.loading import load_tokenizer
 from vkood.processes import outside_current_folder, worker_processes
+from vkood.progress import Bars
 from vkood.recipes.easy_vqa import ARMS, EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER
 
@@ -127,13 +127,14 @@ class _Progress:
     """A bar for each job."""
 
     def __init__(self, console: Console) -> None:
-        self._bars = Progress(
+        self._bars = Bars(
             TextColumn("{task.description:<32}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             console=console,
+            transient=False,
         )
         self._tasks: dict[str, Any] = {}
 

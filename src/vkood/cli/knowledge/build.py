@@ -149,7 +149,9 @@ def _killed_like_interrupted() -> Iterator[None]:
 def _progress() -> Iterator[Callable[[BuildProgress], None]]:
     """Bars for reading and for writing, with rate and time left."""
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from vkood.progress import Bars
 
     console = Console(stderr=True)
     columns = (
@@ -159,7 +161,7 @@ def _progress() -> Iterator[Callable[[BuildProgress], None]]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+    with Bars(*columns, console=console) as bars:
         tasks = {}
 
         def show(progress: BuildProgress) -> None:

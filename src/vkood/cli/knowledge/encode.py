@@ -127,7 +127,9 @@ def _folder(name: str) -> Path:
 def _encode(facts: FactStore, encoder: FactEncoder) -> int:
     """Encode all facts, and show how far that is."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    from vkood.progress import Bars
 
     console = Console(stderr=True)
     columns = (
@@ -137,7 +139,7 @@ def _encode(facts: FactStore, encoder: FactEncoder) -> int:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Bars(*columns, console=console) as progress:
         task = progress.add_task("Encoding facts", total=len(facts), rate="")
 
         def show(done: int) -> None:
