@@ -34,6 +34,7 @@ class Outcome:
     number: int
     name: str
     verdict: str
+    code: int
     sentence: str
     seconds: float
     memory: int
@@ -266,6 +267,7 @@ def _outcome(at_work: _Running, code: int, *, keep: bool) -> Outcome:
         number=at_work.number,
         name=at_work.case.name,
         verdict=found,
+        code=code,
         sentence=sentence.replace(str(folder), ""),
         seconds=round(time.monotonic() - at_work.started, 2),
         memory=at_work.memory,
