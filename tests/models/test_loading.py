@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTModel
+from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTImageProcessor, ViTModel
 
 from every_model import KINDS
 from tiny_vqa import tiny_tokenizer
@@ -153,6 +153,30 @@ def test_weights_outside_the_folder(encoder):
         LoadingError, match=r"names '../elsewhere.safetensors', which is not a file beside it"
     ):
         load_encoder(encoder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"size": {"height": {"a": 1}, "width": 32}}, "`size.height` must be a whole number"),
+        ({"size": {"height": 2**31, "width": 32}}, "`size.height` must be a whole number"),
+        ({"size": {"height": -1, "width": 32}}, "`size.height` must be a whole number"),
+        ({"image_std": [0.0, 0.0, 0.0]}, "NaN or infinite"),
+        ({"image_mean": ["x", 1, 1]}, "damaged"),
+        ({"do_normalize": True, "image_mean": [[1], [2], [3]]}, "damaged"),
+    ],
+)
+def test_an_image_processor_is_tried(image, changes, says):
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(image)
+    change_json(image / "preprocessor_config.json", **changes)
+    with pytest.raises(LoadingError, match=says):
+        load_image_processor(image)
+
+
+def test_a_tokenizer_is_tried(encoder):
+    change_json(encoder / "tokenizer_config.json", pad_token=None)
+    with pytest.raises(LoadingError, match="it has no padding token"):
+        load_tokenizer(encoder)
 
 
 # --- weights

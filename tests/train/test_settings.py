@@ -97,6 +97,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("? [a, b]\n: 2", "cannot be read as YAML"),
         ("output: ${nowhere}", "run.yaml"),
         ("data: {train: vqa}", "run.yaml"),
+        ("data: {train: [{a: b}]}", "run.yaml': C(ould not create|annot convert)"),
         ("model: {config: [1, 2]}", "run.yaml.*Cannot merge"),
         ("num_gpus: -1", "`num_gpus` must be a whole number from 0"),
         ("", "must hold named values"),

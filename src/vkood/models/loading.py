@@ -14,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 import torch
+from PIL import Image
 from safetensors import safe_open
 from torch import nn
 from transformers import (
@@ -29,8 +31,9 @@ from transformers.integrations.fsdp import is_fsdp_enabled
 from transformers.utils import logging
 from typing_extensions import override
 
+from vkood.fields import Optional, Whole, require_fields
 from vkood.files import FileProblem, open_regular, read_json_object
-from vkood.models.fields import reason, require_plausible
+from vkood.models.fields import MAX_IMAGE_SIZE, reason, require_plausible
 
 if TYPE_CHECKING:
     from vkood.models.processing import VkoodProcessor
@@ -101,9 +104,11 @@ def load_tokenizer(
     folder = local_folder(source, weights=False)
     require_no_code(folder, _TOKENIZER_FILES, trust_remote_code=trust_remote_code)
     with problems(f"The tokenizer in {str(folder)!r} is missing or damaged"):
-        return AutoTokenizer.from_pretrained(
+        tokenizer = AutoTokenizer.from_pretrained(
             folder, config=config, local_files_only=True, trust_remote_code=trust_remote_code
         )
+        try_tokenizer(tokenizer)
+        return tokenizer
 
 
 def load_image_processor(source: Source, *, trust_remote_code: bool = False) -> Any:
@@ -115,9 +120,37 @@ def load_image_processor(source: Source, *, trust_remote_code: bool = False) -> 
     folder = local_folder(source, weights=False)
     require_no_code(folder, _IMAGE_FILES, trust_remote_code=trust_remote_code)
     with problems(f"The image processor in {str(folder)!r} is missing or damaged"):
-        return AutoImageProcessor.from_pretrained(
+        processor = AutoImageProcessor.from_pretrained(
             folder, local_files_only=True, trust_remote_code=trust_remote_code
         )
+        try_image_processor(processor)
+        return processor
+
+
+def try_tokenizer(tokenizer: Any) -> None:
+    """Tokenize a batch, which shows what is wrong with a tokenizer's fields, whichever they are.
+
+    Raises:
+        Exception: Any, if it cannot; use it within `problems`.
+    """
+    if tokenizer.pad_token_id is None:
+        raise ValueError("it has no padding token.")
+    tokenizer(["a", "a b"], padding=True, truncation=True, max_length=8)
+
+
+def try_image_processor(processor: Any) -> None:
+    """Prepare a blank image, which shows what is wrong with an image processor's fields, whichever they are.
+
+    Raises:
+        Exception: Any, if it cannot; use it within `problems`.
+    """
+    for name in ("size", "crop_size"):
+        sides = dict(getattr(processor, name, None) or {})
+        require_fields(sides, dict.fromkeys(sides, Optional(Whole(1, MAX_IMAGE_SIZE))), f"{name}.")
+    with np.errstate(all="ignore"):
+        pixels = processor([Image.new("RGB", (8, 8))], return_tensors="pt")["pixel_values"]
+    if not bool(torch.as_tensor(pixels).isfinite().all()):
+        raise ValueError("it makes values of a blank image that are NaN or infinite.")
 
 
 def load_processor(source: Source) -> VkoodProcessor:

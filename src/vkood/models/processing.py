@@ -24,6 +24,8 @@ from vkood.models.loading import (
     local_folder,
     problems,
     require_no_code,
+    try_image_processor,
+    try_tokenizer,
 )
 from vkood.models.towers import SentenceEncoder
 
@@ -117,6 +119,8 @@ class VkoodProcessor(ProcessorMixin):
             processor: Any = super().from_pretrained(
                 folder, trust_remote_code=bool(trust_remote_code), **options
             )
+            try_tokenizer(processor.tokenizer)
+            try_image_processor(processor.image_processor)
         processor.fact_cache = fact_cache
         return processor
 

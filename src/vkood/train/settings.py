@@ -157,6 +157,7 @@ def _run(config: Any, source: str) -> Run:
     """The run of a structured configuration, with its values checked."""
     with _as_run_error(source):
         run: Run = OmegaConf.to_object(config)  # pyright: ignore[reportAssignmentType] - of a structured configuration
+        OmegaConf.structured(run)  # merging does not check the items of lists
     require_values(run)
     return run
 
@@ -169,10 +170,5 @@ def _as_run_error(what: str) -> Iterator[None]:
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RunError(f"{what}: {error.problem or 'it is damaged'}{line}.") from None
-    except (
-        OmegaConfBaseException,
-        yaml.YAMLError,
-        ValueError,
-        TypeError,
-    ) as error:  # the last: a list for a mapping
+    except (OmegaConfBaseException, yaml.YAMLError, ValueError, TypeError) as error:  # the last of merging
         raise RunError(f"{what}: {str(error).splitlines()[0].rstrip('.')}.") from None

@@ -23,7 +23,8 @@ def draw(rng: random.Random, kit: Path) -> Case:
     told, content = damaged_lines(source.read_text(), rng)
     right: Right = "either"
     if kind == "value":
-        key, value, row = rng.choice(sorted(lines[0])), rng.choice(WRONG), rng.randrange(len(lines))
+        value, row = rng.choice(WRONG), rng.randrange(len(lines))
+        key = rng.choice(sorted(lines[row]))
         lines[row][key] = value
         told, content = f"{key} = {label(value)} in row {row}", _lines(lines)
         if key not in ("ranked", "probability") and not isinstance(value, str):  # others are not read
