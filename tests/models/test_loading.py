@@ -179,6 +179,12 @@ def test_a_tokenizer_is_tried(encoder):
         load_tokenizer(encoder)
 
 
+def test_a_tokenizer_without_its_vocabulary(encoder):
+    (encoder / "tokenizer.json").unlink()
+    with pytest.raises(LoadingError, match="its vocabulary is missing"):
+        load_tokenizer(encoder)
+
+
 # --- weights
 
 

@@ -135,6 +135,10 @@ def try_tokenizer(tokenizer: Any) -> None:
     """
     if tokenizer.pad_token_id is None:
         raise ValueError("it has no padding token.")
+    if len(tokenizer) <= len(
+        set(tokenizer.all_special_ids)
+    ):  # what `transformers` makes of a missing vocabulary
+        raise ValueError("it has special tokens alone: its vocabulary is missing.")
     tokenizer(["a", "a b"], padding=True, truncation=True, max_length=8)
 
 

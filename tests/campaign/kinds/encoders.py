@@ -94,7 +94,11 @@ def _fault(rng: random.Random, tower: Path) -> tuple[str, str, Callable[[Path], 
             lambda at: rewrite_json(at / "config.json", lambda found: {**found, "num_hidden_layers": number}),
         )
     if kind == "lacking":
-        return f"without {file}", "either", lambda at: (at / file).unlink()
+        return (
+            f"without {file}",
+            "refused" if file == "tokenizer.json" else "either",
+            lambda at: (at / file).unlink(),
+        )
 
     def foreign(at: Path) -> None:
         if kind == "pickle":

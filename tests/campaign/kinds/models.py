@@ -246,5 +246,5 @@ def _lacking(rng: random.Random, model: Path) -> Fault:
         for path in list(folder.iterdir()) if file == "all" else [folder / file]:
             path.unlink()
 
-    certain = file in ("config.json", "model.safetensors", "all", "processor_config.json")
+    certain = file in ("config.json", "model.safetensors", "all", "processor_config.json", "tokenizer.json")
     return f"without {file}", "refused" if certain else "either", processor
