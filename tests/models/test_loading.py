@@ -307,6 +307,38 @@ def test_a_model_that_is_larger_than_its_weights(model):
         load_model(model)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{"size": {"height": 100_000, "width": 8}}, {"image_std": [0.0, 1.0, 1.0]}, {"crop_size": "large"}],
+)
+def test_an_image_processor_of_implausible_size(image, changes):
+    ViTImageProcessor().save_pretrained(image)
+    load_image_processor(image)
+    change_json(image / "preprocessor_config.json", **changes)
+    with pytest.raises(LoadingError, match=r"image processor in .* is missing or damaged: "):
+        load_image_processor(image)
+
+
+def test_encoders_of_the_wrong_kind(encoder, image, model):
+    tiny_tokenizer().save_pretrained(image)
+    with pytest.raises(LoadingError, match="image' takes no texts"):
+        VkoodModel.from_towers(image, image, fact_dim=4)
+    with pytest.raises(LoadingError, match="encoder' takes no images"):
+        VkoodModel.from_towers(encoder, encoder, fact_dim=4)
+    with pytest.raises(LoadingError, match="image' takes no sentences"):
+        SentenceEncoder(image)
+    tiny_tokenizer().save_pretrained(model)
+    with pytest.raises(LoadingError, match="model' takes no sentences"):
+        SentenceEncoder(model)
+
+
+def test_a_tokenizer_of_another_encoder(encoder):
+    more = tiny_tokenizer().get_vocab() | {"new": len(tiny_tokenizer())}
+    type(tiny_tokenizer())(vocab=more).save_pretrained(encoder)
+    with pytest.raises(LoadingError, match="its tokenizer has 64 tokens, of which it knows 63"):
+        SentenceEncoder(encoder)
+
+
 # --- files
 
 

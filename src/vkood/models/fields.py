@@ -54,11 +54,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
         (r"(dropout(_prob|_rate)?|drop_path_rate|_dropout_p)$", Each(Real(0, 1))),
         (r"_eps$", Real(0, 1)),
         (r"^initializer_(range|factor)$", Real(0)),
-        (r"^(height|width|shortest_edge|longest_edge|size|crop_size)$", Each(Whole(1, MAX_IMAGE_SIZE))),
         (r"^chunk_size_feed_forward$", Whole(0)),
         (r"^output_(hidden_states|attentions)$|^return_dict$|^is_(encoder_)?decoder$|^use_cache$", Flag()),
-        (r"^image_std$", Each(Real(0, above=True))),
-        (r"^(image_mean|rescale_factor)$", Each(Real())),
     )
 )
 _NUMBER = re.compile(r"num_|hidden_|intermediate_|image_|patch_|vocab_|max_")

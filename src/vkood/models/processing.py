@@ -19,6 +19,7 @@ from vkood.extras import install_command
 from vkood.images import ImageSource, decode_image
 from vkood.models.loading import (
     PROCESSOR_FILES,
+    LoadingError,
     load_image_processor,
     load_tokenizer,
     local_folder,
@@ -115,6 +116,8 @@ class VkoodProcessor(ProcessorMixin):
         hub = {key: options.pop(key) for key in ("revision", "token", "cache_dir") if key in options}
         folder = local_folder(pretrained_model_name_or_path, weights=False, **hub)
         require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
+        if not (folder / "processor_config.json").exists():
+            raise LoadingError(f"There is no processor in {str(folder)!r}, that is no processor_config.json.")
         with problems(f"The processor in {str(folder)!r} is missing or damaged"):
             processor: Any = super().from_pretrained(
                 folder, trust_remote_code=bool(trust_remote_code), **options

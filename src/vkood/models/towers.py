@@ -15,7 +15,7 @@ from transformers import AutoModel, PreTrainedConfig
 from typing_extensions import override
 
 from vkood.models.fingerprint import encoder_fingerprint
-from vkood.models.loading import load_config, load_encoder, load_tokenizer, local_folder
+from vkood.models.loading import load_config, load_encoder, load_tokenizer, local_folder, problems
 from vkood.models.positions import fit_positions
 
 
@@ -100,6 +100,10 @@ class ImageTower(_Tower):
                 for name, tensor in pretrained.state_dict().items()
             }
         )
+        channels, size = getattr(config, "num_channels", 3), getattr(config, "image_size", 64)
+        height, width = (size, size) if isinstance(size, int) else size
+        with problems(f"The encoder in {str(source)!r} takes no images"), torch.no_grad():
+            tower.eval()(torch.zeros(1, channels, height, width))
         return tower
 
     @override
@@ -135,6 +139,8 @@ class TextTower(_Tower):
             tower = cls(config)
         tower.encoder = load_encoder(source, config)
         _drop_pooler(tower.encoder)
+        with problems(f"The encoder in {str(source)!r} takes no texts"), torch.no_grad():
+            tower.eval()(torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.long))
         return tower
 
     @override
@@ -209,12 +215,20 @@ class SentenceEncoder:
         on_sentences: Callable[[int], None] | None = None,
         batch_size: int = 128,
     ) -> None:
-        self._on_sentences = on_sentences
+        self._on_sentences: Callable[[int], None] | None = None
         self._batch_size = batch_size
         folder = local_folder(folder)
         self._tokenizer = load_tokenizer(folder)
         self._encoder = load_encoder(folder).requires_grad_(False)
-        self.width: int = self._encoder.config.hidden_size
+        with problems(f"The encoder in {str(folder)!r} takes no sentences"):
+            self.width: int = self._encoder.config.hidden_size
+            known: int = self._encoder.config.vocab_size
+            if len(self._tokenizer) > known:
+                raise ValueError(
+                    f"its tokenizer has {len(self._tokenizer):,} tokens, of which it knows {known:,}."
+                )
+            self(["a"])
+        self._on_sentences = on_sentences
         self.fingerprint: str = encoder_fingerprint(
             folder,
             vocabularies=self._tokenizer.vocab_files_names.values(),
