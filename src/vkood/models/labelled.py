@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from types import MethodType
 from typing import Any
 
 NOT_PREDICTIONS = [
@@ -58,9 +57,11 @@ class trained_with:
 class _Forward:
     """A method that looks one way on the class, and another on its instances."""
 
-    def __init__(self, forward: Callable[..., Any], of_class: Callable[..., Any]) -> None:
+    def __init__(self, forward: Any, of_class: Callable[..., Any]) -> None:
         self._forward, self._of_class = forward, of_class
         self.__doc__ = forward.__doc__
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self._of_class if instance is None else MethodType(self._forward, instance)
+        if instance is None:
+            return self._of_class
+        return self._forward.__get__(instance, owner)  # what torch.compile can follow
