@@ -71,9 +71,9 @@ def renamed(weights):
     return {f"other.{name}": tensor for name, tensor in weights.items()}
 
 
-def in_whole_numbers(weights):
-    return {
-        name: tensor.long() if "fact_projection.1.weight" in name else tensor
+def of_type(dtype):
+    return lambda weights: {
+        name: tensor.to(dtype) if "fact_projection.1.weight" in name else tensor
         for name, tensor in weights.items()
     }
 
@@ -198,7 +198,8 @@ def test_a_tokenizer_without_its_vocabulary(encoder):
             "they lack 1 of the model's tensors, '.*fact_projection.1.weight'",
         ),
         (with_value(torch.nan), "has 1 values of .* that are NaN or infinite"),
-        (in_whole_numbers, r"fact_projection.1.weight' holds whole numbers \(I64\)"),
+        (of_type(torch.int64), "fact_projection.1.weight' holds whole numbers"),
+        (of_type(torch.bool), "fact_projection.1.weight' holds whole numbers or truth values"),
         (with_value(-torch.inf), "has 1 values of .* that are NaN or infinite"),
     ],
 )
@@ -269,6 +270,15 @@ def test_pickled_weights(encoder):
     (encoder / "model.safetensors").unlink()
     torch.save(weights, encoder / "pytorch_model.bin")
     assert torch.equal(SentenceEncoder(encoder)(["a kite"]), before)
+    odd = {
+        f"bert.{name}": one.int() if name.endswith("1.output.dense.bias") else one
+        for name, one in weights.items()
+    }
+    torch.save(odd, encoder / "pytorch_model.bin")
+    with pytest.raises(
+        LoadingError, match=r"'bert\.encoder\.layer\.1\.output\.dense\.bias' holds whole numbers"
+    ):
+        SentenceEncoder(encoder)
     torch.save({"weights": pytest.raises}, encoder / "pytorch_model.bin")
     with pytest.raises(LoadingError, match="missing or damaged"):
         SentenceEncoder(encoder)

@@ -379,14 +379,17 @@ def _strictly_loaded(
 ) -> tuple[Any, dict[str, Any]]:
     """A model and the report on its weights, after every check."""
     where = "the state dict" if folder is None else repr(str(folder))
+    stored: dict[str, torch.Tensor] = {}
     if folder is not None:
         _require_no_adapter(folder)
-        known = number_of_weights(folder)
+        stored = _stored(folder)
+        known = sum(one.numel() for one in stored.values())
         with problems(f"The configuration of the model in {where} is damaged"):
             require_size(lay_out, known=known, where=f"The configuration in {where}")
     with problems(f"The weights in {where} are missing or damaged"), _quiet():
         model, report = load(output_loading_info=True, ignore_mismatched_sizes=True)
     _require_complete(report, where, may_lack)
+    _require_floating(model, stored, where)
     # Under FSDP other processes than the first get their weights later, from it.
     if not (is_fsdp_enabled() and os.environ.get("LOCAL_RANK", "0") != "0"):
         require_finite(model.state_dict().items(), where)
@@ -435,7 +438,11 @@ def number_of_weights(source: Source) -> int:
     Raises:
         LoadingError: If there are none, or they are damaged or outside the folder.
     """
-    folder = local_folder(source)
+    return sum(tensor.numel() for tensor in _stored(local_folder(source)).values())
+
+
+def _stored(folder: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a folder's weights by name, with shapes and types alone."""
     first = next((name for name in WEIGHTS if (folder / name).exists()), None)
     if first is None:
         raise LoadingError(
@@ -447,33 +454,43 @@ def number_of_weights(source: Source) -> int:
             files = set(_json(folder / first)["weight_map"].values())
             if outside := sorted(str(name) for name in files if Path(str(name)).name != name):
                 raise ValueError(f"{first} names {outside[0]!r}, which is not a file beside it.")
-        total = 0
+        stored: dict[str, torch.Tensor] = {}
         for name in files:
             open_regular(folder / name, what="weights").close()
-            shapes = (
-                _shapes(folder / name) if name.endswith(".safetensors") else _pickled_shapes(folder / name)
-            )
-            total += sum(torch.Size(shape).numel() for shape in shapes)
-    return total
+            stored |= (_headers if name.endswith(".safetensors") else _pickled)(folder / name)
+    return stored
 
 
-def _shapes(file: Path) -> Iterator[Sequence[int]]:
+def _headers(file: Path) -> dict[str, torch.Tensor]:
+    def empty(part: Any) -> torch.Tensor:
+        # BF16, F32, F8_E4M3, ... are floating-point; BOOL, I64, U8, ... are not.
+        floating = part.get_dtype().startswith(("BF", "F"))
+        return torch.empty(part.get_shape(), device="meta", dtype=torch.float32 if floating else torch.int64)
+
     with safe_open(file, framework="pt") as opened:
-        for key in opened.keys():  # noqa: SIM118 - not a mapping
-            tensor = opened.get_slice(key)
-            if (
-                key.endswith((".weight", ".bias")) and tensor.get_dtype()[0] not in "BF"
-            ):  # BF16, F32, F8_E4M3, ...
-                raise ValueError(
-                    f"{key!r} holds whole numbers ({tensor.get_dtype()}), which no layer here takes."
-                )
-            yield tensor.get_shape()
+        return {name: empty(opened.get_slice(name)) for name in opened.keys()}  # noqa: SIM118 - not a mapping
 
 
-def _pickled_shapes(file: Path) -> Iterator[Sequence[int]]:
+def _pickled(file: Path) -> dict[str, torch.Tensor]:
     from vkood.models.convert.reading import read_checkpoint
 
-    return (value.shape for value in read_checkpoint(file).values() if isinstance(value, torch.Tensor))
+    content = read_checkpoint(file).items()
+    return {name: value.to("meta") for name, value in content if isinstance(value, torch.Tensor)}
+
+
+def _require_floating(model: nn.Module, stored: Mapping[str, torch.Tensor], where: str) -> None:
+    """Refuse weights that the file has as whole numbers, which loading would convert."""
+    whole = [name for name, tensor in stored.items() if not tensor.is_floating_point()]
+    if not whole:
+        return
+    for weight in (name for name, tensor in model.state_dict().items() if tensor.is_floating_point()):
+        # With or without the name of the part that a model is of, such as "bert."
+        for name in whole:
+            if f".{name}".endswith(f".{weight}") or f".{weight}".endswith(f".{name}"):
+                raise LoadingError(
+                    f"The weights in {where} are damaged: {name!r} holds whole numbers or truth values, which no "
+                    "layer here takes."
+                )
 
 
 def _json(file: Path) -> dict[str, Any]:
