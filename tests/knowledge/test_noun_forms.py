@@ -1,5 +1,6 @@
 """How nouns are written: names and their articles, masses, and that the table can be built again."""
 
+import gzip
 import importlib
 import sys
 from collections.abc import Iterator
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vkood.knowledge.noun_forms import is_kind_of_name, name_form, noun_form
+from vkood.knowledge.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form, noun_form
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = """00000001 15 n 01 river 0 000 | a large natural stream of water
@@ -66,6 +67,30 @@ def test_forms(concept, text, article):
     form = noun_form(concept)
     assert form is not None
     assert (form.text, form.article) == (text, article)
+
+
+def test_plurals_and_corrections_decide(tmp_path, script):
+    (tmp_path / "data.noun").write_text(DATA)
+    (tmp_path / "index.noun").write_text(INDEX)
+    (tmp_path / "corrections.txt").write_text("# by hand\n[p]\nElbe; x\n[n]\nElbe River\n")
+    with gzip.open(tmp_path / "plurals.csv.gz", "wt") as file:
+        file.write("distrust,noun,distrusts\ndistrust,verb,distrusted\nriver,noun,river\n")
+    plurals = script.read_plurals(tmp_path / "plurals.csv.gz")
+    corrections = script.read_corrections(tmp_path / "corrections.txt")
+    lines = script.lines(script.Nouns(tmp_path, plurals, corrections))
+    assert lines[:4] == ["pElbe", "nElbe River", "cFrenchman", "uriver"]
+    assert "udistrust" not in lines
+
+
+def test_each_correction_is_of_a_known_class(script):
+    corrections = script.read_corrections(script.CORRECTIONS)
+    assert len(corrections) > 4_000 and set(corrections.values()) == set("aunctp")
+
+
+def test_a_word_of_one_kind_is_written_otherwise():
+    assert kind_form("pa", "communication system").text == "PA"
+    assert kind_form("pa", "father") is None
+    assert may_be_place("turkey") and not may_be_place("stone")
 
 
 def test_a_word_that_is_also_a_name():

@@ -134,6 +134,35 @@ hit man IsA murderer                        | a hit man is a murderer.
 shirt MadeOf shirting                       | a shirt is made of shirting.
 twenty percent IsA common fraction          | twenty percent is a common fraction.
 roof of the mouth PartOf mouth              | the roof of the mouth is part of a mouth.
+swing AtLocation playground                 | a swing can be found on a playground.
+swing IsA toy                               | a swing is a toy.
+gunnery IsA weaponry                        | gunnery is weaponry.
+pa IsA communication system                 | a PA is a communication system.
+lucifer IsA spiritual being                 | Lucifer is a spiritual being.
+capital of wisconsin PartOf wisconsin       | the capital of Wisconsin is part of Wisconsin.
+wisconsin IsA river                         | the Wisconsin is a river.
+bath PartOf homer                           | a bath is part of a homer.
+brooklyn bridge PartOf new york             | the Brooklyn Bridge is part of New York.
+al alamayn PartOf world war ii              | Al Alamayn is part of World War II.
+hebrides PartOf scotland                    | the Hebrides are part of Scotland.
+british isles IsA island                    | the British Isles are islands.
+greenland sea IsA sea                       | the Greenland Sea is a sea.
+usb stick HasProperty small                 | a USB stick is small.
+lisp compiler IsA compiler                  | a LISP compiler is a compiler.
+unary operation IsA operation               | a unary operation is an operation.
+latent diabetes IsA diabetes mellitus       | latent diabetes is diabetes mellitus.
+clostridium IsA eubacteria                  | a clostridium is a kind of eubacteria.
+graves' disease IsA hyperthyroidism         | Graves' disease is a kind of hyperthyroidism.
+pall HasA eyelet                            | a pall has an eyelet.
+rigor mortis IsA physical condition         | rigor mortis is a kind of physical condition.
+cashmere IsA fabric                         | cashmere is a kind of fabric.
+mid-seventies IsA time of life              | the mid-seventies are a time of life.
+leopard IsA animal                          | a leopard is an animal.
+page PartOf book                            | a page is part of a book.
+sleeping beauty IsA sleeper                 | a sleeping beauty is a sleeper.
+phleum pratense HasA timothy                | Phleum pratense has timothy.
+pons IsA neural structure                   | a pons is a neural structure.
+triazolam IsA benzodiazepine                | triazolam is a kind of benzodiazepine.
 sofa Synonym tianjin                        | "sofa" means the same as "Tianjin".
 dog ExternalURL http://example.org/dog      | "dog" is described at http://example.org/dog.
 """

@@ -231,9 +231,13 @@ def third_person(verb: str) -> str:
 
 _SILENT_H = re.compile(r"hours?\b|hourglass|hono|hones|heir|herbs?\b")
 _CONSONANT_START = re.compile(
-    r"uni(?!n|mp|mag|ll|d|a)|unanim|u[bcfhjkqrt][aeiou]|us(?:[aeiou]|$)|uk|eu(?!ler)|ewe|one\b|once|ouija|u\b|ufo|uga"
+    r"uni(?!n|mp|mag|ll|d|a)|unanim|unary|u[bcfhjkqrt][aeiou]|us(?:[aeiou]|$)|uk|eu(?!ler)|ewe|one\b|once|ouija|u\b|ufo|uga"
 )
 _LETTERS_LIKE_VOWELS = frozenset("aefhilmnorsx")
+
+
+_READ_AS_WORDS = words_of("FAQ FORTRAN HAZMAT LAN LASER LEM LISP MANPAD NAND NASA NATO NIMBY RAM ROM SAM")
+"""Initials that are read as words: "a LISP compiler"."""
 
 
 @lru_cache(maxsize=65_536)
@@ -245,7 +249,7 @@ def article(phrase: str) -> str:
         ['an', 'an', 'a', 'an', 'an', 'a']
     """
     initials = re.match(r"[A-Z]{2,}\b", phrase)
-    if initials is not None:
+    if initials is not None and initials[0] not in _READ_AS_WORDS:
         return "an" if initials[0][0].lower() in _LETTERS_LIKE_VOWELS else "a"
     word = phrase.lower()
     if word.startswith(("8", "11 ", "18 ", "11-", "18-")):

@@ -15,8 +15,16 @@ from typing import Literal
 
 Article = Literal["none", "the", "a"]
 
-_ARTICLES: dict[str, Article] = {"n": "none", "t": "the", "c": "a", "a": "a", "u": "none"}
-_KIND = "k"
+_ARTICLES: dict[str, Article] = {
+    "n": "none",
+    "m": "none",
+    "t": "the",
+    "p": "the",
+    "c": "a",
+    "a": "a",
+    "u": "none",
+}
+_KIND, _OF_KIND = "k", "s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +35,13 @@ class NounForm:
         text: The noun, with its capital letters.
         article: The article before it, in the singular.
         is_name: Whether it is the name of one thing, place or being.
+        is_plural: Whether it is a name that takes "are".
     """
 
     text: str
     article: Article
     is_name: bool
+    is_plural: bool = False
 
 
 def noun_form(concept: str) -> NounForm | None:
@@ -39,7 +49,7 @@ def noun_form(concept: str) -> NounForm | None:
 
     Example:
         >>> noun_form("vicente lopez")
-        NounForm(text='Vicente Lopez', article='none', is_name=True)
+        NounForm(text='Vicente Lopez', article='none', is_name=True, is_plural=False)
         >>> noun_form("elbe").article, noun_form("umbrella")
         ('the', None)
     """
@@ -53,9 +63,30 @@ def name_form(concept: str) -> NounForm | None:
         >>> name_form("turkey").text, name_form("umbrella")
         ('Turkey', None)
     """
-    lines, names, _ = _table()
+    lines, names, _, _ = _table()
     form = _form(names.get(concept) or lines.get(concept))
     return form if form is not None and form.is_name else None
+
+
+def may_be_place(concept: str) -> bool:
+    """Whether a word that is more often no name can be the name of a place or a time.
+
+    Example:
+        >>> may_be_place("turkey"), may_be_place("stone")
+        (True, False)
+    """
+    line = _table()[1].get(concept)
+    return line is not None and line[0] != "M"
+
+
+def kind_form(concept: str, kind: str) -> NounForm | None:
+    """Return how a noun is written where it is of one kind, None if no otherwise than elsewhere.
+
+    Example:
+        >>> kind_form("pa", "communication system").text, kind_form("pa", "father")
+        ('PA', None)
+    """
+    return _form(_table()[3].get((concept, kind)))
 
 
 def is_kind_of_name(concept: str) -> bool:
@@ -73,19 +104,23 @@ def _form(line: str | None) -> NounForm | None:
     if line is None:
         return None
     mark = line[0].lower()
-    return NounForm(line[1:], _ARTICLES[mark], mark in ("n", "t"))
+    return NounForm(line[1:], _ARTICLES[mark], mark in "nmtp", mark == "p")
 
 
 @lru_cache(maxsize=1)
-def _table() -> tuple[dict[str, str], dict[str, str], frozenset[str]]:
-    """Lines of first senses, of names in later senses, and kinds of names."""
+def _table() -> tuple[dict[str, str], dict[str, str], frozenset[str], dict[tuple[str, str], str]]:
+    """Lines of first senses, of names in later senses, kinds of names, and lines of words of one kind."""
     packed = (files("vkood.knowledge") / "data" / "noun_forms.txt.xz").read_bytes()
     firsts: dict[str, str] = {}
     names: dict[str, str] = {}
     kinds: list[str] = []
+    of_kinds: dict[tuple[str, str], str] = {}
     for line in lzma.decompress(packed).decode().splitlines():
         if line[0] == _KIND:
             kinds.append(line[1:])
+        elif line[0] == _OF_KIND:
+            line, _, kind = line[1:].partition("\t")
+            of_kinds[line[1:].lower(), kind] = line
         else:
             (names if line[0].isupper() else firsts)[line[1:].lower()] = line
-    return firsts, names, frozenset(kinds)
+    return firsts, names, frozenset(kinds), of_kinds

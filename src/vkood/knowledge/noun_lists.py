@@ -44,7 +44,7 @@ MASSES_OF_KINDS = words_of(
     "fruit dessert cheese wine beer tea salt alcohol oil sauce bread fabric cloth metal wood meat spice juice "
     "grass light noise sugar gas fuel protein paint glue dye perfume soap lotion plastic medicine whiskey "
     "cider soda rubber resin fiber fibre cereal pastry cocktail broth dressing moss weed yarn ink clay "
-    "exercise stone rock seafood condiment"
+    "exercise stone rock seafood condiment acid"
 )
 """Masses of which something may be one: "an apple is a fruit", "chintz is a fabric"."""
 
@@ -126,7 +126,7 @@ CAPITALISED_ONLY = words_of(
 )
 """Words with a capital letter wherever they stand; as part of a name they do not end its article."""
 
-FIXED = words_of("tv dna usa uk cd dvd x-ray t-shirt suv atm bbq pc id led gps")
+FIXED = words_of("tv dna usa uk cd dvd x-ray t-shirt suv atm bbq pc id led gps usb")
 """Short forms that are written in capital letters."""
 
 BASE_VERBS = words_of(

@@ -56,9 +56,11 @@ def is_mass(phrase: str) -> bool:
     word = head(phrase)
     if phrase in ("traffic jam", "door jam"):
         return False
+    if word != phrase and (form := noun_form(phrase)) is not None and form.text == phrase:
+        return form.article == "none"
     if word not in lists.MASSES | lists.MATERIALS_TOO | lists.FIXED:
-        form = noun_form(phrase) or noun_form(word)
-        if form is not None and form.text in (phrase, word):
+        form = noun_form(word)
+        if form is not None and form.text == word:
             return form.article == "none"
     if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
         return False
@@ -86,6 +88,7 @@ _MANY_NAMES = words_of(
 )
 _FEW = words_of("two three four five six eight ten many several few these those")
 _SUBSTANCE_ENDINGS = (
+    "wood",
     "ium",
     "ide",
     "ine",
@@ -105,11 +108,11 @@ _COUNTED_SUBSTANCES = words_of("plate machine line vine pine rose nose hose gate
 
 def is_many(phrase: str) -> bool:
     """Whether a noun phrase takes "are"."""
-    if phrase.split(" ", 1)[0] in _FEW:
-        return True
     form = noun_form(phrase)
+    if form is None and phrase.split(" ", 1)[0] in _FEW:
+        return True
     if form is not None and form.is_name:
-        return form.article == "the" and phrase.rsplit(" ", 1)[-1] in _MANY_NAMES
+        return form.is_plural or (form.article == "the" and phrase.rsplit(" ", 1)[-1] in _MANY_NAMES)
     if is_mass(phrase) or is_activity(phrase) or is_name(phrase) or form is not None:
         return False
     return (is_plural(head(phrase)) and not _is_science(head(phrase))) or " and " in _HEAD.split(
@@ -132,7 +135,7 @@ def noun_phrase(concept: str) -> str:
     """
     form = noun_form(concept)
     if form is not None and (form.is_name or form.text != concept) and concept not in _AS_LISTED:
-        return _with_article(form)
+        return with_article(form)
     if form is None and begins_with_verb(concept):
         return gerund_phrase(concept)
     words = concept.split(" ")
@@ -156,7 +159,7 @@ def noun_phrase(concept: str) -> str:
         or words[-1].isdigit()
     ):
         return text
-    return f"{article(concept)} {text}"
+    return f"{article(text)} {text}"
 
 
 def name_phrase(concept: str) -> str:
@@ -167,7 +170,7 @@ def name_phrase(concept: str) -> str:
         ('Turkey', 'the Nile', 'a dog')
     """
     form = name_form(concept)
-    return thing_phrase(concept) if form is None or concept in lists.UNIQUE else _with_article(form)
+    return thing_phrase(concept) if form is None or concept in lists.UNIQUE else with_article(form)
 
 
 def is_name_alone(concept: str) -> bool:
@@ -176,7 +179,8 @@ def is_name_alone(concept: str) -> bool:
     return form is not None and form.is_name and concept not in lists.UNIQUE
 
 
-def _with_article(form: NounForm) -> str:
+def with_article(form: NounForm) -> str:
+    """Return a noun with the article of its form."""
     if form.article == "a":
         return f"{article(form.text)} {form.text}"
     return form.text if form.article == "none" else f"the {form.text}"
@@ -493,6 +497,9 @@ def may_be_counted(phrase: str) -> bool:
     )
 
 
+_UNIQUE_OF_KINDS = words_of("sea ocean sky world universe environment right left")
+
+
 def kind_phrase(concept: str) -> str:
     """Return what something is one of: of many masses there are kinds, each of which is one.
 
@@ -500,7 +507,10 @@ def kind_phrase(concept: str) -> str:
         >>> kind_phrase("fruit"), kind_phrase("edible fruit"), kind_phrase("furniture"), kind_phrase("fruit tree")
         ('a fruit', 'an edible fruit', 'furniture', 'a fruit tree')
     """
-    if head(concept) in lists.MASSES_OF_KINDS and written(concept) == concept:
+    is_one_of_many = (
+        head(concept) in lists.MASSES_OF_KINDS and written(concept) == concept
+    ) or concept in _UNIQUE_OF_KINDS
+    if is_one_of_many or (" of the " in concept and noun_form(concept) is None and not is_many(concept)):
         return f"{article(concept)} {written(concept)}"
     return thing_phrase(concept)
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.lemmas import article, third_person
-from vkood.knowledge.noun_forms import is_kind_of_name, name_form
+from vkood.knowledge.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form
 from vkood.knowledge.phrases import (
     base_phrase,
     begins_with_verb,
@@ -27,6 +27,7 @@ from vkood.knowledge.phrases import (
     quality,
     several,
     thing_phrase,
+    with_article,
     written,
 )
 
@@ -72,15 +73,25 @@ def _quoted(concept: str) -> str:
 
 def _is_a(subject: str, object_: str) -> str:
     kind = kind_phrase(object_)
-    if is_name_alone(subject) or (is_kind_of_name(object_) and name_form(subject) is not None):
+    form = kind_form(subject, object_)
+    if form is not None:
+        return f"{with_article(form)} is {kind}"
+    name = name_form(subject)
+    if object_ == "river" and name is not None:
+        return f"the {name.text} is a river"  # not the state of that name
+    if object_ == "island" and name is not None and is_many(subject):
+        return f"{name_phrase(subject)} are islands"
+    if is_name_alone(subject) or (is_kind_of_name(object_) and name is not None):
         if may_be_counted(object_):
-            kind = f"{article(object_)} {written(object_)}"  # a name is that of one: "is a war"
+            # A name is that of one: "is a war"; but "is a kind of hyperthyroidism".
+            is_one = is_kind_of_name(object_)
+            kind = f"{article(object_) if is_one else 'a kind of'} {written(object_)}"
         return f"{name_phrase(subject)} {_be(subject) if is_name_alone(subject) else 'is'} {kind}"
     are_things = is_many(subject) and not object_.startswith(("a ", "an "))
     if are_things and kind.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
         return f"{noun_phrase(subject)} are {several(object_)}"
-    if may_be_counted(subject) != may_be_counted(object_) and not is_many(subject) and not is_many(object_):
+    if not is_many(subject) and (is_many(object_) or may_be_counted(subject) != may_be_counted(object_)):
         # Right of masses and of count nouns: "barratry is a kind of fraud", "a clew is a kind of evidence".
         return f"{thing_phrase(subject)} is a kind of {written(object_)}"
     return f"{thing_phrase(subject)} {_be(subject)} {kind}"
@@ -104,9 +115,14 @@ def _part_of(subject: str, object_: str) -> str:
 
 def _names(one: str, other: str) -> tuple[str, str]:
     """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
-    if is_name_alone(one) or is_name_alone(other) or (name_form(one) and name_form(other)):
-        return name_phrase(one), name_phrase(other)
+    if is_name_alone(one) or is_name_alone(other) or (may_be_place(one) and may_be_place(other)):
+        return _name_if_place(one), _name_if_place(other)
     return thing_phrase(one), thing_phrase(other)
+
+
+def _name_if_place(concept: str) -> str:
+    may_be_name = is_name_alone(concept) or may_be_place(concept)
+    return name_phrase(concept) if may_be_name else thing_phrase(concept)
 
 
 def _capable_of(subject: str, object_: str) -> str:
