@@ -58,7 +58,7 @@ def demo(
     for name, meaning in (
         ("report.html", "open this in a browser"),
         ("results.json", "all numbers"),
-        ("model", 'ask it: vkood predict MODEL --image FILE --text "What is the colour?"'),
+        ("model", 'ask it: vkood predict MODEL --image FILE --text "what color is the shape?"'),
     ):
         line = Text.assemble("  ", plain(output / name), "  ", (meaning, "dim"))
         console.print(line, soft_wrap=True)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vkood.fields import Whole, require_fields
 from vkood.mixture.covariance import Covariance
 from vkood.mixture.params import Mixture, SetPrior
 
@@ -33,6 +34,7 @@ def farthest_tokens(
     apart from those so far, as in sets with fewer tokens than components, the centre is taken. Sets without
     weight give zeros.
     """
+    require_fields({"num_components": num_components}, {"num_components": Whole()})
     if tokens.shape[1] == 0:
         return tokens.new_zeros(len(tokens), num_components, tokens.shape[2])
     centre = weighted_centre(tokens, weights)
