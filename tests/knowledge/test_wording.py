@@ -148,6 +148,8 @@ hebrides PartOf scotland                    | the Hebrides are part of Scotland.
 british isles IsA island                    | the British Isles are islands.
 greenland sea IsA sea                       | the Greenland Sea is a sea.
 usb stick HasProperty small                 | a USB stick is small.
+polar bear AtLocation arctic                | a polar bear can be found in the Arctic.
+middle ages PartOf history                  | the Middle Ages are part of history.
 lisp compiler IsA compiler                  | a LISP compiler is a compiler.
 unary operation IsA operation               | a unary operation is an operation.
 latent diabetes IsA diabetes mellitus       | latent diabetes is diabetes mellitus.

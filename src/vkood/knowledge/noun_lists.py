@@ -67,6 +67,7 @@ NO_ARTICLE_PLACES = {
     "work": "at work",
     "bed": "in bed",
     "space": "in space",
+    "arctic": "in the Arctic",
     "outside": "outside",
     "outdoors": "outdoors",
     "indoors": "indoors",
