@@ -56,6 +56,7 @@ def _parts(kit: Path) -> dict[str, Callable[[], None]]:
     for recipe, data in RUNS.items():
         parts[f"run-{recipe}"] = lambda recipe=recipe, data=data: _run(kit, recipe, data)
     parts["predictions"] = lambda: _predictions(kit)
+    parts["run-easy"] = lambda: _easy(kit)
     return parts | {"towers": lambda: _towers(kit), "knowledge": lambda: _knowledge(kit)}
 
 
@@ -88,6 +89,13 @@ def _tables(kit: Path) -> None:
 def _run(kit: Path, recipe: str, data: str) -> None:
     folder = kit / "run" / recipe
     vkood("train", recipe, "tiny", f"data.folder={kit / 'tables' / data}", f"output={folder}", *SUFFICES)
+
+
+def _easy(kit: Path) -> None:
+    """A model of easy-VQA as the demo leaves it, untrained."""
+    from tiny_vqa import save_tiny
+
+    save_tiny(kit / "run" / "easy" / "best")
 
 
 def _towers(kit: Path) -> None:

@@ -237,10 +237,10 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("config", "says"),
         [
-            (b"", "is damaged: it cannot be read as JSON"),
-            (b'{"model_type": "vkood"', "is damaged: it cannot be read as JSON"),
-            (b"\xff\xfe", "is damaged: it cannot be read as JSON"),
-            (b"[]", "is damaged: it must hold a JSON object, but holds list"),
+            (b"", "config.json' cannot be read as JSON"),
+            (b'{"model_type": "vkood"', "config.json' cannot be read as JSON"),
+            (b"\xff\xfe", "config.json' must be UTF-8, but is UTF-16"),
+            (b"[]", "config.json' must hold a JSON object, but holds a list"),
             (b"{}", "is of another kind (unknown)"),
             (b'{"model_type": "bert", "architectures": ["BertModel"]}', "is of another kind (BertModel)"),
             (b'{"model_type": "vkood", "architectures": ["VkoodModel"]}', "is of another kind (VkoodModel)"),

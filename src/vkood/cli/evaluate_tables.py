@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vkood.cli.inputs import refuse, require_packages
+from vkood.cli.inputs import architectures, configuration_of, refuse, require_packages
 from vkood.cli.output import plain
 from vkood.cli.train import PACKAGES, carry_out
 
@@ -88,21 +88,15 @@ def _of_predictions(asked: AskedOfTables, predictions: Path) -> dict[str, Any]:
 
 
 def _task_of(folder: Path) -> str:
-    try:
-        names = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("architectures") or [""]
-    except (OSError, ValueError, AttributeError):
-        refuse(f"MODEL must be a folder with a model; {str(folder)!r} has no config.json that can be read.")
-    if names[0] not in _TASK_OF:
-        refuse(
-            f"the model in {str(folder)!r} is a {names[0] or 'model of no name'}; it must be one of "
-            f"{', '.join(_TASK_OF)}."
-        )
+    name = next(iter(architectures(configuration_of(folder))), "model of no name")
+    if name not in _TASK_OF:
+        refuse(f"the model in {str(folder)!r} is a {name}; it must be one of {', '.join(_TASK_OF)}.")
     if not (folder / "processor_config.json").is_file():
         refuse(
             f"the model folder {str(folder)!r} has no processor, so how pictures are prepared is not known; `vkood "
             "train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
         )
-    return _TASK_OF[names[0]]
+    return _TASK_OF[name]
 
 
 def _print(found: dict[str, dict[str, float]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import sys
 import traceback
@@ -84,25 +83,30 @@ def require_vqa_model(folder: Path) -> None:
         inside = folder / "model"
         hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
         refuse(f"{name} is no model folder: it has no config.json.{hint}")
-    config = _json_object(folder / "config.json")
-    architectures = config.get("architectures")
-    architectures = architectures if isinstance(architectures, list) else []
-    if config.get("model_type") != "vkood" or VQA_MODEL not in architectures:
-        kind = ", ".join(map(str, architectures)) or config.get("model_type") or "unknown"
+    config = configuration_of(folder)
+    names = architectures(config)
+    if config.get("model_type") != "vkood" or VQA_MODEL not in names:
+        kind = ", ".join(names) or config.get("model_type") or "unknown"
         refuse(f"MODEL must be a {VQA_MODEL}, but the model in {name} is of another kind ({kind}).")
     if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer_config.json")):
         refuse(f"the model folder {name} has no tokenizer: save it there with `tokenizer.save_pretrained`.")
     _require_weights(folder)
 
 
-def _json_object(path: Path) -> dict[str, Any]:
+def configuration_of(folder: Path) -> dict[str, Any]:
+    """What a model folder's config.json holds, or a refusal."""
+    from vkood.files import FileProblem, read_json_object
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        refuse(f"{str(path)!r} is damaged: it cannot be read as JSON ({str(error).splitlines()[0]}).")
-    if not isinstance(content, dict):
-        refuse(f"{str(path)!r} is damaged: it must hold a JSON object, but holds {type(content).__name__}.")
-    return content
+        return read_json_object(folder / "config.json", what="configuration")
+    except FileProblem as error:
+        refuse(f"MODEL must be a folder with a model. {error}")
+
+
+def architectures(config: dict[str, Any]) -> list[str]:
+    """The names of the classes that a configuration is of; none, where it names none."""
+    names = config.get("architectures")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _require_weights(folder: Path) -> None:

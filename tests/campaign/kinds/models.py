@@ -13,6 +13,8 @@ from ..case import Case, Right, canary_code, copied, rewrite, rewrite_json
 from ..mutations import WRONG, damaged_bytes, damaged_json, label, places, with_value
 
 RECIPES = {"vqa": "vqav2", "nlvr2": "nlvr2", "retrieval-coco": "coco", "blip-vqa": "vqav2"}
+EASY = "easy"
+"""A model of easy-VQA, as the demo leaves it: without a processor."""
 STRUCTURE: dict[str, tuple[Any, ...]] = {
     "hidden_size": (0, -1, 32, 10**9),
     "num_attention_heads": (0, -1, 7),
@@ -32,11 +34,11 @@ Fault = tuple[str, Right, Callable[[Path], None]]
 
 
 def draw(rng: random.Random, kit: Path) -> Case:
-    recipe = rng.choice(list(RECIPES))
+    recipe = rng.choice((*RECIPES, EASY))
     name, right, damage = rng.choice(
         (_value, _structure, _text, _bytes, _weights, _weights, _foreign_code, _lacking)
     )(rng, kit / "run" / recipe / "best")
-    command = rng.choice((predict, predict, predict, evaluate, train))
+    command = rng.choice((predict, predict, predict, evaluate, train)) if recipe != EASY else evaluate_easy
 
     def write(folder: Path) -> list[str]:
         model = copied(kit / "run" / recipe / "best", folder / "model")
@@ -77,6 +79,10 @@ def evaluate(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
     ]
 
 
+def evaluate_easy(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
+    return ["evaluate", str(model), "--data", "easy-vqa", "--limit", "4", "--json", str(folder / "out.json")]
+
+
 def train(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
     return [
         "train",
@@ -93,7 +99,7 @@ def train(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
 
 
 def _value(rng: random.Random, model: Path) -> Fault:
-    file = rng.choice(JSON_FILES[:3])
+    file = rng.choice([name for name in JSON_FILES[:3] if (model / name).exists()])
     document = json.loads((model / file).read_text())
     place, value = rng.choice(places(document)), rng.choice(WRONG)
     return (
@@ -117,7 +123,7 @@ def _structure(rng: random.Random, model: Path) -> Fault:
 
 
 def _text(rng: random.Random, model: Path) -> Fault:
-    file = rng.choice(JSON_FILES)
+    file = rng.choice([name for name in JSON_FILES if (model / name).exists()])
     name, content = damaged_json((model / file).read_text(), rng)
     return f"{file}: {name}", "either", lambda folder: rewrite(folder / file, content)
 
@@ -198,7 +204,7 @@ def _foreign_code(rng: random.Random, model: Path) -> Fault:
         (
             "config.json",
             "tokenizer_config.json",
-            "processor_config.json",
+            *(["processor_config.json"] if (model / "processor_config.json").exists() else []),
             "text_config",
             "image_config",
             "pickle",
@@ -244,7 +250,13 @@ def _lacking(rng: random.Random, model: Path) -> Fault:
 
     def processor(folder: Path) -> None:
         for path in list(folder.iterdir()) if file == "all" else [folder / file]:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
-    certain = file in ("config.json", "model.safetensors", "all", "processor_config.json", "tokenizer.json")
+    certain = (file == "all" or (model / file).exists()) and file in (
+        "config.json",
+        "model.safetensors",
+        "all",
+        "processor_config.json",
+        "tokenizer.json",
+    )
     return f"without {file}", "refused" if certain else "either", processor
