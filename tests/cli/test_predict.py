@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,15 @@ def test_pictures_and_texts_that_cannot_be_used(folder, picture, tmp_path, monke
     same = tmp_path / "out"
     assert "must be two files" in refusal(run(folder, picture, json=same, html=same))
     assert not same.exists()
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_knows(folder, picture, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    tokenizer = tiny_tokenizer()
+    known = len(tokenizer)
+    tokenizer.add_tokens(["kites"])
+    tokenizer.save_pretrained(tmp_path / "model")
+    assert f"the model there knows {known} only" in refusal(run(tmp_path / "model", picture))
 
 
 def test_more_pictures_than_the_model_takes(folder, picture):

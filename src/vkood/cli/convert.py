@@ -119,7 +119,9 @@ def _require_free(output: Path) -> None:
     if output.exists() and not output.is_dir():
         refuse(f"--output must be a folder, but {str(output)!r} is a file.")
     if output.is_dir() and any(output.iterdir()):
-        others = sorted(entry.name for entry in output.iterdir() if not _CONVERTED.fullmatch(entry.name))
+        others = sorted(
+            entry.name for entry in output.iterdir() if entry.is_dir() or not _CONVERTED.fullmatch(entry.name)
+        )
         if others or not (output / _REPORT).is_file():
             refuse(
                 "--output must be a new folder, or one with an earlier conversion alone, which is replaced; "

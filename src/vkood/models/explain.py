@@ -170,7 +170,7 @@ class Explains:
         """The model's processor.
 
         Raises:
-            ValueError: If none was set, and none lies with the model.
+            ValueError: If none was set, and none lies with the model, or one with more tokens than the model knows.
         """
         if self._processor is None:
             folder: str = self.name_or_path  # pyright: ignore[reportAttributeAccessIssue] - of the model mixed into
@@ -181,6 +181,13 @@ class Explains:
                     f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it. "
                     f"{error}"
                 ) from error
+            known: int = self.config.text_config.vocab_size  # pyright: ignore[reportAttributeAccessIssue] - likewise
+            if (tokens := len(self._processor.tokenizer)) > known:
+                self._processor = None
+                raise ValueError(
+                    f"The tokenizer in {folder!r} has {tokens:,} tokens, but the model there knows {known:,} only; "
+                    "they must come from the same training."
+                )
         return self._processor
 
     @property
