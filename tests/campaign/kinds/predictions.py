@@ -27,7 +27,11 @@ def draw(rng: random.Random, kit: Path) -> Case:
         key = rng.choice(sorted(lines[row]))
         lines[row][key] = value
         told, content = f"{key} = {label(value)} in row {row}", _lines(lines)
-        if key not in ("ranked", "probability") and not isinstance(value, str):  # others are not read
+        ignored = key in ("ranked", "probability") or (recipe, value) == (
+            "nlvr2",
+            True,
+        )  # a judgement may be true
+        if not ignored and not isinstance(value, str):
             right = "refused"
     elif kind == "twice":
         told, content, right = "a row twice", _lines([*lines, lines[0]]), "refused"
