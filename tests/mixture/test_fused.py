@@ -11,7 +11,7 @@ import torch
 from vkood.mixture import Diagonal, Mixture, OutlierLayer, fit_mixture, host
 from vkood.mixture.fixed_point import em_map
 from vkood.mixture.host import CompiledStep
-from vkood.solve import Squarem, Status
+from vkood.solve import Picard, Solver, Squarem, Status
 from vkood.solve.iteration import Outcome, iterate
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
@@ -49,11 +49,11 @@ class Problem:
         column = start.new_ones(len(start), 1)
         return start, (*operands, 0.7 * column, 1.5 * column, 0.6 * column)
 
-    def compiled(self, solver: Squarem, dtype: torch.dtype = torch.float64) -> Outcome:
+    def compiled(self, solver: Solver, dtype: torch.dtype = torch.float64) -> Outcome:
         """What the compiled loop finds."""
         return self.step.loop(*self.given(dtype), solver)
 
-    def in_torch(self, solver: Squarem) -> Outcome:
+    def in_torch(self, solver: Solver) -> Outcome:
         """What the loop of the solvers finds with the step of torch."""
 
         def step(state: torch.Tensor, *operands: torch.Tensor) -> torch.Tensor:
@@ -76,6 +76,8 @@ SOLVERS = {
     "usual": Squarem(tolerance=1e-6),
     "out of steps": Squarem(tolerance=1e-12, max_steps=7),
     "timid, beyond the first columns of a trace": Squarem(longest=1.0, tolerance=1e-11),
+    "plain": Picard(tolerance=1e-5, max_steps=50),
+    "damped": Picard(tolerance=1e-12, max_steps=20, damping=0.3),
     "many jumps refused": Squarem(longest=64.0, growth=1e-2, tolerance=1e-8, max_steps=300),
 }
 

@@ -8,7 +8,7 @@ import torch
 from vkood.mixture import Diagonal, Full, Mixture, Spherical, host
 from vkood.mixture.fixed_point import em_map
 from vkood.mixture.host import CompiledStep, compiled_step, fits_host
-from vkood.solve import Anderson, Squarem
+from vkood.solve import Anderson, Picard, Squarem
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 
@@ -131,5 +131,6 @@ def test_other_solvers_are_left_to_the_usual_loop():
 
     tokens = torch.zeros(1, 4, 3)
     assert compiled_step(tokens, 2, Diagonal(), Squarem()) is not None
+    assert compiled_step(tokens, 2, Diagonal(), Picard()) is not None
     for solver in (Anderson(), Mine()):
         assert compiled_step(tokens, 2, Diagonal(), solver) is None

@@ -1,8 +1,8 @@
-"""EM of diagonal mixtures, compiled by Numba: its loop with squared extrapolation, and its step with gradients.
+"""EM of diagonal mixtures, compiled by Numba: its loop, plain or extrapolated, and its step with gradients.
 
-They do what `vkood.solve.iteration` does with `Squarem` and the step of `em.py`, as tests see. There every operation
-passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its start to its
-fixed point, and its tokens are read once in a step.
+They do what `vkood.solve.iteration` does with `Picard` and `Squarem` and the step of `em.py`, as tests see. There every
+operation passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its
+start to its fixed point, and its tokens are read once in a step.
 
 Legend: B sets, M tokens, K components, D dimensions, n = K (1 + 2 D) numbers of state.
 """
@@ -23,7 +23,7 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vkood.solve import Squarem, Status
+from vkood.solve import Picard, Squarem, Status
 from vkood.solve.iteration import Outcome
 
 # Sums may be taken in another order, as vector instructions need it; NaN and infinity keep their meaning.
@@ -38,13 +38,16 @@ OPTIONS: dict[str, Any] = {
 _COLUMNS = 32
 
 
-def squarem_em(start: Tensor, operands: tuple[Tensor, ...], solver: Squarem) -> Outcome:
+def iterate_em(start: Tensor, operands: tuple[Tensor, ...], solver: Picard | Squarem) -> Outcome:
     """What becomes of the states `start` (B, n), with the operands of `em_map`."""
     first, *given = contiguous((start, *operands))
     real: Any = first.dtype.type
+    squared = isinstance(solver, Squarem)
+    longest, growth, damping = (solver.longest, solver.growth, 0) if squared else (1, 1, solver.damping)
     best, residual, failed, steps, trace = _solve(
         (real(solver.tolerance), real(solver.floor)),
-        (real(solver.longest), real(solver.growth), real(torch.finfo(start.dtype).tiny)),
+        (real(longest), real(growth), real(torch.finfo(start.dtype).tiny)),
+        (squared, real(damping)),
         solver.max_steps,
         first,
         tuple(given),
@@ -86,11 +89,12 @@ def _tensors(arrays: tuple[NDArray[Any], ...]) -> tuple[Tensor, ...]:
 
 @njit(**OPTIONS)
 @no_type_check
-def _solve(stop, jump, max_steps, start, operands):
+def _solve(stop, jump, way, max_steps, start, operands):
     sets, size = start.shape
     tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
     tolerance, least = stop
     first_longest, growth, tiny = jump
+    squared, damping = way
     zero, one, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
     best, residuals = start.copy(), np.full(sets, np.inf, start.dtype)
     failed, steps = np.zeros(sets, np.bool_), np.full(sets, max_steps)
@@ -121,6 +125,10 @@ def _solve(stop, jump, max_steps, start, operands):
             if residual <= tolerance or (broken and phase < 2):
                 failed[b], steps[b] = broken, step + 1
                 break
+            if not squared:
+                for n in range(size):
+                    point[n] = image[n] + damping * (point[n] - image[n])
+                continue
             if phase == 0:
                 base[:] = point
                 point[:] = image

@@ -22,14 +22,14 @@ from torch.autograd.function import once_differentiable
 from vkood.mixture.covariance import Covariance, Diagonal
 from vkood.mixture.params import Mixture
 from vkood.mixture.scores import negative_log_density
-from vkood.solve import Solver, Squarem
+from vkood.solve import Picard, Solver, Squarem
 from vkood.solve.iteration import Outcome
 
 
 class Compiled(NamedTuple):
     """What Numba compiles, when first called or from its cache."""
 
-    squarem_em: Callable[[Tensor, tuple[Tensor, ...], Squarem], Outcome]
+    iterate_em: Callable[[Tensor, tuple[Tensor, ...], Picard | Squarem], Outcome]
     em_step: Callable[[Tensor, tuple[Tensor, ...]], tuple[Tensor, ...]]
     em_gradient: Callable[[Tensor, tuple[Tensor, ...], tuple[Tensor, ...]], tuple[Tensor, ...]]
     log_density: Callable[[Tensor, Mixture], Tensor]
@@ -39,11 +39,11 @@ class Compiled(NamedTuple):
 def compiled() -> Compiled | None:
     """All of it, if Numba is installed; imported when first needed, which takes a second."""
     try:
-        from vkood.mixture.fused import em_gradient, em_step, squarem_em
+        from vkood.mixture.fused import em_gradient, em_step, iterate_em
         from vkood.mixture.fused_density import log_density
     except (ImportError, RuntimeError):  # the latter where it finds no folder to keep what it compiles
         return None
-    return Compiled(squarem_em, em_step, em_gradient, log_density)
+    return Compiled(iterate_em, em_step, em_gradient, log_density)
 
 
 def fits_host(tokens: Tensor, covariance: Covariance) -> bool:
@@ -55,7 +55,7 @@ def compiled_step(
     tokens: Tensor, num_components: int, covariance: Covariance, solver: Solver
 ) -> CompiledStep | None:
     """The compiled step of EM for these tokens, where there is one, and a loop for this solver."""
-    if not fits_host(tokens, covariance) or type(solver) is not Squarem:
+    if not fits_host(tokens, covariance) or type(solver) not in (Picard, Squarem):
         return None
     fused = compiled()
     return None if fused is None else CompiledStep(num_components, fused)
@@ -79,8 +79,8 @@ class CompiledStep:
 
     def loop(self, start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
         """What becomes of the states `start` in a whole solve."""
-        assert isinstance(solver, Squarem)
-        return self.fused.squarem_em(start, operands, solver)
+        assert isinstance(solver, Picard | Squarem)
+        return self.fused.iterate_em(start, operands, solver)
 
     def packed(self, mixture: Mixture) -> Tensor:
         """A mixture as states."""
