@@ -123,7 +123,7 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("encoder", "says"),
         [
-            ("nobody/no-such-encoder", "no encoder of this name on this machine"),
+            ("nobody/no-such-encoder", "no model of this name on this machine"),
             ("no such folder", "no encoder on the hub can have this name"),
             ("./no/such/folder/at/all", "no encoder on the hub can have this name"),
             ("", "--encoder must be a folder or a name; got an empty one"),
