@@ -46,7 +46,7 @@ class OutlierLayer(nn.Module):
     Without a context the layer is in population mode: it scores candidates under one running mixture of all
     candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
 
-    On a CPU small fits and, with the extra `fast`, their scores have first derivatives only.
+    On a CPU, with the extra `fast`, diagonal fits and their scores have first derivatives only.
 
     Args:
         candidate_dim: Width of the candidates.
