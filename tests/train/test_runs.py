@@ -212,8 +212,10 @@ def test_killed_at_every_turn(tmp_path):
         process.send_signal(signal_)
         _, said = process.communicate(timeout=300)
         if signal_ == signal.SIGINT:
-            assert process.returncode == 130
-            assert "the same command resumes from checkpoint-" in said.splitlines()[-1]
+            # On a busy machine the run may have ended before the signal came.
+            assert process.returncode == 130 or (broken / "results.json").exists()
+            if process.returncode == 130:
+                assert "the same command resumes from checkpoint-" in said.splitlines()[-1]
     results = trained("vqa", broken, *changes)
     one, other = weights(tmp_path / "unbroken"), weights(broken)
     assert all(torch.equal(one[name], other[name]) for name in one)

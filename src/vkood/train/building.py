@@ -154,7 +154,8 @@ def answers_in(model: Any) -> tuple[str, ...]:
 
 def _changes(run: Run, answers: tuple[str, ...] | None) -> dict[str, Any]:
     """Fields of the configuration that the run decides."""
-    known = (BlipVkoodConfig if run.is_blip else VkoodConfig).options()
+    kind = BlipVkoodConfig if run.is_blip else VkoodConfig
+    known = {*kind.options(), *kind.sub_configs}  # a recipe may describe the towers themselves
     require_known(run.model.config, known, "`model.config` must have fields of the model's configuration")
     changes = dict(run.model.config)
     if run.task == "vqa" and answers is not None:
