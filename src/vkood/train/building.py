@@ -154,8 +154,10 @@ def answers_in(model: Any) -> tuple[str, ...]:
 
 def _changes(run: Run, answers: tuple[str, ...] | None) -> dict[str, Any]:
     """Fields of the configuration that the run decides."""
-    kind = BlipVkoodConfig if run.is_blip else VkoodConfig
-    known = {*kind.options(), *kind.sub_configs}  # a recipe may describe the towers themselves
+    known = (BlipVkoodConfig if run.is_blip else VkoodConfig).options()
+    if run.is_new:  # new towers may be described, each with its kind
+        towers = {name: run.model.config.get(name) for name in ("image_config", "text_config")}
+        known |= {name for name, tower in towers.items() if isinstance(tower, dict) and "model_type" in tower}
     require_known(run.model.config, known, "`model.config` must have fields of the model's configuration")
     changes = dict(run.model.config)
     if run.task == "vqa" and answers is not None:
