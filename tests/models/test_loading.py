@@ -179,6 +179,13 @@ def test_a_tokenizer_is_tried(encoder):
         load_tokenizer(encoder)
 
 
+@pytest.mark.parametrize("length", [float("nan"), [None], 0, "x"])
+def test_a_tokenizer_of_implausible_length(encoder, length):
+    change_json(encoder / "tokenizer_config.json", model_max_length=length)
+    with pytest.raises(LoadingError, match="`model_max_length` must be a whole number|is missing or damaged"):
+        load_tokenizer(encoder)
+
+
 def test_a_tokenizer_without_its_vocabulary(encoder):
     (encoder / "tokenizer.json").unlink()
     with pytest.raises(LoadingError, match="its vocabulary is missing"):

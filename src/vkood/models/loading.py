@@ -138,6 +138,8 @@ def try_tokenizer(tokenizer: Any) -> None:
         set(tokenizer.all_special_ids)
     ):  # what `transformers` makes of a missing vocabulary
         raise ValueError("it has special tokens alone: its vocabulary is missing.")
+    # `transformers` says 10^30 for "without limit".
+    require_fields({"model_max_length": tokenizer.model_max_length}, {"model_max_length": Whole(1, 10**31)})
     tokenizer(["a", "a b"], padding=True, truncation=True, max_length=8)
 
 
