@@ -182,7 +182,9 @@ def test_a_tokenizer_is_tried(encoder):
 @pytest.mark.parametrize("length", [float("nan"), [None], 0, "x"])
 def test_a_tokenizer_of_implausible_length(encoder, length):
     change_json(encoder / "tokenizer_config.json", model_max_length=length)
-    with pytest.raises(LoadingError, match="`model_max_length` must be a whole number|is missing or damaged"):
+    with pytest.raises(
+        LoadingError, match=r"`model_max_length` must be a whole number|is missing or damaged"
+    ):
         load_tokenizer(encoder)
 
 
