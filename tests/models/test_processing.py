@@ -219,7 +219,8 @@ def test_saved_and_loaded(processor, tmp_path, monkeypatch):
         assert (loaded.max_length, loaded.fact_cache) == (12, None)
         given = (picture(), "what is it?", ["a lemon is sour."])
         for name, tensor in processor(*given).items():
-            assert torch.equal(loaded(*given)[name], tensor), name
+            # Sentences that were encoded beside others differ in the last digit from those encoded alone.
+            torch.testing.assert_close(loaded(*given)[name], tensor, rtol=0, atol=1e-6)
     assert not (tmp_path / "elsewhere").exists()
     assert VkoodProcessor.from_pretrained(tmp_path, fact_cache="here").fact_cache == "here"
 
