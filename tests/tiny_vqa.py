@@ -1,6 +1,5 @@
 """A model for easy-VQA small enough for tests, its tokenizer, and a stand-in for the encoder of facts."""
 
-import functools
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,7 +14,6 @@ from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
 FACT_DIM = 384
 
 
-@functools.cache
 def tiny_tokenizer() -> PreTrainedTokenizerBase:
     """Letters are tokens."""
     letters = [*"abcdefghijklmnopqrstuvwxyz'?."]
