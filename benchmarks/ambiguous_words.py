@@ -154,7 +154,7 @@ class Material:
         """
         from transformers import AutoModel, AutoTokenizer
 
-        from vkood.knowledge.wording import verbalise
+        from vkood.knowledge.verbalize.wording import verbalise
 
         tokenizer = AutoTokenizer.from_pretrained(folder)
         encoder = AutoModel.from_pretrained(folder).eval().requires_grad_(False)

@@ -39,8 +39,9 @@ from relevance_gates import (
 from torch import Tensor
 from torch.nn import functional
 
+from vkood.gating import KernelGate, OutlierLayer
 from vkood.metrics import auroc, false_positive_rate
-from vkood.mixture import KernelGate, OutlierLayer, Prior
+from vkood.mixture import Prior
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 EPOCHS = (2, 4, 8, 16)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from vkood.mixture import Gate, GateOutput, KernelGate, OutlierLayer
-from vkood.mixture.gate import JointSpace
+from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
+from vkood.gating.gate import JointSpace
 
 
 class JointGate(nn.Module):

@@ -13,7 +13,8 @@ from transformers import AutoTokenizer
 
 from vkood.data import FactTable, JointVqa, all_sentences
 from vkood.demo import jobs
-from vkood.mixture import OutlierLayer, fit_mixture
+from vkood.gating import OutlierLayer
+from vkood.mixture import fit_mixture
 from vkood.models import SentenceEncoder
 from vkood.recipes.easy_vqa import EasyVqaRun, easy_vqa
 from vkood.tasks import FACT_ENCODER

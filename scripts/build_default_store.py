@@ -23,11 +23,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vkood.files import write_text
-from vkood.knowledge.batches import RELATION_CODES, Batch, FactSource, Tally
-from vkood.knowledge.build import build_store
-from vkood.knowledge.everyday import LICENCE, SOURCE, everyday_facts
-from vkood.knowledge.schema import SourceInfo
-from vkood.knowledge.wordnet import WordNetSource
+from vkood.knowledge.building.batches import RELATION_CODES, Batch, FactSource, Tally
+from vkood.knowledge.building.builder import build_store
+from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
+from vkood.knowledge.sources.wordnet import WordNetSource
+from vkood.knowledge.store.schema import SourceInfo
 
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data"
 STORE = "default.db"

@@ -6,7 +6,8 @@ DICT is WordNet's folder with data.noun and index.noun, as for `build_default_st
 case; WordNet knows which are names ("Vicente Lopez"), and its 82,000 definitions show which nouns are counted: "a
 bridge", but "much distrust". INFLECTIONS is `resources/infl_lu.csv.gz` of the package lemminflect 0.2.3: the plurals of
 the SPECIALIST Lexicon's 23,000 nouns, where "weaponry" has none and "pall" has only "palls". What all three leave wrong
-is corrected by hand in `noun_corrections.txt`. Read by `vkood.knowledge.noun_forms`, which says what the classes mean.
+is corrected by hand in `noun_corrections.txt`. Read by `vkood.knowledge.language.noun_forms`, which says what the
+classes mean.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from pathlib import Path
 from typing import Literal
 
 from vkood.knowledge.facts import normalise_concept
-from vkood.knowledge.lemmas import is_plural, plural, singulars
-from vkood.knowledge.noun_lists import FIXED, MASSES, MATERIALS_TOO
-from vkood.knowledge.phrases import COUNTED, ends_as_mass
-from vkood.knowledge.word_lists import ADVERBS, COLOURS, PREPOSITIONS, words_of
+from vkood.knowledge.language.lemmas import is_plural, plural, singulars
+from vkood.knowledge.language.noun_lists import FIXED, MASSES, MATERIALS_TOO
+from vkood.knowledge.language.phrases import COUNTED, ends_as_mass
+from vkood.knowledge.language.word_lists import ADVERBS, COLOURS, PREPOSITIONS, words_of
 
 _RANK = re.compile(r" (?:genus|family|order|class)$")
 """What genera and families are: the default store leaves them out."""

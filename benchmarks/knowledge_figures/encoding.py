@@ -17,7 +17,7 @@ from measuring import print_table
 from transformers.utils import logging
 
 from vkood.knowledge import FactEncoder, FactStore
-from vkood.knowledge.wording import verbalise
+from vkood.knowledge.verbalize.wording import verbalise
 from vkood.models import SentenceEncoder
 
 FACTS, QUICK_FACTS = 20_000, 1_000

@@ -12,8 +12,8 @@ from torch.nn import functional
 from transformers import set_seed
 from typing_extensions import override
 
-from vkood.mixture import Gate, GateOutput, OutlierLayer
-from vkood.mixture.gate import JointSpace
+from vkood.gating import Gate, GateOutput, OutlierLayer
+from vkood.gating.gate import JointSpace
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.recipes.easy_vqa import easy_vqa
 from vkood.solve import Gradient, Implicit

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vkood.mixture import KernelGate, OutlierLayer
+from vkood.gating import KernelGate, OutlierLayer
 from vkood.solve import Implicit, LastIterate, Squarem
 
 from ..measuring import clock, peak_bytes

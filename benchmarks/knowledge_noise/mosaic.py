@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from vkood.mixture import OutlierLayer
+from vkood.gating import OutlierLayer
 from vkood.models import VkoodForVisualQuestionAnswering
 
 from .arms import IMPLICIT, Arm, set_gradient

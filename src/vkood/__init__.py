@@ -11,16 +11,8 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from vkood import data, demo, metrics, mixture, models, solve, tasks, train
-    from vkood.mixture import (
-        Diagonal,
-        Full,
-        GateOutput,
-        KernelGate,
-        OutlierLayer,
-        Prior,
-        Spherical,
-        Tied,
-    )
+    from vkood.gating import GateOutput, KernelGate, OutlierLayer
+    from vkood.mixture import Diagonal, Full, Prior, Spherical, Tied
     from vkood.models.convert import load_checkpoint
     from vkood.solve import (
         Anderson,
@@ -70,12 +62,12 @@ _ROOM_OF = {
     "Anderson": "solve",
     "Diagonal": "mixture",
     "Full": "mixture",
-    "GateOutput": "mixture",
+    "GateOutput": "gating",
     "Implicit": "solve",
-    "KernelGate": "mixture",
+    "KernelGate": "gating",
     "LastIterate": "solve",
     "Neumann": "solve",
-    "OutlierLayer": "mixture",
+    "OutlierLayer": "gating",
     "Picard": "solve",
     "Prior": "mixture",
     "Solution": "solve",

@@ -9,7 +9,7 @@ from benchmarks.knowledge_noise.questions import Corruption
 from benchmarks.knowledge_noise.records import Records
 from torch.testing import assert_close
 
-from vkood.mixture import OutlierLayer
+from vkood.gating import OutlierLayer
 
 
 def test_a_dot_product_gate_judges_rows_and_facts_one_by_one():

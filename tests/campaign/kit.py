@@ -93,7 +93,7 @@ def _run(kit: Path, recipe: str, data: str) -> None:
 
 def _easy(kit: Path) -> None:
     """A model of easy-VQA as the demo leaves it, untrained."""
-    from tiny_vqa import save_tiny
+    from support.tiny_vqa import save_tiny
 
     save_tiny(kit / "run" / "easy" / "best")
 
@@ -101,7 +101,7 @@ def _easy(kit: Path) -> None:
 def _towers(kit: Path) -> None:
     from transformers import BertConfig, BertModel, ViTConfig, ViTImageProcessor, ViTModel
 
-    from tiny_vqa import tiny_tokenizer
+    from support.tiny_vqa import tiny_tokenizer
 
     text = BertConfig(
         vocab_size=len(tiny_tokenizer()),
@@ -126,7 +126,7 @@ def _towers(kit: Path) -> None:
 
 
 def _knowledge(kit: Path) -> None:
-    from made_dump import assertion
+    from support.made_dump import assertion
 
     folder = kit / "knowledge"
     folder.mkdir()

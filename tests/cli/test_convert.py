@@ -6,9 +6,9 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from command_line import refusal
-from foreign_files import METER_TEXT, meter_content, meter_state, saved
-from oracles import FOLDER, needs_oracles
+from support.command_line import refusal
+from support.foreign_files import METER_TEXT, meter_content, meter_state, saved
+from support.oracles import FOLDER, needs_oracles
 from vkood.cli import app
 from vkood.models import VkoodForVisualQuestionAnswering
 

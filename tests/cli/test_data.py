@@ -6,8 +6,8 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-import prepared
-from command_line import refusal
+from support import prepared
+from support.command_line import refusal
 from vkood.cli import app
 from vkood.data.tiny import write_tiny
 

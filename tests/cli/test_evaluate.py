@@ -6,8 +6,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from command_line import refusal
-from tiny_vqa import HashedFacts, save_tiny
+from support.command_line import refusal
+from support.tiny_vqa import HashedFacts, save_tiny
 from vkood import tasks
 from vkood.cli import app
 from vkood.cli.evaluate import MOST_CONTRADICTING

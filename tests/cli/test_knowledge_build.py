@@ -10,10 +10,11 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from command_line import refusal
-from made_dump import assertion
+from support.command_line import refusal
+from support.made_dump import assertion
 from vkood.cli import app
-from vkood.knowledge import FactStore, writing
+from vkood.knowledge import FactStore
+from vkood.knowledge.building import writing
 
 PROGRAM = "from vkood.cli import main; main()"
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from command_line import refusal
-from hashed_tower import HashedTower, hashed
+from support.command_line import refusal
+from support.hashed_tower import HashedTower, hashed
 from vkood import models, tasks
 from vkood.cli import app
 from vkood.cli.knowledge.encode import ENCODER
 from vkood.knowledge import Fact, FactEncoder, build_store
-from vkood.knowledge.wording import verbalise
+from vkood.knowledge.verbalize.wording import verbalise
 
 FACTS = [
     Fact("umbrella", "UsedFor", "keeping dry"),

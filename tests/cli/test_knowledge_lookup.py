@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from command_line import refusal
+from support.command_line import refusal
 from vkood.cli import app
 from vkood.knowledge import Fact, build_store
 

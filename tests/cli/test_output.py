@@ -6,11 +6,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import prepared
+from support import prepared
 from vkood.cli import app, evaluate_tables, inputs
 from vkood.cli.output import plain, say
 from vkood.knowledge import Fact, build_store
-from vkood.knowledge.batches import FactSource, SourceInfo
+from vkood.knowledge.building.batches import FactSource, SourceInfo
 
 MARKUP = "[/b][link=x]y[/] :smile:"
 ESCAPES = "\x1b[2J\u202e\x9b0m"

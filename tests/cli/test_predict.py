@@ -12,9 +12,9 @@ from PIL import Image
 from transformers import CLIPImageProcessorPil
 from typer.testing import CliRunner
 
-from command_line import refusal
-from every_model import KINDS, two_stream_config
-from tiny_vqa import tiny_tokenizer
+from support.command_line import refusal
+from support.every_model import KINDS, two_stream_config
+from support.tiny_vqa import tiny_tokenizer
 from vkood.cli import app, predict
 from vkood.knowledge import Fact, build_store
 from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor

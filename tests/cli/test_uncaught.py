@@ -15,7 +15,7 @@ from vkood.cli import app
 from vkood.cli.published import train_blip, train_vilt
 from vkood.cli.uncaught import DEBUG, answer_errors, interruptible
 from vkood.files import write_text
-from vkood.knowledge.vector_cache import unwritable
+from vkood.knowledge.embeddings.vector_cache import unwritable
 from vkood.recipes.published import Translation
 from vkood.train.run import RunError
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from tiny_vqa import tiny_tokenizer
+from support.tiny_vqa import tiny_tokenizer
 from vkood.data.batches import Collator
 from vkood.data.rows import Example
 from vkood.images import ImageProblem

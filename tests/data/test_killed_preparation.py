@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import prepared
+from support import prepared
 from vkood.data.prepare import prepare, read_source
 from vkood.data.tables import TableError, find_tables
 
 
 def test_old_tables_or_new_ones(tmp_path):
-    script = Path(__file__).parent.parent / "killed_preparation.py"
+    script = Path(__file__).parents[1] / "support" / "killed_preparation.py"
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     for number in ("SIGKILL", "SIGTERM", "SIGINT"):

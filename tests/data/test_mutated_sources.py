@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import prepared
+from support import prepared
 from vkood.data.check import check_folder
 from vkood.data.prepare import prepare, read_source
 from vkood.data.readers import SourceError

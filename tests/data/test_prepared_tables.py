@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-import oracles
-import prepared
+from support import oracles, prepared
 from vkood.data.check import check_folder
 from vkood.data.layout import SCHEMAS, kind_of
 from vkood.data.prepare import READERS, prepare, read_source

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import prepared
+from support import prepared
 from vkood.data.check import check_folder
 from vkood.data.layout import SCHEMAS, unfit_column
 from vkood.data.prepare import prepare

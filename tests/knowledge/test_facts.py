@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vkood.knowledge import RELATIONS, Fact, normalise_concept
-from vkood.knowledge.batches import normalise_all
+from vkood.knowledge.building.batches import normalise_all
 from vkood.knowledge.facts import to_thousandths
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER, needs_oracles
 from vkood.metrics.reasoning import ReasoningAccuracy
 from vkood.metrics.retrieval import recall_at
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER, needs_oracles
 from vkood.metrics import ReasoningAccuracy
 from vkood.metrics.sums import GroupedMean
 from vkood.metrics.vqa import (

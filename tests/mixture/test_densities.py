@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
-from sets import FAMILIES, name, normal, permuted, random_mixture
 
+from support.sets import FAMILIES, name, normal, permuted, random_mixture
 from vkood.mixture import Mixture, gem, log_density, mahalanobis, negative_log_density
 
 each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)

@@ -8,9 +8,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
-from sets import FAMILIES, PRIOR, clusters, name, normal, numbers, permuted, random_mixture, weighted_sets
 from sklearn.mixture import GaussianMixture
 
+from support.sets import (
+    FAMILIES,
+    PRIOR,
+    clusters,
+    name,
+    normal,
+    numbers,
+    permuted,
+    random_mixture,
+    weighted_sets,
+)
 from vkood.mixture import (
     Diagonal,
     Mixture,

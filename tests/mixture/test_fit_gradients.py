@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from sets import FAMILIES, clusters, name, normal, numbers
 
+from support.sets import FAMILIES, clusters, name, normal, numbers
 from vkood.mixture import Prior, em_step, fit_mixture, negative_log_density
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled
 

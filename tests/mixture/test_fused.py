@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from vkood.mixture import Diagonal, Mixture, OutlierLayer, fit_mixture, host
+from vkood.gating import OutlierLayer
+from vkood.mixture import Diagonal, Mixture, fit_mixture, host
 from vkood.mixture.fixed_point import em_map
 from vkood.mixture.host import CompiledStep
 from vkood.solve import Picard, Solver, Squarem, Status

@@ -6,8 +6,8 @@ import math
 
 import pytest
 import torch
-from sets import FAMILIES, name, normal, numbers
 
+from support.sets import FAMILIES, name, normal, numbers
 from vkood.mixture import (
     Diagonal,
     Full,

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from sets import FAMILIES, name
 
+from support.sets import FAMILIES, name
+from vkood.gating import KernelGate, OutlierLayer
+from vkood.gating.gate import Gate
+from vkood.gating.population import PopulationMixture
 from vkood.mixture import (
     Diagonal,
     Full,
-    KernelGate,
     Mixture,
-    OutlierLayer,
     Prior,
     em_step,
     fit_mixture,
@@ -26,8 +27,6 @@ from vkood.mixture import (
     negative_log_density,
     responsibilities,
 )
-from vkood.mixture.gate import Gate
-from vkood.mixture.population import PopulationMixture
 from vkood.solve import Anderson, Implicit, Neumann, Picard, Squarem, fixed_point
 
 pytestmark = pytest.mark.usefixtures("unchecked")

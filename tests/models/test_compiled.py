@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from every_model import KINDS
-from ranks import in_a_new_process
+from support.every_model import KINDS
+from support.ranks import in_a_new_process
 
 pytestmark = pytest.mark.slow
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import ViTConfig
 
-from every_model import blip_config, two_stream_config
+from support.every_model import blip_config, two_stream_config
 from vkood.models import BlipVkoodConfig, GateConfig, VkoodConfig
 
 

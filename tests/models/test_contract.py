@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch.testing import assert_close
 
-from every_model import KINDS, VOCABULARY
+from support.every_model import KINDS, VOCABULARY
 from vkood.models import BlipVkoodForImageTextRetrieval, VkoodConfig, parameter_role
 from vkood.models.blip import BlipVkoodConfig
 

@@ -5,8 +5,8 @@ import pytest
 import torch
 from test_processing import image_processor, picture
 
-from every_model import KINDS, two_stream_config
-from tiny_vqa import tiny_tokenizer
+from support.every_model import KINDS, two_stream_config
+from support.tiny_vqa import tiny_tokenizer
 from vkood.images import ImageProblem
 from vkood.mixture import Diagonal, Prior, em_step, fit_mixture, responsibilities
 from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor

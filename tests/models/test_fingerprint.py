@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
-from tiny_vqa import tiny_tokenizer
+from support.tiny_vqa import tiny_tokenizer
 from vkood.models import SentenceEncoder
 from vkood.models.fingerprint import encoder_fingerprint
 

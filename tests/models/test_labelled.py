@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainingArguments
 
-from every_model import KINDS
+from support.every_model import KINDS
 
 OPTIONAL = {"two-stream pre-training": "match_labels", "BLIP answers": "label_mask"}
 

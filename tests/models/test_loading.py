@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTImageProcessor, ViTModel
 
-from every_model import KINDS
-from tiny_vqa import tiny_tokenizer
+from support.every_model import KINDS
+from support.tiny_vqa import tiny_tokenizer
 from vkood.models import (
     SentenceEncoder,
     VkoodForVisualQuestionAnswering,

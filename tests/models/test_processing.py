@@ -10,8 +10,8 @@ from PIL import Image
 from torch.testing import assert_close
 from transformers import AutoProcessor, CLIPImageProcessorPil
 
-from every_model import two_stream_config
-from tiny_vqa import tiny_tokenizer
+from support.every_model import two_stream_config
+from support.tiny_vqa import tiny_tokenizer
 from vkood.knowledge import Fact, FactStore, build_store
 from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
 from vkood.models.processing import cache_folder

@@ -5,8 +5,8 @@ import torch
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-from every_model import KINDS
-from ranks import on_two_ranks
+from support.every_model import KINDS
+from support.ranks import on_two_ranks
 from vkood.train.sharding import WholeCopy
 
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from tiny_models import tiny_batch, tiny_config
+from support.tiny_models import tiny_batch, tiny_config
+from vkood.gating.conditioning import TextSteering
 from vkood.models import VkoodForVisualQuestionAnswering
-from vkood.models.steering import TextSteering
 
 STEERINGS = (
     ("mixture", "weights"),

@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 from transformers import SwinConfig, ViTConfig
 
-from tiny_models import tiny_batch, tiny_config
+from support.tiny_models import tiny_batch, tiny_config
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.solve import Status
 

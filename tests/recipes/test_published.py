@@ -19,7 +19,7 @@ from transformers import (
     RobertaTokenizerFast,
 )
 
-import prepared
+from support import prepared
 from vkood.recipes.published import from_vilt
 from vkood.recipes.resolve import resolve
 from vkood.train.run import RunError

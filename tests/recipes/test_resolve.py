@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-import oracles
+from support import oracles
 from vkood.cli import app
 from vkood.recipes.presets import PRESETS
 from vkood.recipes.resolve import resolve

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from problems import CONTRACTIONS, Problem, affine, coupled, linear, parts, root, slow
+from support.problems import CONTRACTIONS, Problem, affine, coupled, linear, parts, root, slow
 from vkood.solve import (
     Anderson,
     ConvergenceWarning,

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from problems import linear
-from ranks import on_two_ranks
+from support.problems import linear
+from support.ranks import on_two_ranks
 from vkood.solve import (
     Anderson,
     Gradient,

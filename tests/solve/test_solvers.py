@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from problems import CONTRACTIONS, Problem, linear, parts, rotation, slow, tripling
+from support.problems import CONTRACTIONS, Problem, linear, parts, rotation, slow, tripling
 from vkood.solve import Anderson, Picard, SolveError, Solver, Squarem, Status, fixed_point
 
 SOLVERS = {

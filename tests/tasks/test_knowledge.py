@@ -5,7 +5,7 @@ import logging
 import pytest
 import torch
 
-from tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
+from support.tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
 from vkood.data import EasyVqaKnowledge, FactTable, VqaCollator, VqaDataset, load_easy_vqa
 from vkood.metrics import auroc, false_positive_rate
 from vkood.models import VkoodForVisualQuestionAnswering

@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tiny_vqa import save_tiny, tiny_tokenizer
+from support.tiny_vqa import save_tiny, tiny_tokenizer
 from vkood.data import KNOWLEDGE_ENTITIES, easy_vqa_answers, joint_answers
 from vkood.tasks import load_vqa_model
 from vkood.tasks.saved import answer_ids

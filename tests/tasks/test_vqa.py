@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
+from support.tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
 from vkood.data import EasyVqaKnowledge, FactTable, VqaCollator, VqaDataset
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.tasks import Evaluation, evaluate_vqa

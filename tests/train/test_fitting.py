@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.utils.data import Subset
 
-import tiny_models
-from tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
+from support import tiny_models
+from support.tiny_vqa import HashedFacts, tiny_config, tiny_tokenizer
 from vkood.data import FactTable, JointVqa, VqaCollator
-from vkood.models import VkoodForVisualQuestionAnswering, answering
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.models.two_stream import answering
 from vkood.tasks.saved import answer_ids
 from vkood.train import TrainingOptions, fit
 from vkood.train.fitting import parameter_groups

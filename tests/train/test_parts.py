@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-import prepared
+from support import prepared
 from vkood.data.batches import Collator, WordedAnswerBatches
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import find_tables

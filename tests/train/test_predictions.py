@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-import prepared
+from support import prepared
 from vkood.data.rows import Rows
 from vkood.data.tables import find_tables
 from vkood.train.evaluation import evaluate_predictions

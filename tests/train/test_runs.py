@@ -17,8 +17,7 @@ import torch
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-import prepared
-import sharded_run
+from support import prepared, sharded_run
 from vkood.cli import app
 from vkood.recipes.resolve import resolve
 from vkood.train.evaluation import evaluate

@@ -89,7 +89,7 @@ class _Facts:
         """The numbers of each text's facts."""
         if self.store is None:
             return [[] for _ in texts]
-        from vkood.knowledge.linking import default_linker
+        from vkood.knowledge.linking.linker import default_linker
 
         found = default_linker(self.store).facts_for_many(texts, self.limit)
         return [

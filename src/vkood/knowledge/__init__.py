@@ -7,20 +7,20 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vkood.knowledge.batches import Batch, Source, Tally, UnreadableLine, UnreadableSourceError
-    from vkood.knowledge.build import BuildProgress, BuildReport, build_store
-    from vkood.knowledge.conceptnet import ConceptNetSource
-    from vkood.knowledge.fact_encoder import FactEncoder, SentenceTower
+    from vkood.knowledge.building.batches import Batch, Source, Tally, UnreadableLine, UnreadableSourceError
+    from vkood.knowledge.building.builder import BuildProgress, BuildReport, build_store
+    from vkood.knowledge.embeddings.fact_encoder import FactEncoder, SentenceTower
+    from vkood.knowledge.embeddings.vector_cache import VectorCache
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
-    from vkood.knowledge.linking import Concept, LinkedFact, Linker, facts_for, link, parse
-    from vkood.knowledge.parsing import ParserMissingError
-    from vkood.knowledge.scene_graph import Attribute, Relation, SceneGraph, SceneObject
-    from vkood.knowledge.schema import SourceInfo, StoreError, StoreHeader
-    from vkood.knowledge.store import FactStore, Neighbour, StoreStats
-    from vkood.knowledge.tables import TableSource
-    from vkood.knowledge.vector_cache import VectorCache
-    from vkood.knowledge.wording import verbalise
-    from vkood.knowledge.wordnet import WordNetSource
+    from vkood.knowledge.linking.linker import Concept, LinkedFact, Linker, facts_for, link, parse
+    from vkood.knowledge.scene_graphs.graph import Attribute, Relation, SceneGraph, SceneObject
+    from vkood.knowledge.scene_graphs.parsing import ParserMissingError
+    from vkood.knowledge.sources.conceptnet import ConceptNetSource
+    from vkood.knowledge.sources.fact_tables import TableSource
+    from vkood.knowledge.sources.wordnet import WordNetSource
+    from vkood.knowledge.store.fact_store import FactStore, Neighbour, StoreStats
+    from vkood.knowledge.store.schema import SourceInfo, StoreError, StoreHeader
+    from vkood.knowledge.verbalize.wording import verbalise
 
 __all__ = [
     "RELATIONS",
@@ -62,40 +62,40 @@ __all__ = [
 
 _MODULE_OF = {
     "RELATIONS": "facts",
-    "Attribute": "scene_graph",
-    "Batch": "batches",
-    "BuildProgress": "build",
-    "BuildReport": "build",
-    "Concept": "linking",
-    "ConceptNetSource": "conceptnet",
+    "Attribute": "scene_graphs.graph",
+    "Batch": "building.batches",
+    "BuildProgress": "building.builder",
+    "BuildReport": "building.builder",
+    "Concept": "linking.linker",
+    "ConceptNetSource": "sources.conceptnet",
     "Fact": "facts",
-    "FactEncoder": "fact_encoder",
-    "FactStore": "store",
-    "LinkedFact": "linking",
-    "Linker": "linking",
-    "Neighbour": "store",
-    "ParserMissingError": "parsing",
-    "Relation": "scene_graph",
-    "SceneGraph": "scene_graph",
-    "SceneObject": "scene_graph",
-    "SentenceTower": "fact_encoder",
-    "Source": "batches",
-    "SourceInfo": "schema",
-    "StoreError": "schema",
-    "StoreHeader": "schema",
-    "StoreStats": "store",
-    "TableSource": "tables",
-    "Tally": "batches",
-    "UnreadableLine": "batches",
-    "UnreadableSourceError": "batches",
-    "VectorCache": "vector_cache",
-    "WordNetSource": "wordnet",
-    "build_store": "build",
-    "facts_for": "linking",
-    "link": "linking",
+    "FactEncoder": "embeddings.fact_encoder",
+    "FactStore": "store.fact_store",
+    "LinkedFact": "linking.linker",
+    "Linker": "linking.linker",
+    "Neighbour": "store.fact_store",
+    "ParserMissingError": "scene_graphs.parsing",
+    "Relation": "scene_graphs.graph",
+    "SceneGraph": "scene_graphs.graph",
+    "SceneObject": "scene_graphs.graph",
+    "SentenceTower": "embeddings.fact_encoder",
+    "Source": "building.batches",
+    "SourceInfo": "store.schema",
+    "StoreError": "store.schema",
+    "StoreHeader": "store.schema",
+    "StoreStats": "store.fact_store",
+    "TableSource": "sources.fact_tables",
+    "Tally": "building.batches",
+    "UnreadableLine": "building.batches",
+    "UnreadableSourceError": "building.batches",
+    "VectorCache": "embeddings.vector_cache",
+    "WordNetSource": "sources.wordnet",
+    "build_store": "building.builder",
+    "facts_for": "linking.linker",
+    "link": "linking.linker",
     "normalise_concept": "facts",
-    "parse": "linking",
-    "verbalise": "wording",
+    "parse": "linking.linker",
+    "verbalise": "verbalize.wording",
 }
 
 

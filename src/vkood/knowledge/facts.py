@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from vkood.knowledge.plain_text import without_invisible
+from vkood.knowledge.language.plain_text import without_invisible
 from vkood.spelling import nearest
 
 RELATIONS = (

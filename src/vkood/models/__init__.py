@@ -12,7 +12,6 @@ from transformers import (
     AutoProcessor,
 )
 
-from vkood.models.answering import VkoodForVisualQuestionAnswering
 from vkood.models.blip import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
@@ -22,15 +21,16 @@ from vkood.models.blip import (
     BlipVkoodOutput,
     UniAdapter,
 )
-from vkood.models.configuration import GateConfig, VkoodConfig
 from vkood.models.explain import ExplainedFact, Explanation
-from vkood.models.pretraining import VkoodForPreTraining
 from vkood.models.processing import FactForText, VkoodProcessor
-from vkood.models.reasoning import VkoodForVisualReasoning
-from vkood.models.retrieval import VkoodForImageTextRetrieval
 from vkood.models.roles import Role, parameter_role
 from vkood.models.towers import ImageTower, SentenceEncoder, TextTower
-from vkood.models.two_stream import VkoodModel, VkoodOutput, VkoodPreTrainedModel
+from vkood.models.two_stream.answering import VkoodForVisualQuestionAnswering
+from vkood.models.two_stream.configuration import GateConfig, VkoodConfig
+from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
+from vkood.models.two_stream.pretraining import VkoodForPreTraining
+from vkood.models.two_stream.reasoning import VkoodForVisualReasoning
+from vkood.models.two_stream.retrieval import VkoodForImageTextRetrieval
 
 __all__ = [
     "BlipVkoodConfig",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from vkood.mixture import GateOutput, OutlierLayer, responsibilities
+from vkood.gating import GateOutput, OutlierLayer
+from vkood.mixture import responsibilities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

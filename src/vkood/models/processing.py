@@ -270,7 +270,7 @@ class VkoodProcessor(ProcessorMixin):
         Raises:
             OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
-        from vkood.knowledge.vector_cache import UnwritableCacheError
+        from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 
         encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
         flat = [sentence for some in sentences for sentence in some]
@@ -288,7 +288,7 @@ class VkoodProcessor(ProcessorMixin):
         return {"fact_features": features, "fact_mask": mask}
 
     def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:
-        from vkood.knowledge.linking import default_linker
+        from vkood.knowledge.linking.linker import default_linker
 
         found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
         return [[FactForText(one.sentence, one.concept.span) for one in some] for some in found]

@@ -29,11 +29,11 @@ from vkood.models import (
     VkoodProcessor,
     parameter_role,
 )
-from vkood.models.configuration import require_known
 from vkood.models.convert import CheckpointError, load_checkpoint
 from vkood.models.explain import Explains
 from vkood.models.loading import LoadingError, load_model, load_processor, load_tokenizer, require_size
 from vkood.models.positions import fit_positions
+from vkood.models.two_stream.configuration import require_known
 from vkood.train.run import TINY, Run, RunError
 
 _CLASSES: dict[str, Any] = {

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from every_model import batch, blip_config
+from support.every_model import batch, blip_config
 from vkood.models import BlipVkoodForQuestionAnswering, UniAdapter
 
 

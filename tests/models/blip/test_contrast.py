@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from every_model import batch, blip_config
+from support.every_model import batch, blip_config
 from vkood.models import BlipVkoodForImageTextRetrieval
 from vkood.models.blip.contrast import Features, Queue, contrastive_loss, hard_negatives
 

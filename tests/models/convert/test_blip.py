@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from every_model import blip_config
-from oracles import FOLDER, name_table, needs_oracles, numbers
+from support.every_model import blip_config
+from support.oracles import FOLDER, name_table, needs_oracles, numbers
 from vkood.models import (
     BlipVkoodForImageTextRetrieval,
     BlipVkoodForQuestionAnswering,

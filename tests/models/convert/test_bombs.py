@@ -8,7 +8,7 @@ import zipfile
 import pytest
 import torch
 
-from foreign_files import METER_TEXT, meter_content, meter_state, saved
+from support.foreign_files import METER_TEXT, meter_content, meter_state, saved
 from vkood.models.convert import CheckpointError, load_checkpoint, pickles, reading
 from vkood.models.convert.reading import read_checkpoint
 

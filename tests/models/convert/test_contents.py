@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from foreign_files import BLIP_CONFIGS, METER_TEXT, blip_state, meter_content, meter_state, saved
+from support.foreign_files import BLIP_CONFIGS, METER_TEXT, blip_state, meter_content, meter_state, saved
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from foreign_files import BLIP_CONFIGS, METER_TEXT, blip_state, meter_content, meter_state, saved
+from support.foreign_files import BLIP_CONFIGS, METER_TEXT, blip_state, meter_content, meter_state, saved
 from vkood.models import VkoodForImageTextRetrieval, VkoodForVisualQuestionAnswering
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 

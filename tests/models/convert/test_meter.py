@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from oracles import FOLDER, name_table, needs_oracles, numbers
+from support.oracles import FOLDER, name_table, needs_oracles, numbers
 from vkood.models import VkoodForImageTextRetrieval, VkoodForVisualReasoning
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 from vkood.models.convert.meter import meter_plan

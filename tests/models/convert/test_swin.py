@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER, needs_oracles
 from vkood.models.convert import load_checkpoint
 from vkood.models.positions import resize_relative
 

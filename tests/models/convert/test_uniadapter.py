@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from foreign_files import BLIP_CONFIGS, LAYERS, SWITCHES, adapted_state, blip_state, saved
-from oracles import FOLDER, needs_oracles, numbers
+from support.foreign_files import BLIP_CONFIGS, LAYERS, SWITCHES, adapted_state, blip_state, saved
+from support.oracles import FOLDER, needs_oracles, numbers
 from vkood.models import BlipVkoodForQuestionAnswering
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 

@@ -17,8 +17,8 @@ from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
-    from vkood.knowledge.batches import Source
-    from vkood.knowledge.build import BuildProgress, BuildReport
+    from vkood.knowledge.building.batches import Source
+    from vkood.knowledge.building.builder import BuildProgress, BuildReport
 
 app = typer.Typer(help="Build a store of facts.", no_args_is_help=True, rich_markup_mode="markdown")
 
@@ -52,7 +52,7 @@ def conceptnet(
     Links to other sites, and assertions between different languages, are left out. The 34 million lines of
     ConceptNet 5.7 take some minutes on one core, and little memory.
     """
-    from vkood.knowledge.conceptnet import ConceptNetSource
+    from vkood.knowledge.sources.conceptnet import ConceptNetSource
 
     _require_file("ASSERTIONS", dump)
     _build(output, append, lambda: ConceptNetSource(dump, language, min_weight, _names(relations)))
@@ -74,7 +74,7 @@ def wordnet(
     append: Append = False,
 ) -> None:
     """Build a store from WordNet's files."""
-    from vkood.knowledge.wordnet import WordNetSource
+    from vkood.knowledge.sources.wordnet import WordNetSource
 
     parts = tuple(part.strip() for part in words.split(","))
     _build(output, append, lambda: WordNetSource(folder, parts, _names(relations), max_sense))
@@ -98,7 +98,7 @@ def table(
     append: Append = False,
 ) -> None:
     """Build a store from a table of your own."""
-    from vkood.knowledge.tables import TableSource
+    from vkood.knowledge.sources.fact_tables import TableSource
 
     _build(output, append, lambda: TableSource(file, name, licence))
 
@@ -116,7 +116,7 @@ def _names(relations: str | None) -> frozenset[str] | None:
 
 def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> None:
     """Build with progress, and say in one sentence what went wrong."""
-    from vkood.knowledge.build import build_store
+    from vkood.knowledge.building.builder import build_store
 
     require_output_file("--output", output)
     kept = "the store that was there is unchanged" if output.exists() else "nothing was written"

@@ -25,7 +25,7 @@ from vkood.data.readers.source import BadRows, Row, Source, SourceError, require
 from vkood.data.readers.streams import UndecodedLine, cells, json_lines, lines
 from vkood.data.readers.vqa import Answer, soft_targets
 from vkood.data.record import Integer, ListOf, Mismatch, Optional, Record, Text
-from vkood.knowledge.plain_text import plain_text
+from vkood.knowledge.language.plain_text import plain_text
 from vkood.metrics import normalise_answer
 
 _SEPARATORS = {".csv": ",", ".tsv": "\t"}

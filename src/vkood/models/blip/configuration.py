@@ -9,9 +9,9 @@ from typing import Any
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 
 from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
-from vkood.models.configuration import GateConfig, gate_options, require_options, tower_config
 from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
 from vkood.models.labelled import NOT_PREDICTIONS
+from vkood.models.two_stream.configuration import GateConfig, gate_options, require_options, tower_config
 
 
 class BlipVkoodConfig(PreTrainedConfig):

@@ -16,7 +16,7 @@ from transformers.models.blip.modeling_blip_text import BlipTextEmbeddings
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
-from vkood.mixture import GateOutput
+from vkood.gating import GateOutput
 from vkood.models.blip.adapters import LowRankAdapter, UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from vkood.models.answering import VkoodForVisualQuestionAnswering
-from vkood.models.configuration import NUM_ANSWERS, VkoodConfig
 from vkood.models.convert.meter_towers import TOLD, image_tower, text_tower
 from vkood.models.convert.plan import Move, Plan, Wanted, renamed
 from vkood.models.convert.reading import CheckpointError
@@ -23,10 +21,12 @@ from vkood.models.convert.settings import (
     whole_number,
 )
 from vkood.models.convert.shapes import Shapes, count_layers, shape_of
-from vkood.models.pretraining import VkoodForPreTraining
-from vkood.models.reasoning import VkoodForVisualReasoning
-from vkood.models.retrieval import VkoodForImageTextRetrieval
-from vkood.models.two_stream import VkoodModel, VkoodPreTrainedModel
+from vkood.models.two_stream.answering import VkoodForVisualQuestionAnswering
+from vkood.models.two_stream.configuration import NUM_ANSWERS, VkoodConfig
+from vkood.models.two_stream.core import VkoodModel, VkoodPreTrainedModel
+from vkood.models.two_stream.pretraining import VkoodForPreTraining
+from vkood.models.two_stream.reasoning import VkoodForVisualReasoning
+from vkood.models.two_stream.retrieval import VkoodForImageTextRetrieval
 
 MeterTask = Literal["vqa", "nlvr2", "retrieval", "snli", "pretraining", "fusion alone"]
 

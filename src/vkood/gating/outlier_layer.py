@@ -1,0 +1,247 @@
+"""The implicit differentiable outlier layer of VK-OOD (Wang, Medya, Ravi, NeurIPS 2023).
+
+It fits a Gaussian mixture to the context of each sample inside the forward pass, scores the candidates under
+it, and gates out those that do not belong. Legend: B sets, N candidates, M context tokens, K components, D
+joint dimensions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from types import NoneType
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from typing_extensions import override
+
+from vkood.fields import Choice, Whole, require_fields, require_kind
+from vkood.gating.gate import Gate, GateMode, GateOutput, JointSpace
+from vkood.gating.population import PopulationMixture
+from vkood.mixture.covariance import Covariance, Diagonal
+from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
+from vkood.mixture.host import negative_log_density_of_fit
+from vkood.mixture.params import Mixture, Prior
+from vkood.mixture.scores import gem, mahalanobis
+from vkood.solve import Gradient, LastIterate, Solver
+
+ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
+_SCORES: dict[ScoreName, Callable[[Tensor, Mixture, Covariance], Tensor]] = {
+    "negative_log_density": negative_log_density_of_fit,
+    "gem": gem,
+    "mahalanobis": mahalanobis,
+}
+
+
+class OutlierLayer(nn.Module):
+    """Gate candidates by their density under a mixture fitted to the context of their own sample.
+
+    Both are projected onto a joint sphere; the mixture is fitted to the context tokens by MAP-EM, solved to
+    its fixed point row by row; the candidates' scores under it become gates. Nothing in a row's output
+    depends on other rows.
+
+    Without a context the layer is in population mode: it scores candidates under one running mixture of all
+    candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
+
+    On a CPU, with the extra `fast`, diagonal fits and their scores have first derivatives only.
+
+    Args:
+        candidate_dim: Width of the candidates.
+        context_dim: Width of the context tokens; None for a layer that is used in population mode only.
+        joint_dim: Width of the joint space.
+        num_components: Components of each mixture.
+        covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
+        prior: The weak prior that makes every fit well defined; its `variance` is the bandwidth.
+        solver: How EM is iterated; squared extrapolation to 1e-4 by default.
+        gradient: How gradients pass through the fit; `LastIterate()` by default.
+        score: "negative_log_density" (per dimension), "gem" or "mahalanobis"; larger = more outlying.
+        gate: "soft", "hard" or "straight_through".
+        threshold: Score at which gates are half open, to begin with. By default that of a random direction.
+        temperature: Steepness of the gate, to begin with, in units of the score. By default that of a
+            density: a gate moves with the density's logarithm over sqrt(joint_dim).
+
+    Example:
+        >>> import torch
+        >>> layer = OutlierLayer(candidate_dim=384, context_dim=768, joint_dim=64)
+        >>> facts, image_tokens = torch.randn(2, 5, 384), torch.randn(2, 197, 768)
+        >>> fact_mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        >>> out = layer(facts, context=image_tokens, candidate_mask=fact_mask)
+        >>> out.gate.shape, out.gate[1, 3:].tolist()
+        (torch.Size([2, 5]), [0.0, 0.0])
+    """
+
+    def __init__(
+        self,
+        candidate_dim: int,
+        context_dim: int | None,
+        joint_dim: int = 64,
+        num_components: int = 2,
+        *,
+        covariance: Covariance | None = None,
+        prior: Prior | None = None,
+        solver: Solver | None = None,
+        gradient: Gradient | None = None,
+        score: ScoreName = "negative_log_density",
+        gate: GateMode = "soft",
+        threshold: float | None = None,
+        temperature: float | None = None,
+    ) -> None:
+        super().__init__()
+        require_fields(
+            {"score": score, "num_components": num_components},
+            {"score": Choice(tuple(_SCORES)), "num_components": Whole()},
+        )
+        require_method(covariance, prior, solver, gradient)
+        self.num_components = num_components
+        self.covariance = covariance or Diagonal()
+        self.prior = prior or Prior()
+        self.solver = solver or DEFAULT_SOLVER
+        self.gradient = gradient or LastIterate()
+        self.score: ScoreName = score
+        self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
+        self.population = PopulationMixture(num_components, joint_dim, self.covariance, self.prior)
+        usual, steepness = self._usual_score(joint_dim)
+        self.gate = Gate(
+            threshold=usual if threshold is None else threshold,
+            temperature=steepness if temperature is None else temperature,
+            mode=gate,
+        )
+
+    @override
+    def forward(
+        self,
+        candidates: Float[Tensor, "batch candidates candidate_dim"],
+        context: Float[Tensor, "batch tokens context_dim"] | None = None,
+        *,
+        candidate_mask: Bool[Tensor, "batch candidates"] | None = None,
+        context_mask: Bool[Tensor, "batch tokens"] | Float[Tensor, "batch tokens"] | None = None,
+        prior_mean: Float[Tensor, "batch joint"] | Float[Tensor, "batch components joint"] | None = None,
+        prior_strength: Float[Tensor, " batch"] | Float[Tensor, "batch components"] | None = None,
+        start: Float[Tensor, "components joint"] | Float[Tensor, "batch components joint"] | None = None,
+    ) -> GateOutput:
+        """Score and gate the candidates.
+
+        Args:
+            candidates: (batch, candidates, candidate_dim) vectors to judge, say facts.
+            context: (batch, tokens, context_dim) what they should belong to, say image tokens; None for
+                population mode.
+            candidate_mask: (batch, candidates) True where there is a candidate. All, if None.
+            context_mask: (batch, tokens) boolean, or weights of at least 0 that say how much each token
+                counts in the fit; gradients reach the weights.
+            prior_mean: (batch, joint_dim) or (batch, components, joint_dim): where the prior expects the
+                components, in the joint space; gradients reach it. By default the `prior`'s.
+            prior_strength: (batch,) or (batch, components): how many tokens that expectation counts as.
+            start: Means in the joint space from which EM starts; by default tokens far apart.
+
+        Returns:
+            Gates, scores, the fitted mixture, and how each row's fit went.
+
+        Raises:
+            ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is
+                negative, or a prior strength is not positive.
+        """
+        joint = self.joint.candidates(candidates, candidate_mask)
+        self._check_fit(len(candidates), context, prior_mean, prior_strength, start)
+        with torch.autocast(candidates.device.type, enabled=False):
+            if context is None:
+                mixture, solution = self._population(joint, candidate_mask), None
+            else:
+                mixture, solution = fit_mixture(
+                    self.joint.context(context, context_mask),
+                    None if context_mask is None else context_mask.float(),
+                    num_components=self.num_components,
+                    covariance=self.covariance,
+                    prior=self._steered(prior_mean, prior_strength),
+                    start=start,
+                    solver=self.solver,
+                    gradient=self.gradient,
+                )
+            score = self._scored(joint, mixture)
+            log_gate, gate = self.gate(score, candidate_mask)
+        if candidate_mask is not None:
+            score = score.masked_fill(~candidate_mask, torch.inf)
+        return GateOutput(log_gate=log_gate, gate=gate, score=score, mixture=mixture, solution=solution)
+
+    def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
+        """Set the threshold so that this share of the scores of candidates that belong stays under it.
+
+        Args:
+            scores: Scores that this layer gave to candidates that belong, of any shape; infinite ones do not
+                count.
+            keep_rate: The share to keep, in (0, 1].
+        """
+        self.gate.calibrate(scores, keep_rate)
+
+    def _population(self, joint: Tensor, mask: Tensor | None) -> Mixture:
+        """The running mixture, (1, K, D), after the candidates have been taken in if training."""
+        if not self.training:
+            return self.population.mixture()
+        tokens = joint.flatten(0, 1)[None]
+        weights = tokens.new_ones(tokens.shape[:2]) if mask is None else mask.flatten()[None].to(tokens.dtype)
+        return self.population.update(tokens, weights)
+
+    def _scored(self, joint: Tensor, mixture: Mixture) -> Tensor:
+        score = _SCORES[self.score]
+        if len(mixture.mean) == len(joint):
+            return score(joint, mixture, self.covariance)
+        return score(joint.flatten(0, 1)[None], mixture, self.covariance).view(joint.shape[:2])
+
+    def _check_fit(
+        self,
+        batch: int,
+        context: Tensor | None,
+        prior_mean: Tensor | None,
+        prior_strength: Tensor | None,
+        start: Tensor | None,
+    ) -> None:
+        for name, value in (
+            ("context", context),
+            ("prior_mean", prior_mean),
+            ("prior_strength", prior_strength),
+            ("start", start),
+        ):
+            require_kind(name, value, (Tensor, NoneType))
+        if context is not None and len(context) != batch:
+            raise ValueError(
+                f"`context` must have the batch size of `candidates`, {batch}; got {tuple(context.shape)}."
+            )
+        each, dim = (batch, self.num_components), (self.joint.joint_dim,)
+        for name, value, shapes in (
+            ("prior_mean", prior_mean, ((batch, *dim), (*each, *dim))),
+            ("prior_strength", prior_strength, ((batch,), each)),
+            ("start", start, ((*each[1:], *dim), (*each, *dim))),
+        ):
+            if value is not None and tuple(value.shape) not in shapes:
+                raise ValueError(
+                    f"`{name}` must have the shape {shapes[0]} or {shapes[1]}; got {tuple(value.shape)}."
+                )
+        if prior_strength is None or torch.compiler.is_compiling():
+            return  # looking at values would break the graph
+        if not bool(((prior_strength > 0) & (prior_strength < torch.inf)).all()):
+            raise ValueError(
+                "`prior_strength` must be positive and finite, so that every set has a fit; some is not."
+            )
+
+    def _steered(self, mean: Tensor | None, strength: Tensor | None) -> Prior:
+        changes = {
+            name: value.float()
+            for name, value in (("mean", mean), ("mean_strength", strength))
+            if value is not None
+        }
+        return dataclasses.replace(self.prior, **changes) if changes else self.prior
+
+    def _usual_score(self, joint_dim: int) -> tuple[float, float]:
+        """The score of a random direction under a component of the prior's width, and a temperature.
+
+        Two random points of the sphere have a squared distance of 2 * joint_dim.
+        """
+        distance = 2 * joint_dim / self.prior.variance
+        if self.score == "mahalanobis":
+            return distance, 0.5 / joint_dim**0.5
+        if self.score == "gem":
+            return 0.5 * distance - math.log(self.num_components), joint_dim**-0.5
+        log_volume = math.log(2 * math.pi * self.prior.variance)
+        return 0.5 * (log_volume + distance / joint_dim), joint_dim**0.5

@@ -1,0 +1,1 @@
+"""Building a store: batches from sources, brought into order, written to a file."""

@@ -1,0 +1,200 @@
+"""What every source of facts gives to a build: columns of facts, and an account of what it could not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from itertools import islice
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, to_thousandths
+from vkood.knowledge.store.schema import SourceInfo
+
+RELATION_CODES = {relation: code for code, relation in enumerate(RELATIONS)}
+UNREADABLE_SHARE = 0.01
+"""More of a source than this may not be unreadable."""
+NUM_SHOWN = 5
+"""So many unreadable lines are kept with their numbers."""
+
+LONGEST_LINE = 1 << 24
+"""Bytes."""
+
+_BATCH = 20_000
+_HOPELESS = 1_000
+"""After so many lines, a file most of which is unreadable is taken for one of another kind."""
+
+
+class Batch(NamedTuple):
+    """Facts, column by column: a build handles millions, and a column at a time is quickest.
+
+    Args:
+        subjects: Normalised names of concepts.
+        relations: Places in `RELATIONS`.
+        objects: Normalised names of concepts.
+        thousandths: Weights, in thousandths.
+        sources: Where each fact comes from; several names are separated by " + ".
+    """
+
+    subjects: list[str]
+    relations: list[int]
+    objects: list[str]
+    thousandths: list[int]
+    sources: list[str]
+
+
+class UnreadableLine(NamedTuple):
+    """A line that is no fact, and why."""
+
+    file: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        """Say where it is and why."""
+        return f"{self.file}, line {self.line:,}: {self.reason}"
+
+
+class UnreadableSourceError(ValueError):
+    """Too much of a source cannot be read, or it has no facts."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far the reading of a source has come, and what it met.
+
+    Args:
+        bytes_read: Of the file, compressed as it is.
+        num_lines: Lines read.
+        num_facts: Facts given.
+        num_left_out: Facts that a filter left out.
+        num_unreadable: Lines that are no facts.
+        first_unreadable: The first of them.
+    """
+
+    bytes_read: int = 0
+    num_lines: int = 0
+    num_facts: int = 0
+    num_left_out: int = 0
+    num_unreadable: int = 0
+    first_unreadable: list[UnreadableLine] = field(default_factory=list)
+
+    def unreadable(self, file: str, line: int, reason: str) -> None:
+        """Count a line that cannot be read."""
+        self.num_unreadable += 1
+        if len(self.first_unreadable) < NUM_SHOWN:
+            self.first_unreadable.append(UnreadableLine(file, line, reason))
+
+    def require_readable(self, *, finished: bool) -> None:
+        """Refuse a source of which too much cannot be read.
+
+        Args:
+            finished: Whether all was read. Before that, only a file that is plainly of another kind is refused.
+
+        Raises:
+            UnreadableSourceError: If so, with the first lines of that kind.
+        """
+        if not finished and self.num_lines < _HOPELESS:
+            return
+        highest = self.num_lines * (UNREADABLE_SHARE if finished else 0.5)
+        if self.num_unreadable > highest:
+            shown = "; ".join(map(str, self.first_unreadable))
+            more = "the first are " if self.num_unreadable > len(self.first_unreadable) else ""
+            raise UnreadableSourceError(
+                f"{self.num_unreadable:,} of {self.num_lines:,} lines cannot be read, more than "
+                f"{UNREADABLE_SHARE:.0%}; nothing was written: {more}{shown}."
+            )
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where facts come from: what it is, how large it is, and its facts, read as they are asked for."""
+
+    @property
+    def info(self) -> SourceInfo:
+        """What the store will say about it."""
+        ...
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to be read, if that is known."""
+        ...
+
+    def batches(self, tally: Tally) -> Iterator[Batch]:
+        """Give all facts, and keep the account."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FactSource:
+    """Facts that are at hand.
+
+    Args:
+        facts: The facts.
+        info: What the store will say about where they come from.
+    """
+
+    facts: Iterable[Fact]
+    info: SourceInfo = field(default_factory=lambda: SourceInfo("facts"))
+
+    @property
+    def size(self) -> int | None:
+        """Not known."""
+        return None
+
+    def batches(self, tally: Tally) -> Iterator[Batch]:
+        """Give all facts; one without a source gets this one's name."""
+        facts = iter(self.facts)
+        while chunk := list(islice(facts, _BATCH)):
+            tally.num_lines += len(chunk)
+            tally.num_facts += len(chunk)
+            yield Batch(
+                [fact.subject for fact in chunk],
+                [RELATION_CODES[fact.relation] for fact in chunk],
+                [fact.object for fact in chunk],
+                [to_thousandths(fact.weight) for fact in chunk],
+                [normalise_source(fact.source) or self.info.name for fact in chunk],
+            )
+
+
+def lines_of(file: BufferedIOBase) -> Iterator[bytes]:
+    """The lines of a file, each of a bounded length: what is no text at all may have no line break for gigabytes.
+
+    Raises:
+        UnreadableSourceError: If a line has more than `LONGEST_LINE` bytes.
+    """
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise UnreadableSourceError(f"line {number:,} has more than {LONGEST_LINE:,} bytes.")
+        yield line
+
+
+def normalise_all(names: Sequence[str]) -> list[str]:
+    """Return what `normalise_concept` makes of each name, most often without looking at each.
+
+    Args:
+        names: The names.
+
+    Example:
+        >>> normalise_all(["Fire_hydrant", " Café"])
+        ['fire hydrant', 'café']
+    """
+    text = "\n".join(names).replace("_", " ").lower()
+    if text.isascii() and text.replace("\n", " ").isprintable() and not _has_loose_spaces(text):
+        normalised = text.split("\n")
+        if len(normalised) == len(names):
+            return normalised
+    return [normalise_concept(name) for name in names]
+
+
+def normalise_source(name: str) -> str:
+    """Return a source's name on one line, without spaces around it."""
+    return " ".join(name.split())
+
+
+def _has_loose_spaces(text: str) -> bool:
+    """Whether a line is empty, begins or ends with a space, or has two in a row."""
+    bounded = f"\n{text}\n"
+    return "  " in text or "\n " in bounded or " \n" in bounded or "\n\n" in bounded

@@ -1,0 +1,1 @@
+"""Sentences of facts as vectors, each encoded once."""

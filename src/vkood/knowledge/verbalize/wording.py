@@ -1,0 +1,279 @@
+"""A fact as an English sentence, one wording for each relation of ConceptNet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+from vkood.knowledge.facts import Fact
+from vkood.knowledge.language.lemmas import article, third_person
+from vkood.knowledge.language.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form
+from vkood.knowledge.language.phrases import (
+    base_phrase,
+    begins_with_verb,
+    doing,
+    gerund_phrase,
+    is_activity,
+    is_many,
+    is_mass,
+    is_name_alone,
+    kind_phrase,
+    material,
+    may_be_counted,
+    name_phrase,
+    noun_phrase,
+    participle_phrase,
+    place,
+    quality,
+    several,
+    thing_phrase,
+    with_article,
+    written,
+)
+
+
+def verbalise(fact: Fact) -> str:
+    """Return a fact as a sentence, with a full stop and without a capital letter at its beginning.
+
+    Args:
+        fact: The fact.
+
+    Example:
+        >>> verbalise(Fact("umbrella", "UsedFor", "keep dry"))
+        'an umbrella is used for keeping dry.'
+        >>> verbalise(Fact("wheel", "PartOf", "bicycle"))
+        'a wheel is part of a bicycle.'
+        >>> verbalise(Fact("scissors", "IsA", "tool"))
+        'scissors are tools.'
+        >>> verbalise(Fact("guffaw", "IsA", "laugh"))
+        'a guffaw is a laugh.'
+    """
+    return _sentence(fact.subject, fact.relation, fact.object)
+
+
+@lru_cache(maxsize=65_536)
+def _sentence(subject: str, relation: str, object_: str) -> str:
+    return f"{_WORDINGS[relation](subject, object_)}."
+
+
+def _be(subject: str) -> str:
+    return "are" if is_many(subject) else "is"
+
+
+def _agreeing(subject: str, verb: str) -> str:
+    return verb if is_many(subject) else third_person(verb)
+
+
+def _quoted(concept: str) -> str:
+    return f'"{written(concept)}"'
+
+
+# --- What a thing is ------------------------------------------------------------------------------------------------
+
+
+def _is_a(subject: str, object_: str) -> str:
+    kind = kind_phrase(object_)
+    form = kind_form(subject, object_)
+    if form is not None:
+        return f"{with_article(form)} is {kind}"
+    name = name_form(subject)
+    if object_ == "river" and name is not None:
+        return f"the {name.text} is a river"  # not the state of that name
+    if object_ == "island" and name is not None and is_many(subject):
+        return f"{name_phrase(subject)} are islands"
+    if is_name_alone(subject) or (is_kind_of_name(object_) and name is not None):
+        if may_be_counted(object_):
+            # A name is that of one: "is a war"; but "is a kind of hyperthyroidism".
+            is_one = is_kind_of_name(object_)
+            kind = f"{article(object_) if is_one else 'a kind of'} {written(object_)}"
+        return f"{name_phrase(subject)} {_be(subject) if is_name_alone(subject) else 'is'} {kind}"
+    are_things = is_many(subject) and not object_.startswith(("a ", "an "))
+    if are_things and kind.startswith(("a ", "an ")):
+        # Many of one kind: "scissors are tools".
+        return f"{noun_phrase(subject)} are {several(object_)}"
+    if not is_many(subject) and (is_many(object_) or may_be_counted(subject) != may_be_counted(object_)):
+        # Right of masses and of count nouns: "barratry is a kind of fraud", "a clew is a kind of evidence".
+        return f"{thing_phrase(subject)} is a kind of {written(object_)}"
+    return f"{thing_phrase(subject)} {_be(subject)} {kind}"
+
+
+def _has_property(subject: str, object_: str) -> str:
+    text = noun_phrase(object_) if begins_with_verb(object_) else quality(object_)
+    return f"{noun_phrase(subject)} {_be(subject)} {text}"
+
+
+def _has_a(subject: str, object_: str) -> str:
+    whole, part = _names(subject, object_)
+    verb = third_person("involve") if is_activity(subject) else _agreeing(subject, "have")
+    return f"{whole} {verb} {part}"
+
+
+def _part_of(subject: str, object_: str) -> str:
+    part, whole = _names(subject, object_)
+    return f"{part} {_be(subject)} part of {whole}"
+
+
+def _names(one: str, other: str) -> tuple[str, str]:
+    """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
+    if is_name_alone(one) or is_name_alone(other) or (may_be_place(one) and may_be_place(other)):
+        return _name_if_place(one), _name_if_place(other)
+    return thing_phrase(one), thing_phrase(other)
+
+
+def _name_if_place(concept: str) -> str:
+    may_be_name = is_name_alone(concept) or may_be_place(concept)
+    return name_phrase(concept) if may_be_name else thing_phrase(concept)
+
+
+def _capable_of(subject: str, object_: str) -> str:
+    base = base_phrase(object_)
+    if base is not None:
+        return f"{noun_phrase(subject)} can {base}"
+    if not (
+        is_activity(object_)
+        or is_mass(object_)
+        or object_.startswith(("a ", "an ", "the "))
+        or (is_many(object_) and " " not in object_)
+    ):
+        return f"{noun_phrase(subject)} can {written(object_)}"  # what something is capable of is done
+    return f"{noun_phrase(subject)} {_be(subject)} capable of {doing(object_)}"
+
+
+def _desires(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} {_agreeing(subject, 'want')} {_wanted(object_)}"
+
+
+def _wanted(object_: str) -> str:
+    if begins_with_verb(object_.removeprefix("to ")):
+        return f"to {base_phrase(object_)}"
+    return noun_phrase(object_)
+
+
+def _receives(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} can be {participle_phrase(object_)}"
+
+
+def _made_of(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} {_be(subject)} made of {material(object_)}"
+
+
+def _created_by(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} {_be(subject)} created by {doing(object_)}"
+
+
+def _defined_as(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} {_be(subject)} defined as {noun_phrase(object_)}"
+
+
+def _is(words: str) -> Callable[[str, str], str]:
+    """A wording "a wheel is <words> a bicycle"."""
+    return lambda subject, object_: f"{noun_phrase(subject)} {_be(subject)} {words} {noun_phrase(object_)}"
+
+
+# --- Where, and what for --------------------------------------------------------------------------------------------
+
+
+def _at_location(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} can be found {place(object_)}"
+
+
+def _near(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} can be found near {noun_phrase(object_)}"
+
+
+def _used_for(subject: str, object_: str) -> str:
+    return f"{noun_phrase(subject)} {_be(subject)} used for {doing(object_)}"
+
+
+# --- What happens ---------------------------------------------------------------------------------------------------
+
+
+def _event(words: str) -> Callable[[str, str], str]:
+    """A wording "eating <words, agreeing> chewing"."""
+    verb, _, rest = words.partition(" ")
+    after = f" {rest}" if rest else ""
+
+    def wording(subject: str, object_: str) -> str:
+        return f"{doing(subject)} {_event_verb(subject, verb)}{after} {doing(object_)}"
+
+    return wording
+
+
+def _event_verb(subject: str, verb: str) -> str:
+    return verb if not begins_with_verb(subject) and is_many(subject) else third_person(verb)
+
+
+def _causes_desire(subject: str, object_: str) -> str:
+    makes = _event_verb(subject, "make")
+    wanted = object_.removeprefix("to ")
+    base = base_phrase(wanted) if begins_with_verb(wanted) or " " not in wanted else None
+    return f"{doing(subject)} {makes} people want {f'to {base}' if base else noun_phrase(object_)}"
+
+
+def _motivated_by(subject: str, object_: str) -> str:
+    return f"the goal of {doing(subject)} is {doing(object_)}"
+
+
+def _obstructed_by(subject: str, object_: str) -> str:
+    return f"{doing(subject)} can be hindered by {doing(object_)}"
+
+
+def _manner_of(subject: str, object_: str) -> str:
+    if base_phrase(subject) is not None and base_phrase(object_) is not None:
+        return f"{gerund_phrase(str(base_phrase(subject)))} is a way of {gerund_phrase(str(base_phrase(object_)))}"
+    return f"{doing(subject)} {_be(subject)} a way of {doing(object_)}"
+
+
+# --- Words ----------------------------------------------------------------------------------------------------------
+
+
+def _word(words: str) -> Callable[[str, str], str]:
+    """A wording about words: '"sofa" <words> "couch"'."""
+    return lambda subject, object_: f"{_quoted(subject)} {words} {_quoted(object_)}"
+
+
+def _has_context(subject: str, object_: str) -> str:
+    return f"{_quoted(subject)} is a word used in the context of {doing(object_)}"
+
+
+def _at_address(subject: str, object_: str) -> str:
+    return f"{_quoted(subject)} is described at {object_}"
+
+
+_WORDINGS: dict[str, Callable[[str, str], str]] = {
+    "Antonym": _word("is the opposite of"),
+    "AtLocation": _at_location,
+    "CapableOf": _capable_of,
+    "Causes": _event("cause"),
+    "CausesDesire": _causes_desire,
+    "CreatedBy": _created_by,
+    "DefinedAs": _defined_as,
+    "DerivedFrom": _word("is derived from"),
+    "Desires": _desires,
+    "DistinctFrom": _is("different from"),
+    "EtymologicallyDerivedFrom": _word("comes from the word"),
+    "EtymologicallyRelatedTo": _word("has the same origin as"),
+    "ExternalURL": _at_address,
+    "FormOf": _word("is a form of"),
+    "HasA": _has_a,
+    "HasContext": _has_context,
+    "HasFirstSubevent": _event("begin with"),
+    "HasLastSubevent": _event("end with"),
+    "HasPrerequisite": _event("require"),
+    "HasProperty": _has_property,
+    "HasSubevent": _event("involve"),
+    "IsA": _is_a,
+    "LocatedNear": _near,
+    "MadeOf": _made_of,
+    "MannerOf": _manner_of,
+    "MotivatedByGoal": _motivated_by,
+    "ObstructedBy": _obstructed_by,
+    "PartOf": _part_of,
+    "ReceivesAction": _receives,
+    "RelatedTo": _word("is related to"),
+    "SimilarTo": _is("similar to"),
+    "SymbolOf": _is("a symbol of"),
+    "Synonym": _word("means the same as"),
+    "UsedFor": _used_for,
+}
+"""One wording for each relation."""

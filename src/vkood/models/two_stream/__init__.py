@@ -1,0 +1,1 @@
+"""The two-stream family, METER's architecture with gated facts."""

@@ -1,0 +1,94 @@
+"""Visual reasoning: is a sentence true of several images (NLVR2)?"""
+
+from __future__ import annotations
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional
+from typing_extensions import override
+
+from vkood.models.explain import TRUTH, Explains
+from vkood.models.two_stream.configuration import VkoodConfig
+from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
+from vkood.models.two_stream.heads import AnswerHead
+
+
+class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
+    """A two-stream model that says whether a sentence is true of two or more images.
+
+    The sentence and its facts are fused with each image in turn, as in METER; the facts are gated by one fit to the
+    tokens of all images, since a fact may belong to any of them.
+
+    Args:
+        config: The configuration; with `num_images` of 1, METER's two images are taken.
+    """
+
+    _judgements = TRUTH
+
+    def __init__(self, config: VkoodConfig) -> None:
+        config.num_images = max(2, config.num_images)
+        super().__init__(config)
+        self.vkood = VkoodModel(config)
+        pooled = config.num_images * self.vkood.pooling.width
+        self.reasoning_head = AnswerHead(pooled, 2 * config.hidden_size, 2)
+        self.post_init()
+
+    @property
+    @override
+    def _num_images(self) -> int:
+        return self.config.num_images
+
+    @override
+    def forward(
+        self,
+        input_ids: Int[Tensor, "batch words"],
+        attention_mask: Int[Tensor, "batch words"] | None = None,
+        pixel_values: Float[Tensor, "batch images channels height width"] | None = None,
+        fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
+        fact_mask: Bool[Tensor, "batch facts"] | None = None,
+        labels: Int[Tensor, " batch"] | None = None,
+        image_features: Float[Tensor, "batch images tokens image_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        *,
+        output_states: bool | None = None,
+        output_attentions: bool = False,
+    ) -> VkoodOutput:
+        """Judge sentences.
+
+        Args:
+            input_ids: As for `VkoodModel`.
+            attention_mask: As for `VkoodModel`.
+            pixel_values: (batch, images, channels, height, width) all `num_images` images of each sentence.
+            fact_features: As for `VkoodModel`.
+            fact_mask: As for `VkoodModel`.
+            labels: (batch,) 1 where the sentence is true, 0 where it is not. Gives a loss.
+            image_features: As for `VkoodModel`.
+            text_features: As for `VkoodModel`.
+            output_states: As for `VkoodModel`.
+            output_attentions: As for `VkoodModel`.
+
+        Returns:
+            Logits, (batch, 2) for false and true, loss, and what the gate said of each fact.
+
+        Raises:
+            ValueError: If there are more or fewer images than `num_images`.
+        """
+        given = pixel_values if pixel_values is not None else image_features
+        wanted = self.config.num_images
+        if given is not None and (given.dim() < 4 or given.shape[1] != wanted):
+            raise ValueError(
+                f"every sentence must come with {wanted} images, (batch, {wanted}, ...); got {tuple(given.shape)}."
+            )
+        fused = self.vkood(
+            input_ids,
+            attention_mask,
+            pixel_values,
+            fact_features,
+            fact_mask,
+            image_features,
+            text_features,
+            output_states=output_states,
+            output_attentions=output_attentions,
+        )
+        logits = self.reasoning_head(fused.pooled)
+        return fused.with_head(logits, None if labels is None else functional.cross_entropy(logits, labels))
