@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +23,7 @@ RAW = (
 TABLES = {"vqav2": "vqav2", "nlvr2": "nlvr2", "coco": "coco"}
 RUNS = {"vqa": "vqav2", "nlvr2": "nlvr2", "retrieval-coco": "coco", "blip-vqa": "vqav2"}
 PREDICTED = {"vqa": "vqav2_val", "nlvr2": "nlvr2_dev", "retrieval-coco": "coco_caption_karpathy_val"}
-ORACLES = Path(os.environ.get("VKOOD_ORACLES", Path(__file__).resolve().parents[3] / "shared" / "oracles"))
+ORACLES = Path(__file__).resolve().parents[1] / "data" / "oracles"
 SUFFICES = (
     "num_gpus=0",
     "optimisation.steps=2",

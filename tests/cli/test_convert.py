@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from support.command_line import refusal
 from support.foreign_files import METER_TEXT, meter_content, meter_state, saved
-from support.oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER
 from vkood.cli import app
 from vkood.models import VkoodForVisualQuestionAnswering
 
@@ -20,7 +20,6 @@ def run(*arguments):
     return CliRunner().invoke(app, ["convert", *map(str, arguments)])
 
 
-@needs_oracles
 @torch.no_grad()
 def test_a_checkpoint_becomes_a_folder(tmp_path):
     output = tmp_path / "model"
@@ -40,7 +39,6 @@ def test_a_checkpoint_becomes_a_folder(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@needs_oracles
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "a.txt").write_text("dear")
@@ -65,7 +63,6 @@ def test_mistakes(tmp_path):
     )
 
 
-@needs_oracles
 def test_what_the_file_does_not_tell(tmp_path):
     refused = refusal(run(METER / "vqa.ckpt", "--output", tmp_path / "model"))
     assert "(--text-config)" in refused

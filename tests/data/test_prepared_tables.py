@@ -31,7 +31,6 @@ def picture_bytes() -> bytes:
     return file.getvalue()
 
 
-@oracles.needs_oracles
 def test_vqav2_as_its_peers_prepare_it(tmp_path):
     """Vocabulary, labels and scores on the owners' format, against what METER's script makes of it."""
     root = tmp_path / "vqav2"

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from support.oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER
 from vkood.metrics.reasoning import ReasoningAccuracy
 from vkood.metrics.retrieval import recall_at
 
 
-@needs_oracles
 def test_published_scripts_agree():
     expected = json.loads((FOLDER / "metrics" / "retrieval_recall.json").read_text())
     with np.load(FOLDER / "metrics" / "retrieval_scores.npz") as arrays:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from support.oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER
 from vkood.metrics import ReasoningAccuracy
 from vkood.metrics.sums import GroupedMean
 from vkood.metrics.vqa import (
@@ -17,7 +17,6 @@ from vkood.metrics.vqa import (
 )
 
 
-@needs_oracles
 def test_normalisation_step_by_step():
     table = json.loads((FOLDER / "metrics" / "answer_normalization.json").read_text())
     assert len(table) == 253
@@ -27,7 +26,6 @@ def test_normalisation_step_by_step():
         assert normalise_answer(row["in"]) == row["both"]
 
 
-@needs_oracles
 def test_every_case():
     cases = json.loads((FOLDER / "metrics" / "vqa_accuracy.json").read_text())["cases"]
     accuracy, halves = VqaAccuracy(), (VqaAccuracy(), VqaAccuracy())

@@ -153,7 +153,6 @@ def test_bad_yaml(tmp_path):
         resolve("vqa", [], file)
 
 
-@oracles.needs_oracles
 @pytest.mark.parametrize("name", ["polynomial", "cosine"])
 def test_schedules(name):
     """Rates by step, against those of the peers."""

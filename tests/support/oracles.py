@@ -1,27 +1,23 @@
-"""Where the numbers lie that were computed with the peers' own code."""
+"""The numbers of the reference implementations, in `tests/data/oracles`, whose README says what they are."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
-FOLDER = Path(os.environ.get("VKOOD_ORACLES", Path(__file__).resolve().parents[3] / "shared" / "oracles"))
-
-needs_oracles = pytest.mark.skipif(not FOLDER.is_dir(), reason="the oracles are not beside this checkout")
+FOLDER = Path(__file__).resolve().parents[1] / "data" / "oracles"
 
 
 def numbers(name: str) -> dict[str, Tensor]:
     """The arrays of a file; whole numbers as indices."""
     with np.load(FOLDER / name) as arrays:
-        found = {key: arrays[key] for key in arrays if arrays[key].dtype.kind in "fi"}
+        tensors = {key: arrays[key] for key in arrays if arrays[key].dtype.kind in "fi"}
     return {
         key: torch.from_numpy(array.astype(np.int64) if array.dtype.kind == "i" else array)
-        for key, array in found.items()
+        for key, array in tensors.items()
     }
 
 

@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from support.every_model import blip_config
-from support.oracles import FOLDER, name_table, needs_oracles, numbers
+from support.oracles import FOLDER, name_table, numbers
 from vkood.models import (
     BlipVkoodForImageTextRetrieval,
     BlipVkoodForQuestionAnswering,
@@ -53,7 +53,6 @@ def questions(given):
     }
 
 
-@needs_oracles
 @torch.no_grad()
 def test_stages(model, given):
     for found, stage in (
@@ -67,7 +66,6 @@ def test_stages(model, given):
         assert_close(found, given[f"out_{stage}"], atol=1e-4, rtol=0)
 
 
-@needs_oracles
 def test_training_loss_and_gradients(given):
     model, report = load()
     output = model(
@@ -91,7 +89,6 @@ def test_training_loss_and_gradients(given):
         )
 
 
-@needs_oracles
 @pytest.mark.parametrize("k", [4, 8, 20])
 def test_rankings(model, given, k):
     answers = {"answer_ids": given["in_candidate_ids"], "answer_mask": given["in_candidate_mask"]}
@@ -112,12 +109,10 @@ def test_rankings(model, given, k):
     assert torch.equal(alone.indices, ranked.indices)
 
 
-@needs_oracles
 def test_generated_answers(model, given):
     assert torch.equal(model.generate(**questions(given)), given["out_generate_ids"])
 
 
-@needs_oracles
 @pytest.mark.parametrize("table", TABLES)
 def test_full_size_names(table):
     with torch.device("meta"):
@@ -130,7 +125,6 @@ def test_full_size_names(table):
     assert report.image_size == int(table.rpartition("_")[2])
 
 
-@needs_oracles
 @torch.no_grad()
 def test_another_resolution(given):
     model, report = load(image_size=90)
@@ -141,7 +135,6 @@ def test_another_resolution(given):
     assert_close(load(image_size=96)[0].blip.see(image), load()[0].blip.see(image), atol=1e-5, rtol=1e-5)
 
 
-@needs_oracles
 def test_what_cannot_be():
     with pytest.raises(
         CheckpointError, match=r"image tower has width 48, .* attention heads .*--image-config"

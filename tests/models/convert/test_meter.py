@@ -8,13 +8,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from support.oracles import FOLDER, name_table, needs_oracles, numbers
+from support.oracles import FOLDER, name_table, numbers
 from vkood.models import VkoodForImageTextRetrieval, VkoodForVisualReasoning
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 from vkood.models.convert.meter import meter_plan
 from vkood.models.convert.plan import Wanted, carry_out
-
-pytestmark = needs_oracles
 
 METER = FOLDER / "meter"
 TABLES = sorted(path.name.removesuffix(".config.json") for path in (FOLDER / "names").glob("*.config.json"))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
-from support.oracles import FOLDER, needs_oracles
+from support.oracles import FOLDER
 from vkood.models.convert import load_checkpoint
 from vkood.models.positions import resize_relative
 
@@ -139,7 +139,6 @@ def checkpoint(path, window, image_size):
     return tower
 
 
-@needs_oracles
 @pytest.mark.parametrize(("window", "size"), [(4, 64), (2, 32), (3, 96)])
 @torch.no_grad()
 def test_towers(tmp_path, window, size):
@@ -154,7 +153,6 @@ def test_towers(tmp_path, window, size):
     assert not model.vkood.image_tower.has_class_token
 
 
-@needs_oracles
 @torch.no_grad()
 def test_another_resolution(tmp_path):
     """Windows grow with the image, and their tables with them."""

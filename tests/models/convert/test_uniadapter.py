@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from support.foreign_files import BLIP_CONFIGS, LAYERS, SWITCHES, adapted_state, blip_state, saved
-from support.oracles import FOLDER, needs_oracles, numbers
+from support.oracles import FOLDER, numbers
 from vkood.models import BlipVkoodForQuestionAnswering
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 
@@ -35,7 +35,6 @@ def questions(given):
     }
 
 
-@needs_oracles
 @torch.no_grad()
 def test_every_stage(model, given):
     answers = model(
@@ -58,7 +57,6 @@ def test_every_stage(model, given):
         assert_close(computed, given[f"out_{stage}"], atol=1e-4, rtol=0)
 
 
-@needs_oracles
 def test_rankings_and_generated_answers(model, given):
     answers = {"answer_ids": given["in_candidate_ids"], "answer_mask": given["in_candidate_mask"]}
     ranked = model.rank_answers(**questions(given), **answers, k=8)
