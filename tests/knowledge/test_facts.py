@@ -25,6 +25,22 @@ def test_fact():
         fact.weight = 3.0  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_a_facts_id_depends_on_what_is_known_alone():
+    fact = Fact("fire hydrant", "UsedFor", "fighting fire", 2.0, "ours")
+    assert fact.id == Fact("fire hydrant", "UsedFor", "fighting fire", 1.0, "theirs").id == "e476b93854d0d818"
+    others = [
+        ("fire", "UsedFor", "fighting fire"),
+        ("fire hydrant", "IsA", "fighting fire"),
+        ("a", "IsA", "b"),
+    ]
+    assert len({fact.id, *(Fact(*other).id for other in others)}) == 4
+    record = fact.as_dict()
+    assert (
+        Fact(**{name: record[name] for name in ("subject", "relation", "object", "weight", "source")}) == fact
+    )
+    assert (record["id"], record["sentence"]) == (fact.id, "a fire hydrant is used for fighting fire.")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from vkood.knowledge.embeddings.fact_encoder import FactEncoder, SentenceTower
     from vkood.knowledge.embeddings.vector_cache import VectorCache
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
-    from vkood.knowledge.linking.linker import Concept, LinkedFact, Linker, facts_for, link, parse
+    from vkood.knowledge.linking.linked_fact import Concept, LinkedFact
+    from vkood.knowledge.linking.linker import Linker, facts_for, link, parse
     from vkood.knowledge.scene_graphs.graph import Attribute, Relation, SceneGraph, SceneObject
     from vkood.knowledge.scene_graphs.parsing import ParserMissingError
     from vkood.knowledge.sources.conceptnet import ConceptNetSource
@@ -66,12 +67,12 @@ _MODULE_OF = {
     "Batch": "building.batches",
     "BuildProgress": "building.builder",
     "BuildReport": "building.builder",
-    "Concept": "linking.linker",
+    "Concept": "linking.linked_fact",
     "ConceptNetSource": "sources.conceptnet",
     "Fact": "facts",
     "FactEncoder": "embeddings.fact_encoder",
     "FactStore": "store.fact_store",
-    "LinkedFact": "linking.linker",
+    "LinkedFact": "linking.linked_fact",
     "Linker": "linking.linker",
     "Neighbour": "store.fact_store",
     "ParserMissingError": "scene_graphs.parsing",

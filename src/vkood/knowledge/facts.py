@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from vkood.knowledge.language.plain_text import without_invisible
+from vkood.knowledge.verbalize.wording import verbalise
 from vkood.spelling import nearest
 
 RELATIONS = (
@@ -70,8 +72,11 @@ class Fact:
         ValueError: If the relation is unknown, a concept is not normalised, or the weight is no number from 0.
 
     Example:
-        >>> Fact("umbrella", "UsedFor", "keeping dry")
+        >>> fact = Fact("umbrella", "UsedFor", "keeping dry")
+        >>> fact
         Fact(subject='umbrella', relation='UsedFor', object='keeping dry', weight=1.0, source='')
+        >>> fact.sentence, fact.id
+        ('an umbrella is used for keeping dry.', 'abfef49fa49b22f1')
     """
 
     subject: str
@@ -88,6 +93,32 @@ class Fact:
         _require_normalised("object", self.object)
         if not 0 <= self.weight <= HIGHEST_WEIGHT:  # also refuses NaN
             raise ValueError(f"`weight` must be a number from 0 to {HIGHEST_WEIGHT:g}; got {self.weight!r}.")
+
+    @property
+    def id(self) -> str:
+        """What tells this fact from any other, in every store and every build: a hash of subject, relation and object.
+
+        Weight and source are not in it: two stores that know the same fact know it by the same id.
+        """
+        return text_id("\n".join((self.subject, self.relation, self.object)))
+
+    @property
+    def sentence(self) -> str:
+        """The fact in English, with a full stop and without a capital letter."""
+        return verbalise(self)
+
+    def as_dict(self) -> dict[str, str | float]:
+        """The fact as JSON has it: its fields, its id and its sentence."""
+        return {"id": self.id, **asdict(self), "sentence": self.sentence}
+
+
+def text_id(text: str) -> str:
+    """Return 16 hexadecimal digits that depend on a text alone.
+
+    Args:
+        text: Any text.
+    """
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
 def normalise_concept(text: str) -> str:

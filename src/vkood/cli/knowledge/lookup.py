@@ -83,11 +83,7 @@ def _record(found: _Found) -> dict[str, object]:
         {
             **dataclasses.asdict(concept),
             "text": found.text[slice(*concept.span)],
-            "facts": [
-                {**dataclasses.asdict(linked.fact), "sentence": linked.sentence}
-                for linked in found.facts
-                if linked.concept == concept
-            ],
+            "facts": [linked.as_dict() for linked in found.facts if linked.concept == concept],
         }
         for concept in found.concepts
     ]
@@ -141,5 +137,5 @@ def _draw_facts(tree: Tree, found: _Found) -> None:
         branch = facts.add(Text.assemble(plain(concept.entry, "cyan"), (f" ({where}{mark})", "dim")))
         for linked in found.facts:
             if linked.concept == concept:
-                branch.add(Text.assemble(plain(linked.sentence), " ", plain(linked.fact.source, "dim")))
+                branch.add(Text.assemble(plain(linked.sentence), " ", plain(linked.source, "dim")))
                 drawn.add(concept.entry)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -12,9 +12,9 @@ from vkood.knowledge.facts import Fact
 from vkood.knowledge.language.lemmas import singular
 from vkood.knowledge.language.plain_text import PlainText, plain_text
 from vkood.knowledge.language.words import Words, guess_kinds, split_words
+from vkood.knowledge.linking.linked_fact import Concept, LinkedFact
 from vkood.knowledge.linking.matching import Wanted, candidates, choose
 from vkood.knowledge.scene_graphs.parsing import find_parser, kinds_of
-from vkood.knowledge.verbalize.wording import verbalise
 
 if TYPE_CHECKING:
     from vkood.knowledge.scene_graphs.graph import SceneGraph
@@ -53,41 +53,6 @@ class Store(Protocol):
     ) -> dict[str, list[Fact]]:
         """Return the facts of each concept."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Concept:
-    """A name of something, found in a text.
-
-    Args:
-        span: Where it stands: the first character, and the one after the last.
-        lemma: Its words as they stand there, in lower case and in the singular.
-        entry: The subject in the store under which its facts are; all of its senses.
-        negated: Whether the text says that there is none: "no dog", "without a hat".
-    """
-
-    span: tuple[int, int]
-    lemma: str
-    entry: str
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class LinkedFact:
-    """A fact, and what in the text led to it.
-
-    Args:
-        fact: The fact.
-        concept: The concept whose fact it is.
-    """
-
-    fact: Fact
-    concept: Concept
-
-    @property
-    def sentence(self) -> str:
-        """The fact in words."""
-        return verbalise(self.fact)
 
 
 class Linker:

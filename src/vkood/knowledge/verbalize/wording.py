@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Protocol, runtime_checkable
 
-from vkood.knowledge.facts import Fact
 from vkood.knowledge.language.lemmas import article, third_person
 from vkood.knowledge.language.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form
 from vkood.knowledge.language.phrases import (
@@ -32,13 +32,34 @@ from vkood.knowledge.language.phrases import (
 )
 
 
-def verbalise(fact: Fact) -> str:
+@runtime_checkable
+class Triple(Protocol):
+    """What a wording needs of a `Fact`."""
+
+    @property
+    def subject(self) -> str:
+        """Lower-case words separated by single spaces."""
+        ...
+
+    @property
+    def relation(self) -> str:
+        """One of ConceptNet's relations."""
+        ...
+
+    @property
+    def object(self) -> str:
+        """Words, as in `subject`."""
+        ...
+
+
+def verbalise(fact: Triple) -> str:
     """Return a fact as a sentence, with a full stop and without a capital letter at its beginning.
 
     Args:
         fact: The fact.
 
     Example:
+        >>> from vkood.knowledge import Fact
         >>> verbalise(Fact("umbrella", "UsedFor", "keep dry"))
         'an umbrella is used for keeping dry.'
         >>> verbalise(Fact("wheel", "PartOf", "bicycle"))
