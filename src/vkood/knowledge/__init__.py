@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from vkood.knowledge.embeddings.vector_cache import VectorCache
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
     from vkood.knowledge.linking.linked_fact import Concept, LinkedFact
-    from vkood.knowledge.linking.linker import Linker, facts_for, link, parse
+    from vkood.knowledge.linking.linker import Linker, facts_for, link
     from vkood.knowledge.scene_graphs.graph import Attribute, Relation, SceneGraph, SceneObject
-    from vkood.knowledge.scene_graphs.parsing import ParserMissingError
+    from vkood.knowledge.scene_graphs.scene_parser import SceneParser, parse
+    from vkood.knowledge.scene_graphs.spacy_model import ParserMissingError
     from vkood.knowledge.sources.conceptnet import ConceptNetSource
     from vkood.knowledge.sources.fact_tables import TableSource
     from vkood.knowledge.sources.wordnet import WordNetSource
@@ -41,6 +42,7 @@ __all__ = [
     "Relation",
     "SceneGraph",
     "SceneObject",
+    "SceneParser",
     "SentenceTower",
     "Source",
     "SourceInfo",
@@ -75,10 +77,11 @@ _MODULE_OF = {
     "LinkedFact": "linking.linked_fact",
     "Linker": "linking.linker",
     "Neighbour": "store.fact_store",
-    "ParserMissingError": "scene_graphs.parsing",
+    "ParserMissingError": "scene_graphs.spacy_model",
     "Relation": "scene_graphs.graph",
     "SceneGraph": "scene_graphs.graph",
     "SceneObject": "scene_graphs.graph",
+    "SceneParser": "scene_graphs.scene_parser",
     "SentenceTower": "embeddings.fact_encoder",
     "Source": "building.batches",
     "SourceInfo": "store.schema",
@@ -95,7 +98,7 @@ _MODULE_OF = {
     "facts_for": "linking.linker",
     "link": "linking.linker",
     "normalise_concept": "facts",
-    "parse": "linking.linker",
+    "parse": "scene_graphs.scene_parser",
     "verbalise": "verbalize.wording",
 }
 

@@ -50,9 +50,9 @@ def test_a(word):
     assert article(word) == "a"
 
 
-def test_nothing_heavy_is_loaded_to_link_without_a_parser():
+def test_nothing_heavy_is_loaded_to_link():
     program = (
-        "import sys; from vkood.knowledge import Linker, verbalise; Linker(parser='none').link('a dog');"
+        "import sys; from vkood.knowledge import Linker, verbalise; Linker().link('a dog');"
         "print(*({'torch', 'spacy', 'duckdb', 'pyarrow', 'numpy'} & set(sys.modules)))"
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

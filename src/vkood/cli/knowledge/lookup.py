@@ -7,7 +7,7 @@ import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,11 +17,11 @@ from vkood.cli.output import plain, say
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from vkood.knowledge import Concept, LinkedFact, SceneGraph
+    from vkood.knowledge import Concept, LinkedFact, SceneGraph, SceneParser
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class _Found:
+class _Lookup:
     """What a text has in it, and what is known of it."""
 
     text: str
@@ -46,96 +46,98 @@ def lookup(
     require_count("--limit", limit, lowest=1)
     if not any(character.isalnum() for character in text):
         refuse(f"TEXT must have at least one word; got {text[:40]!r}.")
-    found = _look_up(text, store, limit)
+    known = _look_up(text, store, limit)
     if json_out:
-        typer.echo(json.dumps(_record(found), indent=2))
+        typer.echo(json.dumps(_record(known), indent=2))
     else:
-        _print(found)
+        _print(known)
 
 
-def _look_up(text: str, path: Path | None, limit: int) -> _Found:
-    from vkood.knowledge import FactStore, Linker
+def _look_up(text: str, path: Path | None, limit: int) -> _Lookup:
+    from vkood.knowledge import FactStore, Linker, SceneParser
 
     try:
-        with warnings.catch_warnings(record=True) as told, FactStore.open(path) as store:
+        with warnings.catch_warnings(record=True) as caught, FactStore.open(path) as store:
             warnings.simplefilter("always")
             linker = Linker(store)
             concepts = linker.link(text)
             facts = linker.facts_for(text, limit)
-            graph, no_graph = _graph(linker, text)
-            parser = linker.parser
+            scenes = SceneParser(linker)
+            graph, no_graph = _graph(scenes, text)
     except (FileNotFoundError, ValueError) as error:
         refuse(str(error))
-    for warning in told:
+    for warning in caught:
         say(f"vkood: {warning.message}", err=True)
-    return _Found(text=text, parser=parser, concepts=concepts, facts=facts, graph=graph, no_graph=no_graph)
+    return _Lookup(
+        text=text, parser=scenes.parser, concepts=concepts, facts=facts, graph=graph, no_graph=no_graph
+    )
 
 
-def _graph(linker: Any, text: str) -> tuple[SceneGraph | None, str]:
+def _graph(scenes: SceneParser, text: str) -> tuple[SceneGraph | None, str]:
     try:
-        return linker.parse(text), ""
+        return scenes.parse(text), ""
     except ValueError as error:
         return None, str(error)
 
 
-def _record(found: _Found) -> dict[str, object]:
+def _record(known: _Lookup) -> dict[str, object]:
     concepts = [
         {
             **dataclasses.asdict(concept),
-            "text": found.text[slice(*concept.span)],
-            "facts": [linked.as_dict() for linked in found.facts if linked.concept == concept],
+            "text": known.text[slice(*concept.span)],
+            "facts": [linked.as_dict() for linked in known.facts if linked.concept == concept],
         }
-        for concept in found.concepts
+        for concept in known.concepts
     ]
-    graph = None if found.graph is None else dataclasses.asdict(found.graph)
-    return {"text": found.text, "parser": found.parser, "concepts": concepts, "scene_graph": graph}
+    graph = None if known.graph is None else dataclasses.asdict(known.graph)
+    return {"text": known.text, "parser": known.parser, "concepts": concepts, "scene_graph": graph}
 
 
-def _print(found: _Found) -> None:
+def _print(known: _Lookup) -> None:
     from rich.console import Console
     from rich.tree import Tree
 
-    tree = Tree(plain(found.text if len(found.text) <= 200 else found.text[:199] + "…", "bold"))
-    _draw_scene(tree, found)
-    _draw_facts(tree, found)
+    tree = Tree(plain(known.text if len(known.text) <= 200 else known.text[:199] + "…", "bold"))
+    _draw_scene(tree, known)
+    _draw_facts(tree, known)
     Console().print(tree)
 
 
-def _draw_scene(tree: Tree, found: _Found) -> None:
+def _draw_scene(tree: Tree, known: _Lookup) -> None:
     from rich.text import Text
 
-    by = "by longest match alone" if found.parser == "none" else f"parsed by {found.parser}"
+    by = "by neighbouring words alone" if known.parser == "none" else f"parsed by {known.parser}"
     scene = tree.add(f"Scene ({by})")
-    if found.graph is None:
-        scene.add(plain(found.no_graph))
+    if known.graph is None:
+        scene.add(plain(known.no_graph))
         return
-    for place, item in enumerate(found.graph.objects):
+    for place, item in enumerate(known.graph.objects):
         absent = (" (absent)", "dim") if item.negated else ""
         branch = scene.add(Text.assemble(plain(item.name, "cyan"), absent))
         if item.count:
             branch.add(plain(f"count {item.count}"))
-        for attribute in found.graph.attributes:
+        for attribute in known.graph.attributes:
             if attribute.object == place:
                 branch.add(plain(f"{'not ' * attribute.negated}{attribute.name} {attribute.value}"))
-        for relation in found.graph.relations:
+        for relation in known.graph.relations:
             if relation.subject == place:
-                other = plain(found.graph.objects[relation.object].name, "cyan")
+                other = plain(known.graph.objects[relation.object].name, "cyan")
                 branch.add(Text.assemble(plain(f"{'not ' * relation.negated}{relation.name} "), other))
 
 
-def _draw_facts(tree: Tree, found: _Found) -> None:
+def _draw_facts(tree: Tree, known: _Lookup) -> None:
     from rich.text import Text
 
     facts = tree.add("Facts")
-    if not found.concepts:
+    if not known.concepts:
         facts.add("The store knows nothing of what is named here.")
     drawn: set[str] = set()
-    for concept in found.concepts:
+    for concept in known.concepts:
         where = f"{concept.span[0]}-{concept.span[1]}"
         mark = ", absent: its facts are left out" if concept.negated else ""
         mark += ", as above" if concept.entry in drawn else ""
         branch = facts.add(Text.assemble(plain(concept.entry, "cyan"), (f" ({where}{mark})", "dim")))
-        for linked in found.facts:
+        for linked in known.facts:
             if linked.concept == concept:
                 branch.add(Text.assemble(plain(linked.sentence), " ", plain(linked.source, "dim")))
                 drawn.add(concept.entry)

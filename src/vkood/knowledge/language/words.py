@@ -1,7 +1,7 @@
 """A text as words: where each stands, what joins it to the next, and what kind of word it is.
 
-The kind comes from a parser's tags where there is one. Without, it is guessed from closed lists and from the words
-around: enough to keep most verbs from being taken for things ("he watches the game"), and no more than that.
+The kind is guessed from closed lists and from the words around: enough to keep most verbs from being taken for things
+("he watches the game"), and no more than that.
 """
 
 from __future__ import annotations
@@ -108,49 +108,6 @@ def _joint(gap: str) -> str:
         return "' "
     return "," if gap not in ("'", "\u2019") else "'"
 
-
-# --- Kinds from a parser's tags -------------------------------------------------------------------------------------
-
-_KIND_OF_TAG: dict[str, Kind] = {
-    "NN": "noun",
-    "NNS": "noun",
-    "NNP": "noun",
-    "NNPS": "noun",
-    "JJ": "adjective",
-    "JJR": "adjective",
-    "JJS": "adjective",
-    "VB": "verb",
-    "VBD": "verb",
-    "VBG": "verb",
-    "VBN": "verb",
-    "VBP": "verb",
-    "VBZ": "verb",
-    "MD": "auxiliary",
-    "DT": "determiner",
-    "PDT": "determiner",
-    "PRP$": "determiner",
-    "WDT": "determiner",
-    "WP$": "determiner",
-    "IN": "preposition",
-    "TO": "preposition",
-    "CC": "conjunction",
-    "CD": "number",
-}
-_BE_HAVE_DO = lists.words_of("is are was were be been being am has have had having do does did")
-
-
-def kind_of_tag(tag: str, word: str) -> Kind:
-    """Return the kind of a word that a parser gave a Penn Treebank tag.
-
-    Example:
-        >>> kind_of_tag("NNS", "dogs"), kind_of_tag("VBZ", "has"), kind_of_tag("UH", "hello")
-        ('noun', 'auxiliary', 'other')
-    """
-    kind = _KIND_OF_TAG.get(tag, "other")
-    return "auxiliary" if kind == "verb" and word in _BE_HAVE_DO else kind
-
-
-# --- Kinds guessed without a parser ---------------------------------------------------------------------------------
 
 _CLOSED: dict[str, Kind] = {
     **dict.fromkeys(lists.ADVERBS, "other"),

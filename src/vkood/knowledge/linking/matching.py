@@ -15,7 +15,7 @@ from vkood.knowledge.language.plain_text import without_accents
 from vkood.knowledge.language.words import Words
 from vkood.knowledge.linking.denial import Denials, find_denials
 
-Wanted = Literal["things", "all"]
+Scope = Literal["things", "all"]
 
 LONGEST_NAME = 6
 """Longer entries are sayings, not names."""
@@ -124,7 +124,7 @@ def _with_folded(run: Candidate) -> Candidate:
 
 
 def choose(
-    words: Words, runs: list[list[Candidate]], known: Callable[[str], bool], wanted: Wanted
+    words: Words, runs: list[list[Candidate]], known: Callable[[str], bool], scope: Scope
 ) -> list[Match]:
     """Take from left to right the longest runs that are entries and name something.
 
@@ -132,13 +132,13 @@ def choose(
         words: The words, with their kinds.
         runs: What `candidates` gave.
         known: Whether the store has an entry.
-        wanted: "things", or "all" for verbs and adjectives too.
+        scope: "things", or "all" for verbs and adjectives too.
     """
     denials: Denials | None = None
     matches: list[Match] = []
     place = 0
     while place < len(words):
-        match = _match_at(words, runs[place], known, wanted)
+        match = _match_at(words, runs[place], known, scope)
         if match is None:
             place += 1
             continue
@@ -154,10 +154,10 @@ def choose(
 
 
 def _match_at(
-    words: Words, runs: list[Candidate], known: Callable[[str], bool], wanted: Wanted
+    words: Words, runs: list[Candidate], known: Callable[[str], bool], scope: Scope
 ) -> tuple[int, int, str] | None:
     for run in runs:
-        if not _names(words, run.first, run.last, wanted):
+        if not _names(words, run.first, run.last, scope):
             continue
         for form in _ordered(words, run):
             if known(form):
@@ -178,13 +178,13 @@ def _are_vessels(words: Words, place: int) -> bool:
     return after in ("of", "filled", "full") or (place > 0 and words.kinds[place - 1] in ("number", "noun"))
 
 
-def _names(words: Words, first: int, last: int, wanted: Wanted) -> bool:
+def _names(words: Words, first: int, last: int, scope: Scope) -> bool:
     """Whether a run of words is used as a name."""
     kinds, lower = words.kinds, words.lower
     if first != last:
         are_initials = len(lower[first]) == 1 and max(map(len, lower[first : last + 1])) <= 2
         return are_initials or _run_names(words, first, last)
-    if wanted == "all":
+    if scope == "all":
         return kinds[last] not in ("determiner", "auxiliary", "preposition", "conjunction", "number")
     if kinds[last] == "noun":
         return True

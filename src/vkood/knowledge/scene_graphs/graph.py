@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vkood.knowledge.language import word_lists as lists
-from vkood.knowledge.language.words import Words
+from vkood.knowledge.linking.linked_fact import Span
 
 ASKED = "?"
 """The name of what a question asks for."""
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,84 +85,17 @@ class SceneGraph:
 
     def triplets(self) -> list[tuple[str, str, str]]:
         """Return attributes, counts and relations in words, "not" before what is denied."""
-        named = [item.name for item in self.objects]
-        found = [(named[one.object], _denied(one.name, one.negated), one.value) for one in self.attributes]
-        found += [
-            (item.name, "count", item.count) for item in self.objects if item.count and not item.negated
+        names = [item.name for item in self.objects]
+        triplets = [
+            *((names[item.object], _denied(item.name, item.negated), item.value) for item in self.attributes),
+            *((item.name, "count", item.count) for item in self.objects if item.count and not item.negated),
+            *(
+                (names[item.subject], _denied(item.name, item.negated), names[item.object])
+                for item in self.relations
+            ),
         ]
-        found += [
-            (named[one.subject], _denied(one.name, one.negated), named[one.object]) for one in self.relations
-        ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(triplets))
 
 
 def _denied(name: str, negated: bool) -> str:
     return f"not {name}" if negated else name
-
-
-# --- Without a parser -----------------------------------------------------------------------------------------------
-
-_JOINING_VERBS = frozenset(("is", "are"))
-
-
-def coarse_graph(words: Words, names: Mapping[Span, tuple[str, bool]]) -> SceneGraph:
-    """Return a graph by neighbourhood alone: colours before things, numbers, and what stands between two things.
-
-    Args:
-        words: The words of a text, with their kinds.
-        names: The concepts that were found: where they stand, their entries, and whether they are denied.
-    """
-    first_word = {start: place for place, start in enumerate(words.starts)}
-    last_word = {end: place for place, end in enumerate(words.ends)}
-    things: list[SceneObject] = []
-    ends: list[tuple[int, int]] = []
-    attributes: list[Attribute] = []
-    relations: list[Relation] = []
-    for span, (entry, negated) in names.items():
-        first, last = first_word[span[0]], last_word[span[1]]
-        if (
-            entry in lists.COLOURS
-            and last + 1 < len(words)
-            and words.kinds[last + 1] in ("noun", "adjective", "conjunction")
-        ):
-            continue
-        number, described = _before(words, first)
-        things.append(SceneObject(entry, entry.rsplit(" ", 1)[-1], span, count=number, negated=negated))
-        here = len(things) - 1
-        attributes += [Attribute(here, word) for word in described]
-        if ends:
-            name = _between(words, ends[-1][1] + 1, first)
-            if name:
-                relations.append(Relation(here - 1, name, here, negated and name != "without"))
-        ends.append((first, last))
-    return SceneGraph(tuple(things), tuple(attributes), tuple(relations))
-
-
-def _before(words: Words, first: int) -> tuple[str, list[str]]:
-    """The number and the adjectives that stand right before a thing."""
-    described: list[str] = []
-    place = first - 1
-    while place >= 0 and (words.kinds[place] == "adjective" or words.lower[place] in lists.COLOURS | {"and"}):
-        if words.lower[place] not in lists.PLACES and words.lower[place] != "and":
-            described.append(words.lower[place])
-        place -= 1
-    number = words.lower[place] if place >= 0 and words.kinds[place] == "number" else ""
-    return number, described[::-1]
-
-
-def _between(words: Words, start: int, stop: int) -> str:
-    """The verb and preposition that join two things which follow each other; empty if anything else stands between."""
-    kept: list[str] = []
-    for place in range(start, stop):
-        kind, word = words.kinds[place], words.lower[place]
-        if kind == "conjunction" or (place and words.gaps[place - 1] == ","):
-            return ""
-        if kind == "verb" or kind == "preposition" or (word in lists.PLACES and kept):
-            kept.append(_base(word) if kind == "verb" else word)
-    return " ".join(kept)
-
-
-def _base(verb: str) -> str:
-    from vkood.knowledge.language.phrases import base_phrase
-
-    return base_phrase(verb) or verb

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vkood.knowledge.language.lemmas import gerund
-from vkood.knowledge.scene_graphs.graph import ASKED, Attribute, SceneGraph, Span
-from vkood.knowledge.scene_graphs.parse_reading import (
+from vkood.knowledge.linking.linked_fact import Span
+from vkood.knowledge.scene_graphs.dependency_reading import (
     ASKED_QUALITIES,
     ASKING,
     KINDS,
@@ -36,7 +36,8 @@ from vkood.knowledge.scene_graphs.parse_reading import (
     singular_of,
     with_particle,
 )
-from vkood.knowledge.scene_graphs.scene_things import SceneThings
+from vkood.knowledge.scene_graphs.dependency_things import SceneThings
+from vkood.knowledge.scene_graphs.graph import ASKED, Attribute, SceneGraph
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token

