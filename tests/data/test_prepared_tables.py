@@ -16,7 +16,7 @@ from vkood.data.layout import SCHEMAS, kind_of
 from vkood.data.prepare import READERS, prepare, read_source
 from vkood.data.readers import BadRowsError, SourceError
 from vkood.data.readers.own import read_own
-from vkood.data.readers.source import BadRows
+from vkood.data.readers.source import BadRows, Source
 from vkood.data.readers.tables import answers_of, read_tables
 from vkood.data.rows import Rows
 from vkood.data.tables import Table, TableError, find_tables, table_writer
@@ -215,3 +215,42 @@ def test_many_batches(tmp_path):
     texts = Rows([table, table], images=False)
     wanted = [f"{n} {p}" for _ in range(2) for n, count in enumerate(numbers) for p in range(count)]
     assert [texts.text(index)[0] for index in range(len(texts))] == wanted
+
+
+def test_a_source_with_facts_of_its_own(tmp_path):
+    """Sentences are numbered over all tables, once each; none are looked up; which agree comes along."""
+    row = {
+        "image": picture_bytes(),
+        "questions": ["What is red?", "Why?"],
+        "answers": [["kite"], ["kite"]],
+        "answer_labels": [[0], [0]],
+        "answer_scores": [[1.0], [1.0]],
+        "image_id": 1,
+        "question_id": [1, 2],
+        "split": "train",
+        "annotations": [["kite"], ["kite"]],
+        "answer_types": ["", ""],
+        "question_types": ["", ""],
+        "facts": [["A kite is red.", "A mug is blue."], []],
+        "fact_matches": [[True, False], []],
+    }
+    other = row | {"facts": [["A mug is blue."], ["A drum is round."]], "fact_matches": [[False], [False]]}
+    source = Source(
+        name="own",
+        kind="questions",
+        schema="questions with matches",
+        tables={"one": lambda bad: iter([row]), "two": lambda bad: iter([other])},
+        answers=("kite",),
+        has_facts=True,
+    )
+    assert prepare(source, tmp_path).facts == 3
+    rows = Rows(find_tables(tmp_path, ["one", "two"]))
+    examples = [rows[index] for index in range(4)]
+    assert [[rows.sentences[fact] for fact in example.facts] for example in examples] == [
+        *row["facts"],
+        *other["facts"],
+    ]
+    assert [list(example.matches) for example in examples] == [*row["fact_matches"], *other["fact_matches"]]
+    assert all(check.sound for check in check_folder(tmp_path))
+    prepare(read_tables(tmp_path), tmp_path / "again", facts=None)
+    assert Rows(find_tables(tmp_path / "again", ["one"]))[0].matches == ()

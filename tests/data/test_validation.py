@@ -48,6 +48,22 @@ def test_sound_rows(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("matches", "says"),
+    [
+        ([[True], [False, True]], []),
+        (None, []),
+        ([[True], [False]], [(0, "`fact_matches` must have as many values as `fact_ids`")]),
+        ([[True]], [(0, "`fact_matches` must have as many values as `questions`")]),
+    ],
+)
+def test_which_facts_agree_is_known_for_each_or_none(tmp_path, matches, says):
+    row = QUESTION | {"fact_matches": matches}
+    table = write(tmp_path / "a.arrow", row, told={"answers": ["red"]}, schema="questions with matches")
+    assert table.kind == "questions"
+    assert list(table.invalid_rows(num_facts=2)) == says
+
+
+@pytest.mark.parametrize(
     ("changes", "says"),
     [
         ({"questions": None}, "`questions` is null"),

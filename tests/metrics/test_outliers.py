@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vkood.metrics import auroc, false_positive_rate
+from vkood.metrics import OutlierScores, auroc, false_positive_rate
 
 FEW_VALUES = st.integers(0, 5).map(float)  # so that there are ties
 
@@ -76,3 +76,22 @@ def test_scores_that_are_no_numbers_are_refused():
         auroc([0.1, 0.2, 0.3], outlier)
     half = torch.tensor([0.5, 0.25, 0.75], dtype=torch.bfloat16, requires_grad=True)
     assert auroc(half, outlier) == 1.0
+
+
+def test_accumulators_of_ranks_become_one():
+    outlier = torch.arange(9) % 3 == 0
+    score = torch.arange(9.0) % 5
+    whole, parts = OutlierScores(), [OutlierScores(), OutlierScores()]
+    whole.add(score, outlier)
+    parts[0].add(score[:2], outlier[:2])
+    parts[1].add(score[2:], outlier[2:])
+    parts[0].merge(parts[1])
+    expected = {"auroc": auroc(score, outlier), "fpr95": false_positive_rate(score, outlier)}
+    assert parts[0].result() == whole.result() == expected
+
+
+def test_one_kind_alone_gives_no_numbers():
+    scores = OutlierScores()
+    assert scores.result() == {}
+    scores.add(torch.zeros(2), torch.tensor([True, True]))
+    assert scores.result() == {}

@@ -26,7 +26,7 @@ from vkood.train.callbacks import AlphaRamp
 from vkood.train.evaluation import evaluate
 from vkood.train.launch import num_processes
 from vkood.train.run import RunError, require_possible
-from vkood.train.training import train
+from vkood.train.training import _WholeSteps, train
 
 
 def words(data="vqav2", *changes):
@@ -371,3 +371,34 @@ def test_weights_are_shared_out_over_gpus_only():
         num_processes(resolve("vqa", words("vqav2", "optimisation.fsdp=true")))
     with pytest.raises(RunError, match=r"not for blip-retrieval"):
         require_possible(resolve("blip-retrieval-coco", words("coco", "optimisation.fsdp=true")))
+
+
+def test_texts_of_an_image_come_together():
+    run = resolve("vqa", words("vqav2", "data.texts_per_image=4", "optimisation.batch_size=8"))
+    rows = Rows(find_tables(run.data.folder, ["vqav2_train"]), answered=True)
+    order = _WholeSteps(rows, run)
+    images = rows.image_index[np.array(list(order)).reshape(-1, 4)]
+    assert len(order) == images.size == 24 * 4  # 24 images with 3 questions each, one of which comes again
+    assert (images == images[:, :1]).all()
+    assert sorted(images[:, 0]) == list(range(24))
+    first = list(order)
+    assert first == list(order)
+    assert all(len(set(first[start : start + 4])) == 3 for start in range(0, len(first), 4))
+    rows.set_epoch(1)
+    assert first != list(order)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "says"),
+    [
+        (
+            "nlvr2",
+            ["data.texts_per_image=2"],
+            "for the task vqa with `features=computed`; got the task nlvr2",
+        ),
+        ("vqa", ["data.texts_per_image=5"], r"`optimisation.batch_size` must be a multiple .* 5; got 16"),
+    ],
+)
+def test_texts_of_an_image_need_a_batch_of_them(recipe, changes, says):
+    with pytest.raises(RunError, match=says):
+        require_possible(resolve(recipe, words("vqav2", *changes)))

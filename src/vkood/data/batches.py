@@ -19,6 +19,7 @@ from vkood.data.augment import RandAugment
 from vkood.data.masking import IGNORED, WholeWordMask
 from vkood.data.rows import Example
 from vkood.images import ImageProblem, decode_image
+from vkood.knowledge.embeddings.padding import pad_facts
 
 
 @runtime_checkable
@@ -102,14 +103,10 @@ class Collator:
 
     def facts(self, facts: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """`fact_features`, (B, F, D), zero where there is no fact, and `fact_mask`, (B, F); nothing without facts."""
-        longest = max(map(len, facts), default=0)
-        if self.fact_vectors is None or longest == 0:
+        numbers = np.fromiter((fact for of_text in facts for fact in of_text), dtype=np.int64)
+        if self.fact_vectors is None or not len(numbers):
             return {}
-        mask = torch.arange(longest) < torch.tensor([len(row) for row in facts])[:, None]
-        features = torch.zeros(*mask.shape, self.fact_vectors.shape[1])
-        wanted = np.fromiter((fact for row in facts for fact in row), dtype=np.int64)
-        features[mask] = torch.from_numpy(np.asarray(self.fact_vectors[wanted], dtype=np.float32))
-        return {"fact_features": features, "fact_mask": mask}
+        return pad_facts(self.fact_vectors[numbers], [len(of_text) for of_text in facts])
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Images, texts and facts, without targets."""
@@ -126,16 +123,31 @@ class AnswerBatches(Collator):
 
     Args:
         num_answers: How many answers the model has.
+        single_answer: Whether every question has one answer: `labels`, (B,), are ids of answers then.
+        per_image: How many questions in a row are about one image, which is in the batch once: all else is (B, Q, ...).
     """
 
     num_answers: int = 0
+    single_answer: bool = False
+    per_image: int = 1
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Collate questions."""
-        labels = torch.zeros(len(examples), self.num_answers)
-        for row, example in zip(labels, examples, strict=True):
-            row[list(example.labels)] = torch.tensor(example.scores)
-        return super().__call__(examples) | {"labels": labels}
+        if self.single_answer:
+            labels = torch.tensor([_only_label(example) for example in examples])
+        else:
+            labels = torch.zeros(len(examples), self.num_answers)
+            for row, example in zip(labels, examples, strict=True):
+                row[list(example.labels)] = torch.tensor(example.scores)
+        questions = {
+            **self.texts([example.text for example in examples]),
+            **self.facts([example.facts for example in examples]),
+            "labels": labels,
+        }
+        if self.per_image > 1:
+            shape = (-1, self.per_image)
+            questions = {name: tensor.unflatten(0, shape) for name, tensor in questions.items()}
+        return self.images(examples[:: self.per_image]) | questions
 
 
 @dataclass
@@ -261,6 +273,15 @@ class ContrastBatches(Collator):
         """Collate captions."""
         numbers = torch.tensor([example.image_index for example in examples])
         return super().__call__(examples) | {"image_ids": numbers}
+
+
+def _only_label(example: Example) -> int:
+    if len(example.labels) != 1:
+        raise ValueError(
+            f"{example.name}, question {example.id}: it must have one answer, since `options.single_answer` is set; it "
+            f"has {len(example.labels)}."
+        )
+    return example.labels[0]
 
 
 def _decoded(image: bytes | None, name: str) -> Image.Image:

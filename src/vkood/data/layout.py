@@ -66,6 +66,13 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
 }
 
+MATCHES = "fact_matches"
+"""The column that says of each fact of each text whether it agrees with the image."""
+
+SCHEMAS["questions with matches"] = SCHEMAS["questions"].append(
+    pa.field(MATCHES, pa.list_(pa.list_(pa.bool_())))
+)
+
 TEXTS_OF: dict[Kind, str] = {"questions": "questions", "captions": "caption", "pairs": "questions"}
 """The column of each kind that has its texts."""
 
@@ -111,6 +118,8 @@ def schema_name(columns: Iterable[str]) -> str:
     """
     columns = tuple(columns)
     kind = kind_of(columns)
+    if kind == "questions" and MATCHES in columns:
+        return "questions with matches"
     return "regions" if kind == "captions" and "x" in columns else kind
 
 
@@ -146,6 +155,8 @@ def _fits(type_: pa.DataType, ours: pa.DataType) -> bool:
         return kinds.is_string(type_) or kinds.is_large_string(type_)
     if kinds.is_binary(ours):
         return kinds.is_binary(type_) or kinds.is_large_binary(type_)
+    if kinds.is_boolean(ours):
+        return kinds.is_boolean(type_)
     return kinds.is_integer(type_) or (kinds.is_floating(ours) and kinds.is_floating(type_))
 
 

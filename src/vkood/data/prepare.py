@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from vkood import fields
-from vkood.data.layout import FACTS_SCHEMA, SCHEMAS, TEXTS_OF, Kind, empty_facts
+from vkood.data.layout import FACTS_SCHEMA, SCHEMAS, TEXTS_OF, empty_facts
 from vkood.data.readers import BadRows, Source, SourceError
 from vkood.data.readers.captions import (
     read_coco,
@@ -85,20 +85,16 @@ class _Facts:
     limit: int
     ids: dict[str, int] = field(default_factory=dict)
 
-    def of_texts(self, texts: Sequence[str]) -> list[list[int]]:
-        """The numbers of each text's facts."""
-        if self.store is None:
-            return [[] for _ in texts]
+    def linked(self, texts: Sequence[str]) -> list[list[int]]:
+        """The numbers of each text's facts, which are looked up in the store."""
         from vkood.knowledge.linking.linker import default_linker
 
-        found = default_linker(self.store).facts_for_many(texts, self.limit)
-        return [
-            [
-                self.ids.setdefault(sentence, len(self.ids))
-                for sentence in dict.fromkeys(f.sentence for f in some)
-            ]
-            for some in found
-        ]
+        facts_of_texts = default_linker(self.store).facts_for_many(texts, self.limit)
+        return [self.numbers(dict.fromkeys(fact.sentence for fact in facts)) for facts in facts_of_texts]
+
+    def numbers(self, sentences: Iterable[str]) -> list[int]:
+        """The numbers of facts."""
+        return [self.ids.setdefault(sentence, len(self.ids)) for sentence in sentences]
 
 
 def read_source(name: str, root: str | Path, **options: Any) -> Source:
@@ -142,7 +138,7 @@ def prepare(
         source: What a reader read.
         output: The folder of the tables; created if there is none. Tables of the same names are replaced.
         facts: The store in which the words of texts are looked up; "default" for the one that comes with vkood; None
-            for no facts.
+            for no facts. A source that has facts of its own keeps those.
         facts_per_concept: Most facts of each thing that a text names, the heaviest first.
         max_bad: Highest share of a table's rows that may be left out because they cannot be read.
         on_rows: Called with a table's name and how many rows of it are written.
@@ -173,6 +169,8 @@ def prepare(
                 f"the table's name {fields.shown(table)} must be printable text of at most {_MAX_NAME_BYTES} bytes; it "
                 "comes from the name of the file or folder and from the split, one of which must be changed."
             )
+    if source.has_facts:
+        facts = None
     store = FactStore.open() if isinstance(facts, str) else facts
     linked = _Facts(store, facts_per_concept)
     output = Path(output)
@@ -195,12 +193,13 @@ def _write(
     counts = [source.bad]
     facts_table = source.name + FACTS_ENDING
     told = {"name": source.name, "kind": source.kind, "answers": source.answers or ()}
-    told |= {"facts": facts_table} if facts.store is not None else {}
+    with_facts = source.has_facts or facts.store is not None
+    told |= {"facts": facts_table} if with_facts else {}
     for table, read in source.tables.items():
         bad = BadRows(max_bad)
         with table_writer(folder / f"{table}.arrow", SCHEMAS[source.schema], told) as writer:
             num_texts = 0
-            for row in _with_facts(read(bad), source.kind, facts):
+            for row in _with_facts(read(bad), source, facts):
                 writer.add(row)
                 num_texts += len(row[TEXTS_OF[source.kind]])
                 if on_rows is not None:
@@ -211,7 +210,7 @@ def _write(
             raise SourceError(f"the table {table} would have no rows. Nothing was written.{first}")
         rows[table], texts[table] = writer.num_rows, num_texts
         counts.append(bad)
-    if facts.store is not None:
+    if with_facts:
         with table_writer(folder / f"{facts_table}.arrow", FACTS_SCHEMA) as writer:
             for sentence in facts.ids:
                 writer.add({"sentence": sentence})
@@ -225,18 +224,21 @@ def _write(
         skipped=dict(sum((count.skipped for count in counts), Counter[str]())),
         notes={what: number for count in counts for what, number in count.notes.items()},
     )
-    names = [*rows, *([facts_table] if facts.store is not None else [])]
+    names = [*rows, *([facts_table] if with_facts else [])]
     write_manifest(folder, source.name, names, asdict(prepared))
     return prepared
 
 
-def _with_facts(rows: Iterator[dict[str, Any]], kind: Kind, facts: _Facts) -> Iterator[dict[str, Any]]:
-    """Rows with the facts of their texts, looked up for many rows at once."""
-    column = TEXTS_OF[kind]
+def _with_facts(rows: Iterator[dict[str, Any]], source: Source, facts: _Facts) -> Iterator[dict[str, Any]]:
+    """Rows with the numbers of their texts' facts, which are looked up for many rows at once."""
+    if source.has_facts:
+        yield from (row | {"fact_ids": [facts.numbers(of_text) for of_text in row["facts"]]} for row in rows)
+        return
+    column = TEXTS_OF[source.kind]
     while some := list(islice(rows, _ROWS_AT_ONCE)):
         if facts.store is None:
-            yield from (row | {"fact_ids": empty_facts(row, kind)} for row in some)
+            yield from (row | {"fact_ids": empty_facts(row, source.kind)} for row in some)
             continue
-        numbers = iter(facts.of_texts([text for row in some for text in row[column]]))
+        numbers = iter(facts.linked([text for row in some for text in row[column]]))
         for row in some:
             yield row | {"fact_ids": [next(numbers) for _ in row[column]]}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch.utils.data import Dataset
 
-from vkood.data.layout import IMAGES_OF, TEXTS_OF, Kind
+from vkood.data.layout import IMAGES_OF, MATCHES, TEXTS_OF, Kind
 from vkood.data.tables import Table, TableError, sentences_of
 
 
@@ -21,6 +21,7 @@ class Example:
         images: Each image as its file's bytes; empty where images are not asked for.
         text: The question, caption or sentence.
         facts: Numbers of its facts in the rows' `sentences`.
+        matches: For each fact, whether it agrees with the image; empty where that is unknown.
         index: The example's number among the rows.
         image_index: The number of its image (or pair) among those of all tables.
         name: What to call it in errors.
@@ -37,6 +38,7 @@ class Example:
     images: tuple[bytes, ...]
     text: str
     facts: tuple[int, ...] = ()
+    matches: tuple[bool, ...] = ()
     index: int = 0
     image_index: int = 0
     name: str = ""
@@ -93,6 +95,9 @@ class Rows(Dataset[Example]):
             )
         self.kind: Kind = kinds.pop()
         self.num_false, self.seed, self._images, self.epoch = num_false, seed, images, 0
+        self._last: tuple[int, dict[str, Any]] | None = (
+            None  # texts of one image are often read one after another
+        )
         self.sentences, self._fact_starts = _sentences(self.tables)
         starts, index, text_index = [0], [], []
         for table in tables:
@@ -164,7 +169,12 @@ class Rows(Dataset[Example]):
         if everything:
             skipped = () if self._images else IMAGES_OF[self.kind]
             columns = [column for column in table.columns if column not in skipped]
-        row = table.row(image - int(self._starts[number]), columns)
+        if everything and self._last is not None and self._last[0] == image:
+            row = self._last[1]
+        else:
+            row = table.row(image - int(self._starts[number]), columns)
+        if everything:
+            self._last = image, row
         start = self._fact_starts[number]
         facts = row["fact_ids"][place] if start is not None and row.get("fact_ids") else []
         return row[texts][place], tuple(fact + (start or 0) for fact in facts), row, place
@@ -210,6 +220,7 @@ def _question(row: dict[str, Any], place: int) -> dict[str, Any]:
         ("labels", "answer_labels"),
         ("scores", "answer_scores"),
         ("answers", "annotations"),
+        ("matches", MATCHES),
     ):
         if row.get(column):
             told[name] = tuple(row[column][place])

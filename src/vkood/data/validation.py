@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from vkood.data.layout import SCHEMAS, TEXTS_OF, kind_of, schema_name
+from vkood.data.layout import MATCHES, SCHEMAS, TEXTS_OF, kind_of, schema_name
 
 
 def columns_to_validate(columns: list[str]) -> list[str]:
@@ -82,6 +82,14 @@ def _value_problems(
             rows[_outside(facts, num_facts)],
             f"`fact_ids` must be from 0 to {num_facts - 1:,}, the table's facts",
         )
+    if MATCHES in columns and "fact_ids" in columns:
+        matches, facts = (columns[name].flatten() for name in (MATCHES, "fact_ids"))
+        if len(matches):  # a table may leave them out altogether
+            rows = _rows(_lengths(columns["fact_ids"]))
+            yield from _at(
+                rows[_lengths(matches) != _lengths(facts)],
+                f"`{MATCHES}` must have as many values as `fact_ids`",
+            )
 
 
 def _answer_problems(columns: dict[str, pa.Array], num_answers: int | None) -> Iterator[tuple[int, str]]:

@@ -1,6 +1,6 @@
 """Numbers that say how well something works: pure functions, and accumulators that sum over ranks."""
 
-from vkood.metrics.outliers import auroc, false_positive_rate
+from vkood.metrics.outliers import OutlierScores, auroc, false_positive_rate
 from vkood.metrics.reasoning import ReasoningAccuracy
 from vkood.metrics.retrieval import recall_at
 from vkood.metrics.sums import GroupedMean
@@ -8,6 +8,7 @@ from vkood.metrics.vqa import VqaAccuracy, normalise_answer, question_groups, so
 
 __all__ = [
     "GroupedMean",
+    "OutlierScores",
     "ReasoningAccuracy",
     "VqaAccuracy",
     "auroc",

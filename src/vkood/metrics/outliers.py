@@ -58,6 +58,41 @@ def false_positive_rate(
     return float(kept_outliers[np.argmax(kept_inliers >= keep_rate)])
 
 
+class OutlierScores:
+    """Accumulates scores and whether each is an outlier's; those of several ranks become one by `merge`.
+
+    Example:
+        >>> import torch
+        >>> scores = OutlierScores()
+        >>> scores.add(torch.tensor([0.1, 0.4]), torch.tensor([False, False]))
+        >>> scores.add(torch.tensor([0.3, 0.9]), torch.tensor([True, True]))
+        >>> scores.result()
+        {'auroc': 0.75, 'fpr95': 0.5}
+    """
+
+    def __init__(self) -> None:
+        self._scores: list[Tensor] = []
+        self._outliers: list[Tensor] = []
+
+    def add(self, score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> None:
+        """Add the scores of some items."""
+        self._scores.append(score.detach().float().cpu())
+        self._outliers.append(outlier.cpu())
+
+    def merge(self, other: OutlierScores) -> None:
+        """Add what another accumulator, of another rank say, has."""
+        self._scores += other._scores
+        self._outliers += other._outliers
+
+    def result(self) -> dict[str, float]:
+        """`auroc` and `fpr95`; empty unless there are both outliers and inliers."""
+        outlier = torch.cat([torch.zeros(0, dtype=torch.bool), *self._outliers])
+        if bool(outlier.all()) or not bool(outlier.any()):
+            return {}
+        score = torch.cat(self._scores)
+        return {"auroc": auroc(score, outlier), "fpr95": false_positive_rate(score, outlier)}
+
+
 def _checked(score: Tensor, outlier: Tensor) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     require_kind("score", score, Tensor)
     require_kind("outlier", outlier, Tensor)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, no_type_check
 
-import torch
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from transformers import BatchFeature, ProcessorMixin
@@ -270,22 +270,21 @@ class VkoodProcessor(ProcessorMixin):
         Raises:
             OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
+        from vkood.knowledge.embeddings.padding import pad_facts
         from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 
         encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
-        flat = [sentence for some in sentences for sentence in some]
-        longest = max(map(len, sentences), default=0)
-        mask = torch.arange(longest) < torch.tensor([len(some) for some in sentences])[:, None]
-        features = torch.zeros(len(sentences), longest, width)
+        flat = [sentence for of_text in sentences for sentence in of_text]
+        vectors = np.zeros((0, width), np.float32)
         if flat:
             try:
-                features[mask] = torch.from_numpy(encoder.encode(flat).copy())
+                vectors = encoder.encode(flat)
             except UnwritableCacheError as error:
                 raise UnwritableCacheError(
                     f"{error} Another folder may be chosen by the environment variable {CACHE_VARIABLE}, by "
                     "`fact_cache` of the processor, or by `vkood predict --fact-cache`."
                 ) from error
-        return {"fact_features": features, "fact_mask": mask}
+        return pad_facts(vectors, [len(of_text) for of_text in sentences])
 
     def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:
         from vkood.knowledge.linking.linker import default_linker

@@ -54,7 +54,7 @@ def _with_home(run: Run) -> Run:
     return replace(
         run,
         output=expand(run.output),
-        data=replace(run.data, folder=expand(run.data.folder)),
+        data=replace(run.data, folder=expand(run.data.folder), fact_vectors=expand(run.data.fact_vectors)),
         model=replace(
             model,
             image=expand(model.image),

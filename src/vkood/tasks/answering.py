@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
@@ -13,7 +14,7 @@ from vkood.data.batches import Collator
 from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
-from vkood.metrics import GroupedMean, VqaAccuracy, question_groups
+from vkood.metrics import GroupedMean, OutlierScores, VqaAccuracy, question_groups
 from vkood.tasks.ranks import gathered
 from vkood.tasks.task import Looking, Scores, Task, in_order, look_at
 
@@ -81,12 +82,19 @@ class AnsweringTask(_QuestionsTask):
 
     @override
     def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
-        """Soft score and the leaderboard's accuracy where answers are known; predictions in any case."""
+        """Soft score and the leaderboard's accuracy where answers are known; predictions in any case.
+
+        Where tables say which facts agree with the image, and the model has a gate: also how well its scores tell them
+        from the others, `filter_auroc` and `filter_fpr95`.
+        """
         answers: dict[int, str] = model.config.id2label
         counted = _Counted(rows, (answers[index] for index in range(len(answers))))
         predictions: list[tuple[int, dict[str, Any]]] = []
+        facts = OutlierScores()
         for examples, batch in look_at(model, rows, collate, looking):
-            logits = model(**batch).logits.float()
+            output = model(**batch)
+            logits = output.logits.float()
+            _add_facts(facts, output, examples, batch)
             chances, best = logits.softmax(-1).topk(min(_TOLD, logits.shape[-1]))
             for example, some, of_some in zip(examples, best.tolist(), chances.tolist(), strict=True):
                 answer = answers[some[0]]
@@ -96,7 +104,25 @@ class AnsweringTask(_QuestionsTask):
                 ]
                 told = {"question_id": example.id, "answer": answer, "ranked": ranked}
                 predictions.append((example.index, told))
-        return Scores(metrics=counted.result(), predictions=in_order(predictions))
+        return Scores(metrics=counted.result() | _filter_metrics(facts), predictions=in_order(predictions))
+
+
+def _add_facts(
+    facts: OutlierScores, output: Any, examples: Sequence[Example], batch: dict[str, Tensor]
+) -> None:
+    """Add the gate's scores of a batch's facts, if it is known which agree with their images."""
+    matches = [match for example in examples for match in example.matches]
+    if output.fact_score is None or len(matches) != sum(len(example.facts) for example in examples):
+        return
+    facts.add(output.fact_score[batch["fact_mask"]], ~torch.tensor(matches, dtype=torch.bool))
+
+
+def _filter_metrics(facts: OutlierScores) -> dict[str, float]:
+    """What the scores of all processes give."""
+    of_all = OutlierScores()
+    for part in gathered(facts):
+        of_all.merge(part)
+    return {f"filter_{name}": value for name, value in of_all.result().items()}
 
 
 class WordedAnsweringTask(_QuestionsTask):

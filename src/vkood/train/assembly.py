@@ -88,7 +88,12 @@ class Assembly:
         if not training:
             return Collator(**parts)
         if run.task == "vqa":
-            return AnswerBatches(num_answers=len(answers_in(self.built.model)), **parts)
+            return AnswerBatches(
+                num_answers=len(answers_in(self.built.model)),
+                single_answer=run.options.single_answer,
+                per_image=run.data.texts_per_image,
+                **parts,
+            )
         if run.task == "nlvr2":
             return JudgementBatches(**parts)
         if run.task == "retrieval":
@@ -212,9 +217,8 @@ def assemble(run: Run, tell: Tell = lambda told: None) -> Assembly:
             raise
         raise RunError(f"no model can be built with this `model.config`: {error}") from error
     tell(f"model: {built.told}")
-    vectors = FactVectors(
-        built.processor.fact_encoder, Path(run.data.folder) / ".fact-vectors", wanted=run.data.facts
-    )
+    vectors_folder = run.data.fact_vectors or Path(run.data.folder) / ".fact-vectors"
+    vectors = FactVectors(built.processor.fact_encoder, Path(vectors_folder), wanted=run.data.facts)
     for rows in (train, validation):
         if rows is not None and rank() == 0:
             tell(f"{len(rows):,} texts, {rows.num_images:,} rows, {len(rows.sentences):,} facts")

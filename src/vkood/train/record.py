@@ -39,6 +39,7 @@ _FREE = (
     "num_nodes",
     "processes",
     "data.workers",
+    "data.fact_vectors",
     "options.memory_limit",
     "model.gradient_checkpointing",
     "optimisation.keep_checkpoints",

@@ -66,6 +66,9 @@ class DataOptions:
         test: Of those to report on at the end.
         facts: Whether the facts that tables link are used.
         text_length: Most tokens of a text.
+        fact_vectors: Folder where vectors of facts are kept; `.fact-vectors` in the folder of the tables, if empty.
+        texts_per_image: How many texts of an image are trained on at once (answering questions): the image tower runs
+            once for them. Others are drawn in each epoch; an image that has fewer repeats them.
         augment: "randaug" for RandAugment (2 operations of magnitude 9), "none" for no changes to pictures.
         workers: Processes that read and decode, for each training process.
         limit: Train on the first so many texts only; all, if None.
@@ -77,6 +80,8 @@ class DataOptions:
     validation: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
     facts: bool = True
+    fact_vectors: str = ""
+    texts_per_image: int = ruled(1, Whole(1, 1000))
     text_length: int = ruled(50, Whole(3, 100_000))
     augment: str = ruled("none", Choice(AUGMENTATIONS))
     workers: int = ruled(2, Whole(0, 1024))
@@ -141,6 +146,8 @@ class TaskOptions:
     """What the tasks need to know; each reads its own.
 
     Attributes:
+        single_answer: Whether every question has exactly one right answer, which cross-entropy over all answers learns
+            (answering with a vocabulary); else soft scores of several, which binary cross-entropy learns.
         false_texts: False captions of each image (retrieval).
         mask_share: Share of a caption's tokens that are hidden (pre-training); 0 for no masked words.
         matching: Whether captions are matched to images (pre-training).
@@ -151,6 +158,7 @@ class TaskOptions:
         memory_limit: Megabytes for scoring pairs (retrieval).
     """
 
+    single_answer: bool = False
     false_texts: int = ruled(15, Whole(1, 1000))
     mask_share: float = ruled(0.15, Real(0, 1))
     matching: bool = True
@@ -214,7 +222,12 @@ class Run:
 
 
 def steps_of_epoch(run: Run, num_examples: int) -> int:
-    """How many optimiser steps an epoch has; what is over is left out."""
+    """How many optimiser steps an epoch has; what is over is left out.
+
+    Args:
+        run: The run.
+        num_examples: How many texts an epoch has: with `data.texts_per_image`, so many for each image.
+    """
     return max(1, num_examples // run.optimisation.batch_size)
 
 
@@ -258,6 +271,7 @@ def require_possible(run: Run) -> None:
 
 def _require_fitting(run: Run) -> None:
     """Refuse options that do not go with each other."""
+    _require_fitting_batches(run)
     if run.features == "cached":
         if run.is_blip:
             raise RunError(
@@ -291,3 +305,21 @@ def _require_fitting(run: Run) -> None:
         )
     if run.evaluate_only and run.model.checkpoint is None:
         raise RunError("`evaluate_only` needs `model.checkpoint`, the model to evaluate.")
+
+
+def _require_fitting_batches(run: Run) -> None:
+    """Refuse several texts an image where a task or a batch cannot have them."""
+    per_image, optimisation = run.data.texts_per_image, run.optimisation
+    if per_image == 1:
+        return
+    if run.task != "vqa" or run.features == "cached":
+        raise RunError(
+            "`data.texts_per_image` above 1 is for the task vqa with `features=computed`; "
+            f"got the task {run.task} with `features={run.features}`."
+        )
+    for name in ("batch_size", "device_batch_size"):
+        if getattr(optimisation, name) % per_image:
+            raise RunError(
+                f"`optimisation.{name}` must be a multiple of `data.texts_per_image`, {per_image}; "
+                f"got {getattr(optimisation, name)}."
+            )

@@ -118,6 +118,11 @@ def any_process(this: bool) -> bool:
     return bool(told)
 
 
+def examples_of_epoch(rows: Rows, per_image: int) -> int:
+    """How many texts an epoch has: all, or so many of each image."""
+    return len(rows) if per_image == 1 else per_image * len(np.unique(rows.image_index))
+
+
 class _WholeSteps(Sampler[int]):
     """The order of an epoch, which depends on the seed and the epoch alone, so that it is the same when taken up again.
 
@@ -125,8 +130,9 @@ class _WholeSteps(Sampler[int]):
     """
 
     def __init__(self, rows: Rows, run: Run) -> None:
-        self._rows, self._seed = rows, run.optimisation.seed
-        self._length = steps_of_epoch(run, len(rows)) * run.optimisation.batch_size
+        self._rows, self._seed, self._per_image = rows, run.optimisation.seed, run.data.texts_per_image
+        num_examples = examples_of_epoch(rows, self._per_image)
+        self._length = steps_of_epoch(run, num_examples) * run.optimisation.batch_size
 
     def __len__(self) -> int:
         return self._length
@@ -134,7 +140,16 @@ class _WholeSteps(Sampler[int]):
     @override
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self._seed, self._rows.epoch))
-        return iter(generator.permutation(len(self._rows))[: self._length].tolist())
+        if self._per_image == 1:
+            return iter(generator.permutation(len(self._rows))[: self._length].tolist())
+        return self._by_image(generator)
+
+    def _by_image(self, generator: np.random.Generator) -> Iterator[int]:
+        """Images in random order, of each some of its texts; an image that has fewer repeats them."""
+        _, starts, counts = np.unique(self._rows.image_index, return_index=True, return_counts=True)
+        for image in generator.permutation(len(starts))[: self._length // self._per_image].tolist():
+            texts = starts[image] + generator.permutation(counts[image])
+            yield from np.resize(texts, self._per_image).tolist()
 
 
 class _Trainer(Trainer):
@@ -289,7 +304,8 @@ def _trainer(
 
 def _arguments(assembly: Assembly, folder: Path) -> TrainingArguments:
     assert assembly.train is not None
-    run, num_examples = assembly.run, len(assembly.train)
+    run = assembly.run
+    num_examples = examples_of_epoch(assembly.train, run.data.texts_per_image)
     metric = f"eval_{assembly.task.metric}" if assembly.validation is not None else None
     told = run.optimisation
     share = told.batch_size // world_size()

@@ -131,6 +131,7 @@ class Source:
         tables: For each table's name a function that reads its rows and counts those it has to leave out.
         answers: The answer vocabulary, in the order of its ids; None where there is none.
         bad: The rows that were left out before it was known which table they belong to.
+        has_facts: Whether rows have `facts`, the sentences that come with each text: then none are looked up.
     """
 
     name: str
@@ -139,6 +140,7 @@ class Source:
     tables: Mapping[str, Callable[[BadRows], Iterator[Row]]]
     answers: tuple[str, ...] | None = None
     bad: BadRows = field(default_factory=BadRows)
+    has_facts: bool = False
 
 
 def require_file(root: Path, *places: str, told: str) -> Path:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vkood.data.layout import IMAGES_OF, SCHEMAS, Kind, schema_name
+from vkood.data.layout import IMAGES_OF, MATCHES, SCHEMAS, Kind, schema_name
 from vkood.data.readers.source import BadRows, Row, Source, SourceError
 from vkood.data.record import Mismatch
 from vkood.data.tables import Table, find_tables
@@ -80,7 +80,8 @@ def read_tables(root: Path) -> Source:
 
 def _rows(table: Table, schema: str, kind: Kind, num_answers: int | None, bad: BadRows) -> Iterator[Row]:
     there = set(table.columns)
-    columns = [name for name in SCHEMAS[schema].names if name in there and name != "fact_ids"]
+    linked_anew = ("fact_ids", MATCHES)
+    columns = [name for name in SCHEMAS[schema].names if name in there and name not in linked_anew]
     wrong = dict(table.invalid_rows(num_answers=num_answers))
     for number, row in enumerate(table.scan(columns)):
         try:
