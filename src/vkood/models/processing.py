@@ -290,7 +290,9 @@ class VkoodProcessor(ProcessorMixin):
         from vkood.knowledge.linking.linker import default_linker
 
         found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
-        return [[FactForText(one.sentence, one.concept and one.concept.span) for one in some] for some in found]
+        return [
+            [FactForText(one.sentence, one.concept and one.concept.span) for one in some] for some in found
+        ]
 
     def _pictures(self, examples: list[list[ImageSource]], num_texts: int | None) -> Tensor:
         if num_texts is not None and len(examples) != num_texts:
