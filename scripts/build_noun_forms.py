@@ -26,12 +26,17 @@ from typing import Literal
 
 from vkood.knowledge.facts import normalise_concept
 from vkood.knowledge.language.lemmas import is_plural, plural, singulars
-from vkood.knowledge.language.noun_lists import FIXED, MASSES, MATERIALS_TOO
 from vkood.knowledge.language.phrases import COUNTED, ends_as_mass
-from vkood.knowledge.language.word_lists import ADVERBS, COLOURS, PREPOSITIONS, words_of
+from vkood.knowledge.language.word_lists import ADVERBS, COLOURS, FIXED, MASSES, MATERIALS_TOO, PREPOSITIONS
 
 _RANK = re.compile(r" (?:genus|family|order|class)$")
 """What genera and families are: the default store leaves them out."""
+
+
+def words_of(text: str) -> frozenset[str]:
+    """The words of a text."""
+    return frozenset(text.split())
+
 
 OUTPUT = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data" / "noun_forms.txt.xz"
 CORRECTIONS = Path(__file__).resolve().parent / "noun_corrections.txt"

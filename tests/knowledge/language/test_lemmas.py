@@ -15,6 +15,7 @@ leaf/leaves wolf/wolves glove/gloves potato/potatoes shoe/shoes man/men woman/wo
 human/humans child/children grandchild/grandchildren person/people foot/feet tooth/teeth goose/geese
 mouse/mice ox/oxen sheep/sheep horse/horses vase/vases brush/brushes peach/peaches
 headache/headaches axe/axes ski/skis taxi/taxis emu/emus cactus/cacti key/keys toy/toys canoe/canoes
+corps/corps testis/testes
 """
 PLURALS = TABLE.split()
 

@@ -9,52 +9,18 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from vkood.knowledge.language.word_lists import INVARIANT, PLURAL_ONLY, SINGULAR_IN_S, pairs_of, words_of
+from vkood.knowledge.language.word_lists import INVARIANT, PLURAL_ONLY, pairs, words
 
-_IRREGULAR_SINGULARS = pairs_of(
-    "people/person men/man women/woman children/child feet/foot teeth/tooth geese/goose mice/mouse "
-    "lice/louse oxen/ox knives/knife leaves/leaf loaves/loaf wolves/wolf calves/calf halves/half "
-    "shelves/shelf lives/life wives/wife elves/elf thieves/thief scarves/scarf hooves/hoof "
-    "sheaves/sheaf selves/self dwarves/dwarf wharves/wharf turves/turf kerchieves/kerchief staves/staff "
-    "buses/bus gases/gas lenses/lens axes/axe cacti/cactus fungi/fungus octopi/octopus nuclei/nucleus "
-    "radii/radius stimuli/stimulus alumni/alumnus hippopotami/hippopotamus dice/die pence/penny "
-    "irises/iris canvases/canvas viruses/virus bacteria/bacterium media/medium crises/crisis "
-    "oases/oasis bases/base analyses/analysis theses/thesis phenomena/phenomenon criteria/criterion "
-    "vertebrae/vertebra larvae/larva antennae/antenna algae/alga formulae/formula indices/index "
-    "matrices/matrix vertices/vertex appendices/appendix quizzes/quiz aches/ache headaches/headache "
-    "toothaches/toothache avalanches/avalanche mustaches/mustache niches/niche moustaches/moustache "
-    "quiches/quiche caches/cache creches/creche brioches/brioche skis/ski taxis/taxi kiwis/kiwi "
-    "bikinis/bikini safaris/safari corgis/corgi saris/sari tsunamis/tsunami emojis/emoji menus/menu "
-    "emus/emu gnus/gnu tutus/tutu gurus/guru haikus/haiku shoes/shoe toes/toe hoes/hoe canoes/canoe "
-    "oboes/oboe foes/foe does/doe aloes/aloe roes/roe floes/floe horseshoes/horseshoe "
-    "snowshoes/snowshoe tiptoes/tiptoe overshoes/overshoe passersby/passerby brethren/brother "
-    "zucchinis/zucchini paninis/panini martinis/martini jet-skis/jet-ski yetis/yeti khakis/khakis "
-    "chamois/chamois axis/axis cattle/cattle police/police"
-)
-_ENDING_SINGULARS = (
-    ("bacteria", "bacterium"),
-    ("children", "child"),
-    ("people", "person"),
-    ("women", "woman"),
-    ("teeth", "tooth"),
-    ("geese", "goose"),
-    ("feet", "foot"),
-    ("knives", "knife"),
-    ("wives", "wife"),
-    ("shelves", "shelf"),
-    ("leaves", "leaf"),
-    ("wolves", "wolf"),
-    ("loaves", "loaf"),
-    ("mice", "mouse"),
-)
-_NOT_OF_MAN = words_of("specimen omen abdomen ramen semen stamen regimen acumen cyclamen yemen lumen amen")
-_IE_NOUNS = words_of(
-    "cookie movie pie tie zombie brownie selfie hoodie smoothie birdie calorie genie rookie magpie "
-    "bowtie necktie prairie collie hippie veggie goalie auntie doggie kiddie sortie reverie boogie "
-    "cabbie junkie pixie oldie foodie newbie talkie eerie die lie cutie sweetie beanie bogie bootie "
-    "budgie coolie cowrie dearie laddie lassie menagerie patisserie potpie quickie townie toughie "
-    "yuppie zombie stogie walkie onesie sortie rotisserie camaraderie"
-)
+_SINGULAR_IN_S = words("plurals", "singular_in_s")
+_SINGULAR_IN_MEN = words("plurals", "singular_in_men")
+_SINGULAR_IN_IE = words("plurals", "singular_in_ie")
+_IRREGULAR_SINGULARS = pairs("plurals", "irregular_singulars")
+_ENDING_SINGULARS = pairs("plurals", "ending_singulars")
+_IRREGULAR_PLURALS = {
+    singular: plural for plural, singular in _IRREGULAR_SINGULARS.items() if singular != plural
+} | pairs("plurals", "irregular_plurals")
+_PLURAL_IN_OES = words("plurals", "plural_in_oes")
+_PLURAL_IN_MANS = words("plurals", "plural_in_mans")
 
 
 @lru_cache(maxsize=65_536)
@@ -72,12 +38,12 @@ def singulars(word: str) -> tuple[str, ...]:
     """
     if word in _IRREGULAR_SINGULARS:
         return _unique(_IRREGULAR_SINGULARS[word], word)
-    if word in PLURAL_ONLY or word in SINGULAR_IN_S or word in INVARIANT or len(word) < 3:
+    if word in PLURAL_ONLY or word in _SINGULAR_IN_S or word in INVARIANT or len(word) < 3:
         return (word,)
-    for plural, singular in _ENDING_SINGULARS:
-        if word.endswith(plural):
-            return _unique(word.removesuffix(plural) + singular, word)
-    if word.endswith("men") and word not in _NOT_OF_MAN:
+    for ending, singular in _ENDING_SINGULARS.items():
+        if word.endswith(ending):
+            return _unique(word.removesuffix(ending) + singular, word)
+    if word.endswith("men") and word not in _SINGULAR_IN_MEN:
         return _unique(word[:-2] + "an", word)
     if not word.endswith("s") or word.endswith("ss"):
         return (word,)
@@ -88,7 +54,7 @@ def _stripped(word: str) -> tuple[str, ...]:
     """Singulars of a word in -s."""
     without_s, without_es = word[:-1], word[:-2]
     if word.endswith("ies") and len(word) > 4:
-        return (without_s,) if without_s in _IE_NOUNS else (word[:-3] + "y", without_s)
+        return (without_s,) if without_s in _SINGULAR_IN_IE else (word[:-3] + "y", without_s)
     if word.endswith(("ches", "shes", "sses", "xes")):
         return (without_es, without_s)
     if word.endswith("oes"):
@@ -120,24 +86,6 @@ def is_plural(word: str) -> bool:
     return word in PLURAL_ONLY or word in ("cattle", "police", "people") or singular(word) != word
 
 
-_IRREGULAR_PLURALS = {one: many for many, one in _IRREGULAR_SINGULARS.items() if one != many} | {
-    "person": "people",
-    "cactus": "cacti",
-    "octopus": "octopuses",
-    "axe": "axes",
-    "base": "bases",
-    "die": "dice",
-    "brother": "brothers",
-    "antenna": "antennas",
-    "index": "indexes",
-    "staff": "staffs",
-    "penny": "pennies",
-    "turf": "turf",
-    "hippopotamus": "hippopotamuses",
-}
-_OES = words_of("potato tomato hero echo buffalo mango mosquito volcano tornado torpedo cargo domino veto")
-
-
 @lru_cache(maxsize=65_536)
 def plural(word: str) -> str:
     """Return the plural of a singular noun.
@@ -150,41 +98,23 @@ def plural(word: str) -> str:
         return word
     if word in _IRREGULAR_PLURALS:
         return _IRREGULAR_PLURALS[word]
-    for many, one in _ENDING_SINGULARS:
-        if word.endswith(one) and one != "person":
-            return word.removesuffix(one) + many
-    if word.endswith("man") and word not in (
-        "human",
-        "german",
-        "roman",
-        "caiman",
-        "talisman",
-        "shaman",
-        "ottoman",
-    ):
+    for ending, singular in _ENDING_SINGULARS.items():
+        if word.endswith(singular) and singular != "person":
+            return word.removesuffix(singular) + ending
+    if word.endswith("man") and word not in _PLURAL_IN_MANS:
         return word[:-2] + "en"
     if word.endswith(("s", "x", "z", "ch", "sh")) and not word.endswith("stomach"):
         return word + "es"
     if word.endswith("y") and word[-2:-1] not in "aeiou":
         return word[:-1] + "ies"
-    return word + ("es" if word in _OES else "s")
+    return word + ("es" if word in _PLURAL_IN_OES else "s")
 
 
 # --- Verbs ----------------------------------------------------------------------------------------------------------
 
-_DOUBLING = words_of(
-    "bat beg bet bid blot brag bud bug cap chat chip chop clap clip cram crop cut dab dig dim dip dot "
-    "drag drip drop drum fan fit flap flip flop fog gag get grab grin grip hem hit hop hug hum jab jam "
-    "jet jig jog jot kid knit knot let log man map mop mud mug nag nap net nod pad pat peg pet pin pit "
-    "plan plod plot plug pop prop put quit quiz rap rib rid rig rip rob rot rub run sag scan scrub set "
-    "shed ship shop shred shrug shut sin sip sit skid skim skin skip slam slap slip slit slog snap snip "
-    "sob span spin spit split spot spur stab star step stir stop strap strip strum strut stun sun swap "
-    "swim tag tan tap thin throb tip top trap trek trim trip trot tug wag wed wet whip win wrap zap zip "
-    "begin forget upset submit admit permit commit regret omit refer prefer occur control patrol propel "
-    "compel expel rebel transfer transmit equip unwrap unzip babysit kidnap format program rebut defer "
-    "confer deter emit outrun input output overlap unplug reset"
-)
-_KEEPING_E = {"be": "being", "see": "seeing", "dye": "dyeing", "age": "aging", "singe": "singeing"}
+_DOUBLING = words("verbs", "doubling_last_letter")
+_IRREGULAR_GERUNDS = pairs("verbs", "irregular_gerunds")
+_THIRD_PERSONS = pairs("verbs", "third_persons")
 
 
 @lru_cache(maxsize=65_536)
@@ -195,8 +125,8 @@ def gerund(verb: str) -> str:
         >>> gerund("keep"), gerund("make"), gerund("sit"), gerund("lie"), gerund("panic")
         ('keeping', 'making', 'sitting', 'lying', 'panicking')
     """
-    if verb in _KEEPING_E:
-        return _KEEPING_E[verb]
+    if verb in _IRREGULAR_GERUNDS:
+        return _IRREGULAR_GERUNDS[verb]
     if verb.endswith("ie"):
         return verb[:-2] + "ying"
     if verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")):
@@ -208,9 +138,6 @@ def gerund(verb: str) -> str:
     return verb + "ing"
 
 
-_THIRD_PERSON = {"be": "is", "have": "has", "do": "does", "go": "goes", "undergo": "undergoes", "can": "can"}
-
-
 def third_person(verb: str) -> str:
     """Return the form of a verb after "it".
 
@@ -218,8 +145,8 @@ def third_person(verb: str) -> str:
         >>> third_person("fly"), third_person("catch"), third_person("have"), third_person("play")
         ('flies', 'catches', 'has', 'plays')
     """
-    if verb in _THIRD_PERSON:
-        return _THIRD_PERSON[verb]
+    if verb in _THIRD_PERSONS:
+        return _THIRD_PERSONS[verb]
     if verb.endswith(("s", "x", "z", "ch", "sh", "o")):
         return verb + "es"
     if verb.endswith("y") and verb[-2:-1] not in "aeiou":
@@ -235,9 +162,7 @@ _CONSONANT_START = re.compile(
 )
 _LETTERS_LIKE_VOWELS = frozenset("aefhilmnorsx")
 
-
-_READ_AS_WORDS = words_of("FAQ FORTRAN HAZMAT LAN LASER LEM LISP MANPAD NAND NASA NATO NIMBY RAM ROM SAM")
-"""Initials that are read as words: "a LISP compiler"."""
+_READ_AS_WORDS = words("nouns", "read_as_words")
 
 
 @lru_cache(maxsize=65_536)

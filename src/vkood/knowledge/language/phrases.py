@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from vkood.knowledge.language import noun_lists as lists
+from vkood.knowledge.language import word_lists as lists
 from vkood.knowledge.language.lemmas import article, gerund, is_plural, plural, singulars
 from vkood.knowledge.language.noun_forms import NounForm, name_form, noun_form
-from vkood.knowledge.language.verb_lists import ADJECTIVES
 from vkood.knowledge.language.word_lists import (
+    ADJECTIVES,
     ADVERBS,
     COLOURS,
     DETERMINERS,
@@ -23,15 +23,16 @@ from vkood.knowledge.language.word_lists import (
     PLURAL_ONLY,
     PREPOSITIONS,
     PRONOUNS,
-    words_of,
+    pairs,
+    words,
 )
 
 _HEAD = re.compile(
     r" (?:of|in|on|with|for|from|that|which|to|at|by|made|without|like|under|over|"
     r"between|who|where|around|behind|above|below|through|across|near|inside|full|worn|used) "
 )
-_OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words_of("lots one's someone's everyone people's")
-_AFTER_VERBS = DETERMINERS | words_of("it them you him me us up down into onto through off")
+_OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words("function_words", "other_determiners")
+_AFTER_VERBS = DETERMINERS | words("function_words", "objects_and_particles")
 _VERB_BEFORE_PREPOSITION = PREPOSITIONS - frozenset(("of",))
 _MASS_ENDINGS = ("ness", "ism", "wear", "ware", "ity")
 
@@ -76,17 +77,19 @@ def ends_as_mass(word: str) -> bool:
     return word.endswith(_MASS_ENDINGS) and len(word) > 5 and word not in COUNTED
 
 
-_COLOURS_ONLY = COLOURS - words_of("orange violet lavender rose teal pink")
-COUNTED = words_of(
-    "witness harness prism wilderness lioness baroness governess organism mechanism city facility university activity "
-    "community celebrity quantity cavity utility entity amenity deity charity nationality personality ability "
-    "possibility opportunity minority majority university speciality commodity municipality abnormality variety"
-)
-_MANY_NAMES = words_of(
-    "islands isles mountains alps hills highlands lowlands plains lakes countries andes "
-    "himalayas rockies pyrenees appalachians alleghenies"
-)
-_FEW = words_of("two three four five six eight ten many several few these those")
+_COLOURS_ONLY = COLOURS - words("nouns", "colours_and_things")
+COUNTED = words("nouns", "counted")
+_MANY_NAMES = words("nouns", "many_names")
+_MASSES_OF_KINDS = words("nouns", "masses_of_kinds")
+_UNIQUE = words("nouns", "unique")
+_NAMES = words("nouns", "names")
+_CAPITALISED_ONLY = words("nouns", "capitalised_only")
+_NO_ARTICLE_PLACES = pairs("nouns", "no_article_places")
+_ON_PLACES = words("nouns", "on_places")
+_AT_PLACES = words("nouns", "at_places")
+_MOSTLY_NOUNS = words("verbs", "mostly_nouns")
+_IRREGULAR_PARTICIPLES = pairs("verbs", "irregular_participles")
+_FEW = words("function_words", "small_numbers")
 _SUBSTANCE_ENDINGS = (
     "wood",
     "ium",
@@ -103,7 +106,7 @@ _SUBSTANCE_ENDINGS = (
     "ol",
     "ane",
 )
-_COUNTED_SUBSTANCES = words_of("plate machine line vine pine rose nose hose gate mine engine magazine")
+_COUNTED_SUBSTANCES = words("nouns", "counted_substances")
 
 
 def is_many(phrase: str) -> bool:
@@ -120,7 +123,7 @@ def is_many(phrase: str) -> bool:
     )[0]
 
 
-_AS_LISTED = lists.UNIQUE | COLOURS | lists.FIXED
+_AS_LISTED = _UNIQUE | COLOURS | lists.FIXED
 
 
 @lru_cache(maxsize=65_536)
@@ -148,7 +151,7 @@ def noun_phrase(concept: str) -> str:
         return f"the {text}"
     if words[0] in _OWN_DETERMINER or words[0] in ("the", "a", "an") or is_activity(concept):
         return text
-    if concept in lists.UNIQUE or concept in ("left", "right", "wild", "tropics", "seaside"):
+    if concept in _UNIQUE or concept in ("left", "right", "wild", "tropics", "seaside"):
         return f"the {text}"
     if (
         is_name(concept)
@@ -170,13 +173,13 @@ def name_phrase(concept: str) -> str:
         ('Turkey', 'the Nile', 'a dog')
     """
     form = name_form(concept)
-    return thing_phrase(concept) if form is None or concept in lists.UNIQUE else with_article(form)
+    return thing_phrase(concept) if form is None or concept in _UNIQUE else with_article(form)
 
 
 def is_name_alone(concept: str) -> bool:
     """Whether a concept is the name of one thing, place or being before it is anything else."""
     form = noun_form(concept)
-    return form is not None and form.is_name and concept not in lists.UNIQUE
+    return form is not None and form.is_name and concept not in _UNIQUE
 
 
 def with_article(form: NounForm) -> str:
@@ -189,8 +192,8 @@ def with_article(form: NounForm) -> str:
 def is_name(concept: str) -> bool:
     """Whether a concept is the name of a place, a person, a day or a language, as far as lists know."""
     words = concept.split(" ")
-    return words[-1] in lists.NAMES or (
-        len(words) > 1 and words[0] in ("mount", "lake", "saint", "st", "new") and words[-1] in lists.NAMES
+    return words[-1] in _NAMES or (
+        len(words) > 1 and words[0] in ("mount", "lake", "saint", "st", "new") and words[-1] in _NAMES
     )
 
 
@@ -214,18 +217,18 @@ def quality(concept: str) -> str:
         ('white', 'American')
     """
     words = concept.split(" ")
-    if words[-1] in lists.NAMES:
+    if words[-1] in _NAMES:
         return " ".join(word if word in _SMALL else word.capitalize() for word in words)
     return " ".join(_written_word(word) for word in words)
 
 
-_SMALL = words_of("of the and de la le el von van")
+_SMALL = words("function_words", "small_in_names")
 
 
 def _written_word(word: str) -> str:
     if word in lists.FIXED:
         return {"t-shirt": "T-shirt", "x-ray": "X-ray"}.get(word, word.upper())
-    return word.capitalize() if word in lists.CAPITALISED_ONLY else word
+    return word.capitalize() if word in _CAPITALISED_ONLY else word
 
 
 def is_activity(phrase: str) -> bool:
@@ -248,24 +251,8 @@ def is_activity(phrase: str) -> bool:
     return is_done_to or (may_be_object and not _is_named_for(words))
 
 
-_NAMED_FOR = words_of(
-    "swimming washing sewing fishing hunting sleeping dining living cutting parking shopping wedding "
-    "racing running hiking skiing walking reading writing drawing painting building boxing bathing "
-    "baking frying cooking mixing serving measuring rolling rocking folding filing vending sailing "
-    "rowing diving dancing training waiting changing playing chewing steering spinning knitting ironing "
-    "climbing camping cleaning driving riding landing boarding operating dressing burning flying "
-    "floating hanging falling shining singing laughing crying smiling talking moving working growing "
-    "rising setting running watering magnifying punching"
-)
-_THINGS_FOR = words_of(
-    "pool machine room table board pan bag lot meter rod boat gear horse car shoe boots boot trail "
-    "slope stick glasses lamp paper pad book site ring gloves glove suit cap trunks tub sheet powder "
-    "soda bowl spoon cup tape pin chair cabinet ship wheel shed school dog court card cards gum star "
-    "stars bag stove tent pole net hat jacket pants vest strip pass theater theatre gown leaf "
-    "water-bowl trap bird fish saucer squirrel basket centre center mall cart street lounge hall dress "
-    "needle iron wall plant field ground area lane track club studio instructor teacher player man "
-    "woman person can glass top"
-)
+_NAMED_FOR = words("nouns", "named_for")
+_THINGS_FOR = words("nouns", "things_for")
 
 
 def _is_named_for(words: list[str]) -> bool:
@@ -290,7 +277,7 @@ def begins_with_verb(phrase: str, *, likely: bool = False) -> bool:
     first = words[0]
     if first not in lists.BASE_VERBS:
         return False
-    if first not in lists.MOSTLY_NOUNS:
+    if first not in _MOSTLY_NOUNS:
         return True
     if len(words) == 1:
         return False
@@ -351,12 +338,7 @@ def _verb_forms(word: str) -> tuple[str, ...]:
     return singulars(word)[:-1] if word.endswith("s") else ()
 
 
-_MORE_VERBS = words_of(
-    "bray bleat oink caw coo cheep chirp gobble gnaw honk hoot dribble squirt twinkle whistle squawk "
-    "damage puff charge wade reach reproduce glide treat rock plant erupt beep care lean warm punch "
-    "explode deliver land lead hide beam crunch orbit pollute float rain snow evaporate fool face flash "
-    "feature rip fade shock sparkle sprout bloom blossom wilt rot"
-)
+_MORE_VERBS = words("verbs", "more_verbs")
 
 
 def participle_phrase(phrase: str) -> str:
@@ -373,7 +355,7 @@ def participle_phrase(phrase: str) -> str:
     return f"{first} {written(rest)}" if rest else first
 
 
-_PARTICIPLES = frozenset(lists.IRREGULAR_PARTICIPLES.values())
+_PARTICIPLES = frozenset(_IRREGULAR_PARTICIPLES.values())
 
 
 def participle(verb: str) -> str:
@@ -383,8 +365,8 @@ def participle(verb: str) -> str:
         >>> participle("eat"), participle("bake"), participle("carry"), participle("chop")
         ('eaten', 'baked', 'carried', 'chopped')
     """
-    if verb in lists.IRREGULAR_PARTICIPLES:
-        return lists.IRREGULAR_PARTICIPLES[verb]
+    if verb in _IRREGULAR_PARTICIPLES:
+        return _IRREGULAR_PARTICIPLES[verb]
     if verb.endswith("e"):
         return verb + "d"
     if verb.endswith("y") and verb[-2:-1] not in "aeiou":
@@ -452,19 +434,19 @@ def place(phrase: str) -> str:
         ('in a kitchen', 'on a wall', 'at home', 'in the sky', 'at a wedding', 'on a table')
     """
     words = phrase.split(" ")
-    if phrase in lists.NO_ARTICLE_PLACES:
-        return lists.NO_ARTICLE_PLACES[phrase]
+    if phrase in _NO_ARTICLE_PLACES:
+        return _NO_ARTICLE_PLACES[phrase]
     if words[0] in PREPOSITIONS and len(words) > 1:
         return written(phrase)
     name = noun_phrase(phrase)
     if " of a " in phrase:
         name = f"the {written(phrase)}"  # "the neck of a doctor"
     word = singulars(head(phrase))[0]
-    if word in lists.ON_PLACES or phrase in lists.ON_PLACES:
+    if word in _ON_PLACES or phrase in _ON_PLACES:
         return f"on {name}"
     if word == "ground" and words[0] == "the":
         return f"on {name}"
-    if word in lists.AT_PLACES or words[-1] in lists.AT_PLACES:
+    if word in _AT_PLACES or words[-1] in _AT_PLACES:
         return f"at {name}"
     return f"in {name}"
 
@@ -497,7 +479,7 @@ def may_be_counted(phrase: str) -> bool:
     )
 
 
-_UNIQUE_OF_KINDS = words_of("sea ocean sky world universe environment right left")
+_UNIQUE_OF_KINDS = words("nouns", "unique_of_kinds")
 
 
 def kind_phrase(concept: str) -> str:
@@ -508,7 +490,7 @@ def kind_phrase(concept: str) -> str:
         ('a fruit', 'an edible fruit', 'furniture', 'a fruit tree')
     """
     is_one_of_many = (
-        head(concept) in lists.MASSES_OF_KINDS and written(concept) == concept
+        head(concept) in _MASSES_OF_KINDS and written(concept) == concept
     ) or concept in _UNIQUE_OF_KINDS
     if is_one_of_many or (" of the " in concept and noun_form(concept) is None and not is_many(concept)):
         return f"{article(concept)} {written(concept)}"

@@ -13,7 +13,6 @@ from typing import Literal
 from vkood.knowledge.language import word_lists as lists
 from vkood.knowledge.language.lemmas import singulars
 from vkood.knowledge.language.plain_text import is_mark
-from vkood.knowledge.language.verb_lists import ADJECTIVES, VERB_FORMS, VERBS
 
 Kind = Literal[
     "noun", "adjective", "verb", "auxiliary", "determiner", "preposition", "conjunction", "number", "other"
@@ -151,7 +150,7 @@ def _guess_open(word: str, before: Kind | None, following: str) -> Kind:
     before_thing = following != "" and closed_next is None
     if word.isdigit():
         return "number"
-    if word in ADJECTIVES:
+    if word in lists.ADJECTIVES:
         return "noun" if before in _BEFORE_THINGS and not before_thing else "adjective"
     if word in lists.COLOURS:
         return "adjective"
@@ -161,17 +160,15 @@ def _guess_open(word: str, before: Kind | None, following: str) -> Kind:
         return "noun" if before == "determiner" else "verb"
     if word.endswith("ed") and len(word) > 4 and word not in _NOUNS_IN_ED:
         return "adjective" if before in _BEFORE_THINGS and closed_next is None else "verb"
-    if word in VERB_FORMS:
+    if word in lists.VERB_FORMS:
         return "verb"
-    if any(form in VERBS for form in singulars(word)):
+    if any(form in lists.VERBS for form in singulars(word)):
         return _noun_or_verb(word, before, closed_next)
     return "noun"
 
 
-_AGREEING = VERBS - VERB_FORMS
-_NOUNS_IN_ED = lists.words_of(
-    "bobsled hundred breed greed steed tweed reed seaweed flaxseed birdseed linseed aniseed"
-)
+_AGREEING = lists.VERBS - lists.VERB_FORMS
+_NOUNS_IN_ED = lists.words("nouns", "nouns_in_ed")
 
 
 def _noun_or_verb(word: str, before: Kind | None, closed_next: Kind | None) -> Kind:

@@ -4,74 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from vkood.knowledge.language.word_lists import NOT_DENYING, phrases_of, words_of
+from vkood.knowledge.language.word_lists import words as listed
 from vkood.knowledge.language.words import Words
 
-_NOT_IN_ONE = words_of(
-    "isnt arent wasnt werent dont doesnt didnt hasnt havent hadnt aint wouldnt couldnt shouldnt mustnt"
-)
-_ASKING = (
-    words_of(
-        "is are was were am do does did has have had can could will would should must may might isn aren "
-        "wasn weren don doesn didn hasn haven hadn won can couldn wouldn shouldn"
-    )
-    | _NOT_IN_ONE
-)
-_SHORT_NOT = words_of(
-    "isn aren wasn weren don doesn didn hasn haven hadn won wouldn shouldn couldn ain mustn can ca wo n"
-)
-_NOT = _NOT_IN_ONE | words_of("not never cannot")
-_NOT_ALONE = words_of("only just merely simply solely")
-"""After "not" they say that there is more, not that there is nothing."""
-_ALWAYS = words_of("no without sans lacks lacking")
-_IN_A_NAME = words_of("parking smoking entry trespassing dumping swimming fishing turn")
-_BE = words_of("is are was were be been being")
-_RUN_OUT = words_of("run runs ran running")
-
-_OPENINGS = {
-    tuple(phrase.split())
-    for phrase in phrases_of(
-        "lack of, absence of, devoid of, void of, free of, free from, empty of, bare of, clear of, bereft of, "
-        "rid of, instead of, in place of, in lieu of, rather than, as opposed to, w o, w out, "
-        "stripped of, deprived of, hardly any, hardly a, barely any, scarcely any, scarcely a, no sign of, "
-        "no signs of, no trace of, no traces of"
-    )
-}
-"""Phrases of several words that deny what follows."""
+_NOT_IN_ONE = listed("denial", "not_in_one")
+_ASKING = listed("denial", "asking") | _NOT_IN_ONE
+_SHORT_NOT = listed("denial", "short_not")
+_NOT = listed("denial", "not") | _NOT_IN_ONE
+_NOT_ALONE = listed("denial", "not_alone")
+_NOT_DENYING = listed("denial", "not_denying")
+_ALWAYS = listed("denial", "always")
+_IN_A_NAME = listed("denial", "in_a_name")
+_BE = listed("denial", "be")
+_RUN_OUT = listed("denial", "run_out")
+_OPENINGS = {tuple(phrase.split()) for phrase in listed("denial", "openings")}
 _FIRST_OF_OPENINGS = frozenset(phrase[0] for phrase in _OPENINGS)
-
-_ALL = words_of("all every everything everyone everybody each any anything anyone anybody")
-_NONE = words_of("nothing nobody none nowhere")
+_ALL = listed("denial", "all")
+_NONE = listed("denial", "none")
 _EXCEPTING = sorted(
-    (
-        tuple(phrase.split())
-        for phrase in phrases_of(
-            "other than, apart from, aside from, except for, save for, except, excepting, excluding, but"
-        )
-    ),
-    key=len,
-    reverse=True,
+    (tuple(phrase.split()) for phrase in listed("denial", "excepting")), key=len, reverse=True
 )
-"""What begins an exception, the longest phrases first."""
+"""The longest phrases first."""
 _FIRST_OF_EXCEPTING = frozenset(phrase[0] for phrase in _EXCEPTING)
 _NEED_ALL = frozenset(("but", "apart", "aside", "save"))
 """Without "all" before them, these say something else: "apart from a dog there is a cat"."""
-
-_AWAY = words_of("missing absent gone nowhere prohibited forbidden banned")
-"""After a thing and "is", these say that it is not there."""
-_HERE = words_of(
-    "allowed permitted welcome visible present pictured shown seen included available there here"
-)
-"""So do these after "not"."""
+_AWAY = listed("denial", "away")
+_HERE = listed("denial", "here")
 _SUFFIXES = frozenset(("free", "less"))
 _TRIGGERS = (
-    _NOT
-    | _ALWAYS
-    | _FIRST_OF_OPENINGS
-    | _AWAY
-    | _SUFFIXES
-    | _NONE
-    | words_of("t lack zero 0 out non neither except excepting excluding other apart aside save but")
+    _NOT | _ALWAYS | _FIRST_OF_OPENINGS | _AWAY | _SUFFIXES | _NONE | listed("denial", "other_triggers")
 )
 
 
@@ -183,7 +144,7 @@ class _Scan:
         if word == "no" and following == "one":
             self.among_none = self.pending = True
             return 2
-        if word == "no" and following in NOT_DENYING:
+        if word == "no" and following in _NOT_DENYING:
             self.found.denying[place + 1] = following in ("doubt", "matter")
             return 2
         if word in ("no", "non") and following and self.words.gaps[place] == "-" and following != "one":

@@ -61,6 +61,10 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
 
 
 _NEVER = lists.FUNCTION_WORDS | lists.ADVERBS
+_INSIDE_NAMES = lists.words("function_words", "inside_names")
+_NAMES_WITH_AND = lists.words("function_words", "names_with_and")
+_ABBREVIATIONS = lists.words("function_words", "initials")
+_NEAR_PICTURES = lists.words("nouns", "near_pictures")
 _APART = lists.COLOURS | {"a"}
 """First words that no entry joins with the next: "a b" is no "ab"."""
 
@@ -75,7 +79,7 @@ def _longer_runs(words: Words, first: int, longest: int) -> Iterator[Candidate]:
         word = lower[last]
         if word not in lists.FUNCTION_WORDS or (gap == "-" and word not in lists.DETERMINERS):
             yield Candidate(first, last, _forms(text, gap, word, first, last, lower))
-        elif word not in lists.INSIDE_NAMES:
+        elif word not in _INSIDE_NAMES:
             return
         text = f"{text}{gap}{word}"
 
@@ -92,7 +96,7 @@ def _initials(words: Words, first: int) -> Iterator[Candidate]:
         ):
             return
         text += letter
-        if (name := text if text in lists.INITIALS else text.removesuffix("s")) in lists.INITIALS:
+        if (name := text if text in _ABBREVIATIONS else text.removesuffix("s")) in _ABBREVIATIONS:
             yield Candidate(first, last, (name,))
 
 
@@ -207,7 +211,7 @@ def _run_names(words: Words, first: int, last: int) -> bool:
     # The letter of "t-shirt" is no verb.
     if any(kinds[place] in ("verb", "auxiliary") and len(lower[place]) > 1 for place in range(first, last)):
         return False
-    if "and" in lower[first : last + 1] and " ".join(lower[first : last + 1]) not in lists.NAMES_WITH_AND:
+    if "and" in lower[first : last + 1] and " ".join(lower[first : last + 1]) not in _NAMES_WITH_AND:
         return False
     return not (lower[first + 1] == "of" and singulars(lower[first])[0] in lists.AMOUNTS)
 
@@ -225,13 +229,13 @@ def _is_stop(words: Words, first: int, last: int, entry: str) -> bool:
     if after == "of" and entry in lists.AMOUNTS:
         return True
     if entry in lists.PICTURES:
-        return not (lists.HANGING & set(words.lower[last + 1 : last + 4]))
+        return not (_NEAR_PICTURES & set(words.lower[last + 1 : last + 4]))
     if entry in lists.PLACES:
         return not _is_owned(words, first)
     return entry == "make" and words.lower[0] in ("what", "which")
 
 
-_OWNING = lists.words_of("his her its their my your")
+_OWNING = lists.words("function_words", "owning")
 
 
 def _is_owned(words: Words, place: int) -> bool:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 from vkood.knowledge.language import word_lists as lists
 from vkood.knowledge.language.lemmas import gerund, singulars
-from vkood.knowledge.language.noun_lists import BASE_VERBS
-from vkood.knowledge.language.word_lists import words_of
 from vkood.knowledge.linking.linked_fact import Span
 
 if TYPE_CHECKING:
@@ -23,17 +21,12 @@ VERB_TAGS = frozenset(("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"))
 KINDS = {"kind": "kind", "type": "kind", "sort": "kind", "brand": "brand", "make": "make"}
 ASKED_QUALITIES = frozenset(("color", "colour", "shape", "size", "brand", "make"))
 TRANSPARENT = lists.AMOUNTS | frozenset(("species", "breed", "member", "image", "picture", "photo", "view"))
-NOT_ATTRIBUTES = words_of(
-    "many several few other such various left right first last next more most much own certain same-sized different "
-    "another top bottom front back upper lower main only single whole"
-)
-PLACING = words_of(
-    "put place set lay hang pour drop load wear hold carry keep have stick see throw toss feed serve give"
-)
+NOT_ATTRIBUTES = lists.words("scenes", "not_attributes")
+PLACING = lists.words("scenes", "placing")
 PLACED_IN = frozenset(("in", "on", "onto", "into", "out of", "inside", "to", "under", "over"))
 OBJECTS = frozenset(("dobj", "dative", "oprd"))
 SUBJECTS = frozenset(("nsubj", "nsubjpass", "csubj"))
-SAYING_NOTHING = words_of("called used shown seen having doing using going calling seeing being")
+SAYING_NOTHING = lists.words("scenes", "saying_nothing")
 RELATIVE = frozenset(("who", "which", "that", "whom"))
 ASKING = frozenset(("what", "who", "whom", "whose"))
 TO_WORDS = frozenset(("next", "close", "adjacent", "nearest"))
@@ -101,7 +94,7 @@ def with_particle(verb: Token) -> str:
     return base_of(verb) if particle is None else f"{base_of(verb)} {particle.lower_}"
 
 
-BASE_OF_GERUND = {gerund(verb): verb for verb in sorted(BASE_VERBS)}
+BASE_OF_GERUND = {gerund(verb): verb for verb in sorted(lists.BASE_VERBS)}
 
 
 def base_of(verb: Token) -> str:

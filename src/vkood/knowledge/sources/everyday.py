@@ -1,4 +1,4 @@
-"""Our own everyday, visual common sense: read from the tables in the folder `everyday`, which people edit by hand."""
+"""Our own everyday, visual common sense: read from the tables in the folder `data`, which people edit by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def everyday_facts() -> list[Fact]:
         >>> [fact.object for fact in facts if (fact.subject, fact.relation) == ("lemon", "HasProperty")]
         ['yellow', 'sour', 'oval']
     """
-    folder = files("vkood.knowledge") / "everyday"
+    folder = files("vkood.knowledge.sources") / "data"
     names = sorted(table.name for table in folder.iterdir() if table.name.endswith(".tsv"))
     return read_tables((name, (folder / name).read_text(encoding="utf-8")) for name in names)
 
