@@ -1,0 +1,54 @@
+"""HTML that needs nothing else: Jinja templates, one style sheet, and every text escaped."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from vkood.escaping import printable
+from vkood.reporting.pictures import png_address
+
+TEMPLATES = Path(__file__).with_name("templates")
+"""The page that others extend (`page.html.jinja`), macros for tables and figures, and the style sheet."""
+
+
+def render(template: Path, values: Mapping[str, Any]) -> Markup:
+    """Render a template.
+
+    Every value is escaped, and characters that are invisible or change the direction of writing are shown as escapes.
+
+    Args:
+        template: The template's file; it may extend and import the templates of `TEMPLATES`.
+        values: What it shows; a missing value is an error.
+    """
+    return Markup(_environment(template.parent).get_template(template.name).render(values))
+
+
+@functools.cache
+def _environment(folder: Path) -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader([folder, TEMPLATES]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_visible,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"png_address": png_address, "number": _number}
+    return environment
+
+
+def _visible(value: Any) -> Any:
+    """A text, with line breaks, without characters that act on what shows it."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return "\n".join(map(printable, value.split("\n")))
+
+
+def _number(value: int | float) -> str:
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"
