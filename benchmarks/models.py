@@ -30,7 +30,7 @@ from transformers import (
 
 from vkood.models import (
     BlipVkoodConfig,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     VkoodConfig,
     VkoodForVisualQuestionAnswering,
 )
@@ -271,7 +271,7 @@ def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
         )
     )
     plain = plain.to(bench.device)
-    ours: Any = BlipVkoodForQuestionAnswering(BlipVkoodConfig(vision_config=vision, text_config=text))
+    ours: Any = BlipVkoodForVisualQuestionAnswering(BlipVkoodConfig(vision_config=vision, text_config=text))
     ours = with_weights_of(plain, ours.to(bench.device))
     facts = batch(rows, 30_000, bench.device)
     facts["input_ids"][:, 0] = ours.config.encode_token_id  # as ours has it whatever comes

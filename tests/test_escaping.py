@@ -1,21 +1,11 @@
-"""Foreign text in terminals and on pages."""
+"""Foreign text in terminals and plots."""
 
 import unicodedata
 
 import pytest
 
-from vkood.escaping import html_text, printable
-
-HOSTILE = {
-    "markup": "[/b][link=https://example.org]x[/link]",
-    "element": "<script>alert('x')</script>",
-    "attribute": "\" onerror='x",
-    "escape": "a\x1b[2J\x1b]0;title\x07b",
-    "direction": "a\u202ecod.exe\u2066\u200f",
-    "lines": "a\nb\r\x0bc\u2028d\x85e",
-    "surrogate": "a\ud800b\udcff",
-    "zero": "a\x00b",
-}
+from support.hostile_texts import HOSTILE
+from vkood.escaping import printable
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -39,11 +29,3 @@ def test_what_is_harmless_stays():
         "a\u00a0b",
     ):
         assert printable(text) == text
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_html_text(text):
-    shown = html_text(text)
-    assert shown.encode()
-    assert not set("<>\"'") & set(shown)
-    assert shown.count("\n") == text.count("\n")

@@ -1,5 +1,8 @@
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -7,12 +10,24 @@ import vkood
 
 PUBLIC_NAMES = {
     "Anderson",
+    "BlipVkoodConfig",
+    "BlipVkoodForImageTextRetrieval",
+    "BlipVkoodForVisualQuestionAnswering",
+    "BlipVkoodForVisualReasoning",
+    "BlipVkoodModel",
     "Diagonal",
+    "Explanation",
+    "Fact",
+    "FactStore",
     "Full",
+    "Gate",
+    "GateConfig",
     "GateOutput",
     "Implicit",
     "KernelGate",
     "LastIterate",
+    "LinkedFact",
+    "Mixture",
     "Neumann",
     "OutlierLayer",
     "Picard",
@@ -23,14 +38,28 @@ PUBLIC_NAMES = {
     "Status",
     "Tied",
     "Unrolled",
+    "VkoodConfig",
+    "VkoodForImageTextRetrieval",
+    "VkoodForPreTraining",
+    "VkoodForVisualQuestionAnswering",
+    "VkoodForVisualReasoning",
+    "VkoodModel",
+    "VkoodProcessor",
     "__version__",
+    "build_store",
     "data",
     "demo",
+    "facts_for",
+    "fit_mixture",
     "fixed_point",
+    "gating",
+    "knowledge",
     "load_checkpoint",
+    "load_model",
     "metrics",
     "mixture",
     "models",
+    "pipelines",
     "solve",
     "tasks",
     "train",
@@ -79,6 +108,20 @@ def test_public_name_is_there(name: str):
     assert getattr(vkood, name) is not None
 
 
+def test_type_checkers_and_the_interpreter_find_the_same_names():
+    tree = ast.parse(Path(vkood.__file__).read_text(encoding="utf-8"))
+    (block,) = [
+        node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    for statement in block.body:
+        for alias in statement.names:
+            module = importlib.import_module(statement.module)
+            here = getattr(vkood, alias.name)
+            assert here is getattr(module, alias.name)
+    imported = {alias.name for statement in block.body for alias in statement.names}
+    assert imported | {"__version__"} == PUBLIC_NAMES
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="'vkood' has no attribute 'OutlierLayers'"):
         _ = vkood.OutlierLayers  # pyright: ignore[reportAttributeAccessIssue] - what the test is about
@@ -87,7 +130,7 @@ def test_unknown_name_is_an_attribute_error():
 def test_import_loads_only_itself():
     loaded = set(fresh_python("import sys, vkood; print(*sys.modules)").split())
     assert loaded.isdisjoint(HEAVY)
-    assert {name for name in loaded if name.startswith("vkood")} == {"vkood"}
+    assert {name for name in loaded if name.startswith("vkood")} == {"vkood", "vkood.registration"}
 
 
 def test_import_touches_no_file_and_no_network():

@@ -7,13 +7,32 @@ imported when it is first used.
 import importlib
 from typing import TYPE_CHECKING
 
+from vkood.registration import register_with_transformers
+
 __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
-    from vkood import data, demo, metrics, mixture, models, solve, tasks, train
-    from vkood.gating import GateOutput, KernelGate, OutlierLayer
-    from vkood.mixture import Diagonal, Full, Prior, Spherical, Tied
-    from vkood.models.convert import load_checkpoint
+    from vkood import data, demo, gating, knowledge, metrics, mixture, models, pipelines, solve, tasks, train
+    from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
+    from vkood.knowledge import Fact, FactStore, LinkedFact, build_store, facts_for
+    from vkood.mixture import Diagonal, Full, Mixture, Prior, Spherical, Tied, fit_mixture
+    from vkood.models import (
+        BlipVkoodConfig,
+        BlipVkoodForImageTextRetrieval,
+        BlipVkoodForVisualQuestionAnswering,
+        BlipVkoodForVisualReasoning,
+        BlipVkoodModel,
+        GateConfig,
+        VkoodConfig,
+        VkoodForImageTextRetrieval,
+        VkoodForPreTraining,
+        VkoodForVisualQuestionAnswering,
+        VkoodForVisualReasoning,
+        VkoodModel,
+        load_checkpoint,
+        load_model,
+    )
+    from vkood.pipelines import Explanation, VkoodProcessor
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -29,12 +48,24 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Anderson",
+    "BlipVkoodConfig",
+    "BlipVkoodForImageTextRetrieval",
+    "BlipVkoodForVisualQuestionAnswering",
+    "BlipVkoodForVisualReasoning",
+    "BlipVkoodModel",
     "Diagonal",
+    "Explanation",
+    "Fact",
+    "FactStore",
     "Full",
+    "Gate",
+    "GateConfig",
     "GateOutput",
     "Implicit",
     "KernelGate",
     "LastIterate",
+    "LinkedFact",
+    "Mixture",
     "Neumann",
     "OutlierLayer",
     "Picard",
@@ -45,46 +76,73 @@ __all__ = [
     "Status",
     "Tied",
     "Unrolled",
+    "VkoodConfig",
+    "VkoodForImageTextRetrieval",
+    "VkoodForPreTraining",
+    "VkoodForVisualQuestionAnswering",
+    "VkoodForVisualReasoning",
+    "VkoodModel",
+    "VkoodProcessor",
     "__version__",
+    "build_store",
     "data",
     "demo",
+    "facts_for",
+    "fit_mixture",
     "fixed_point",
+    "gating",
+    "knowledge",
     "load_checkpoint",
+    "load_model",
     "metrics",
     "mixture",
     "models",
+    "pipelines",
     "solve",
     "tasks",
     "train",
 ]
 
-_ROOM_OF = {
-    "Anderson": "solve",
-    "Diagonal": "mixture",
-    "Full": "mixture",
-    "GateOutput": "gating",
-    "Implicit": "solve",
-    "KernelGate": "gating",
-    "LastIterate": "solve",
-    "Neumann": "solve",
-    "OutlierLayer": "gating",
-    "Picard": "solve",
-    "Prior": "mixture",
-    "Solution": "solve",
-    "Spherical": "mixture",
-    "Squarem": "solve",
-    "Status": "solve",
-    "Tied": "mixture",
-    "Unrolled": "solve",
-    "fixed_point": "solve",
-    "load_checkpoint": "models.convert",
+_OFFERED_BY = {
+    "gating": ["Gate", "GateOutput", "KernelGate", "OutlierLayer"],
+    "knowledge": ["Fact", "FactStore", "LinkedFact", "build_store", "facts_for"],
+    "mixture": ["Diagonal", "Full", "Mixture", "Prior", "Spherical", "Tied", "fit_mixture"],
+    "models": [
+        "BlipVkoodConfig",
+        "BlipVkoodForImageTextRetrieval",
+        "BlipVkoodForVisualQuestionAnswering",
+        "BlipVkoodForVisualReasoning",
+        "BlipVkoodModel",
+        "GateConfig",
+        "VkoodConfig",
+        "VkoodForImageTextRetrieval",
+        "VkoodForPreTraining",
+        "VkoodForVisualQuestionAnswering",
+        "VkoodForVisualReasoning",
+        "VkoodModel",
+        "load_checkpoint",
+        "load_model",
+    ],
+    "pipelines": ["Explanation", "VkoodProcessor"],
+    "solve": [
+        "Anderson",
+        "Implicit",
+        "LastIterate",
+        "Neumann",
+        "Picard",
+        "Solution",
+        "Squarem",
+        "Status",
+        "Unrolled",
+        "fixed_point",
+    ],
 }
-
+_ROOM_OF = {name: room for room, names in _OFFERED_BY.items() for name in names}
 _ROOMS = frozenset(__all__).difference(_ROOM_OF, ["__version__"])
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for, and keep it."""
+    """Import a public name when it is first used, and keep it."""
     if name in _ROOMS:
         return importlib.import_module(f"vkood.{name}")
     if name in _ROOM_OF:
@@ -97,3 +155,6 @@ def __getattr__(name: str) -> object:
 def __dir__() -> list[str]:
     """List the public names, also those that are not imported yet."""
     return sorted({*globals(), *__all__})
+
+
+register_with_transformers()

@@ -1,8 +1,7 @@
-"""Text that is not ours, such as names, questions and facts, made safe to show in a terminal or on a page."""
+"""Foreign text, such as names, questions and facts, made safe to show on one line of a terminal or a plot."""
 
 from __future__ import annotations
 
-import html
 import unicodedata
 
 _JOINERS = "\u200c\u200d"
@@ -24,16 +23,6 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(_escaped(character) if _acts(character) else character for character in text)
-
-
-def html_text(text: str) -> str:
-    """The text as it can stand in an element or an attribute of a page; line breaks stay.
-
-    Example:
-        >>> html_text("<b>'red'</b>")
-        '&lt;b&gt;&#x27;red&#x27;&lt;/b&gt;'
-    """
-    return html.escape("\n".join(map(printable, text.split("\n"))))
 
 
 def _acts(character: str) -> bool:

@@ -17,8 +17,9 @@ from support.every_model import KINDS, two_stream_config
 from support.tiny_vqa import tiny_tokenizer
 from vkood.cli import app, predict
 from vkood.knowledge import Fact, build_store
-from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
-from vkood.models.explain import MAX_ANSWERS
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.models.explainable import MAX_ANSWERS
+from vkood.pipelines import VkoodProcessor
 
 QUESTION = "is there a kite?"
 HOSTILE = "[/b] :smile: <script>'\"</script> \x1b[2J \u202e"

@@ -13,7 +13,7 @@ from support.tiny_vqa import tiny_tokenizer
 from vkood.data.batches import AnswerBatches, Collator
 from vkood.data.rows import Example
 from vkood.images import ImageProblem
-from vkood.models import VkoodProcessor
+from vkood.pipelines import VkoodProcessor
 
 SAMPLES = Path(__file__).parent / "images"
 

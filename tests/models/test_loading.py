@@ -14,7 +14,6 @@ from vkood.models import (
     SentenceEncoder,
     VkoodForVisualQuestionAnswering,
     VkoodModel,
-    VkoodProcessor,
 )
 from vkood.models.loading import (
     LoadingError,
@@ -22,10 +21,10 @@ from vkood.models.loading import (
     load_encoder,
     load_image_processor,
     load_model,
-    load_processor,
     load_tokenizer,
     local_folder,
 )
+from vkood.pipelines import VkoodProcessor
 
 SMALL = {"hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 8}
 
@@ -126,7 +125,7 @@ def test_a_folder_with_code_of_its_own(encoder, code, file, changes):
 def test_a_saved_model_with_code_of_its_own(model, code, file):
     (model / "own.py").write_text(code)
     change_json(model / file, auto_map={"AutoProcessor": "own.Own", "AutoImageProcessor": "own.Own"})
-    loads = [load_model, load_processor, VkoodProcessor.from_pretrained]
+    loads = [load_model, VkoodProcessor.from_pretrained]
     loads += [VkoodForVisualQuestionAnswering.from_pretrained]
     loads += [load_image_processor] if file != "tokenizer_config.json" else []
     for load in loads:
@@ -219,6 +218,13 @@ def test_every_weight_of_a_model_comes_from_its_folder(tmp_path, kind, change, s
     for load in (kind.model.from_pretrained, load_model):
         with pytest.raises(LoadingError, match=says):
             load(tmp_path)
+
+
+def test_a_model_that_was_saved_under_an_earlier_name(tmp_path):
+    model = KINDS["BLIP answers"].new()
+    model.save_pretrained(tmp_path)
+    change_json(tmp_path / "config.json", architectures=["BlipVkoodForQuestionAnswering"])
+    assert type(load_model(tmp_path)) is type(model)
 
 
 def test_weights_of_another_shape(model):

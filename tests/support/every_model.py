@@ -14,7 +14,7 @@ from support.tiny_models import tiny_config
 from vkood.models import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     BlipVkoodForVisualReasoning,
     VkoodForImageTextRetrieval,
     VkoodForPreTraining,
@@ -127,7 +127,7 @@ KINDS = {
         VkoodForImageTextRetrieval, two_stream_config, lambda rows: {"match_labels": torch.arange(rows) % 2}
     ),
     "two-stream pre-training": Kind(VkoodForPreTraining, two_stream_config, _words),
-    "BLIP answers": Kind(BlipVkoodForQuestionAnswering, blip_config, _answers, answer="text_states"),
+    "BLIP answers": Kind(BlipVkoodForVisualQuestionAnswering, blip_config, _answers, answer="text_states"),
     "BLIP reasoning": Kind(
         BlipVkoodForVisualReasoning, blip_config, lambda rows: {"labels": torch.arange(rows) % 2}, images=2
     ),

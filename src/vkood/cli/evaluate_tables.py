@@ -17,7 +17,7 @@ _TASK_OF = {
     "VkoodForVisualQuestionAnswering": "vqa",
     "VkoodForVisualReasoning": "nlvr2",
     "VkoodForImageTextRetrieval": "retrieval",
-    "BlipVkoodForQuestionAnswering": "blip-vqa",
+    "BlipVkoodForVisualQuestionAnswering": "blip-vqa",
     "BlipVkoodForImageTextRetrieval": "blip-retrieval",
 }
 

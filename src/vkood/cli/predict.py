@@ -1,4 +1,4 @@
-"""`vkood predict`: what a model says of a picture and a text, and how far it opened the gate of each fact."""
+"""`vkood predict`: what a model answers about a picture and a text, and how far it opened the gate of each fact."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def predict(
     record = {
         "text": text,
         "answers": [[answer, chance] for answer, chance in explanation.answers[:top]],
-        "facts": [{"sentence": f.sentence, "gate": f.gate, "score": f.score} for f in explanation.facts],
+        "facts": [
+            fact.fact.as_dict() | {"gate": fact.gate, "score": fact.score} for fact in explanation.facts
+        ],
     }
     for answer, chance in record["answers"]:
         say(f"{chance:7.3f}  {answer}")
@@ -71,13 +73,11 @@ def predict(
     for fact in record["facts"]:
         say(f"{fact['gate']:7.3f}  {fact['sentence']}")
     from vkood import files
-    from vkood.escaping import html_text
 
     if json_out is not None:
         files.write_text(json_out, json.dumps(record, indent=1) + "\n")
     if html is not None:
-        head = f'<!doctype html><meta charset="utf-8"><title>{html_text(text)}</title>'
-        files.write_text(html, f"{head}{explanation.to_html()}\n")
+        files.write_text(html, explanation.to_page())
 
 
 def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cache: Path | None) -> Any:

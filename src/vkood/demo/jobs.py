@@ -37,9 +37,10 @@ from vkood.data import (
     load_easy_vqa,
     normalise_images,
 )
-from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
+from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.models.fit_watch import ComponentMaps, FitWatch
 from vkood.models.loading import load_encoder, load_model, load_tokenizer
+from vkood.pipelines import VkoodProcessor
 from vkood.recipes.easy_vqa import Arm, EasyVqaRun
 from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
 from vkood.train import fit

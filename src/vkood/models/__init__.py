@@ -1,7 +1,8 @@
-"""Vision-language models with explicit knowledge: towers, fusion, heads, and what is made of them.
+"""Vision-language models with explicit knowledge: towers, fusion, heads, saving, loading and checkpoint conversion.
 
-Models receive tensors of facts, never the facts themselves. When this room is first touched, its models are
-registered with the Auto classes of `transformers`.
+Models receive tensors of facts, never the facts themselves. When this room is first imported, its models are
+registered with the Auto classes of `transformers` that exist for their heads; for visual reasoning and for image-text
+retrieval there is none.
 """
 
 from transformers import (
@@ -9,20 +10,19 @@ from transformers import (
     AutoModel,
     AutoModelForPreTraining,
     AutoModelForVisualQuestionAnswering,
-    AutoProcessor,
 )
 
 from vkood.models.blip import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     BlipVkoodForVisualReasoning,
     BlipVkoodModel,
     BlipVkoodOutput,
     UniAdapter,
 )
-from vkood.models.explain import ExplainedFact, Explanation
-from vkood.models.processing import FactForText, VkoodProcessor
+from vkood.models.convert import load_checkpoint
+from vkood.models.loading import load_model
 from vkood.models.roles import Role, parameter_role
 from vkood.models.towers import ImageTower, SentenceEncoder, TextTower
 from vkood.models.two_stream.answering import VkoodForVisualQuestionAnswering
@@ -35,13 +35,10 @@ from vkood.models.two_stream.retrieval import VkoodForImageTextRetrieval
 __all__ = [
     "BlipVkoodConfig",
     "BlipVkoodForImageTextRetrieval",
-    "BlipVkoodForQuestionAnswering",
+    "BlipVkoodForVisualQuestionAnswering",
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
     "BlipVkoodOutput",
-    "ExplainedFact",
-    "Explanation",
-    "FactForText",
     "GateConfig",
     "ImageTower",
     "Role",
@@ -56,7 +53,8 @@ __all__ = [
     "VkoodModel",
     "VkoodOutput",
     "VkoodPreTrainedModel",
-    "VkoodProcessor",
+    "load_checkpoint",
+    "load_model",
     "parameter_role",
 ]
 
@@ -66,6 +64,4 @@ AutoModelForVisualQuestionAnswering.register(VkoodConfig, VkoodForVisualQuestion
 AutoModelForPreTraining.register(VkoodConfig, VkoodForPreTraining)
 AutoConfig.register("blip-vkood", BlipVkoodConfig)
 AutoModel.register(BlipVkoodConfig, BlipVkoodModel)
-AutoModelForVisualQuestionAnswering.register(BlipVkoodConfig, BlipVkoodForQuestionAnswering)
-AutoProcessor.register(VkoodConfig, VkoodProcessor)
-AutoProcessor.register(BlipVkoodConfig, VkoodProcessor)
+AutoModelForVisualQuestionAnswering.register(BlipVkoodConfig, BlipVkoodForVisualQuestionAnswering)

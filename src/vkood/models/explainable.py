@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from transformers import PROCESSOR_MAPPING, PreTrainedModel
+
+if TYPE_CHECKING:
+    _Mixin = PreTrainedModel
+else:  # mixed into models, without bringing the class attributes of a model of its own
+    _Mixin = object
 
 MAX_ANSWERS = 100
 """An explanation has at most so many answers, the likeliest."""
@@ -14,8 +19,8 @@ TRUTH = ("false", "true")
 """What the logits of reasoning heads stand for."""
 
 
-class Explainable(PreTrainedModel):
-    """A model with a head, whose answers can be explained.
+class Explainable(_Mixin):
+    """What a model with a head gains: its answers can be explained.
 
     Attributes:
         processor: Makes its batches; by default the one in the folder that the model was loaded from.
@@ -37,7 +42,8 @@ class Explainable(PreTrainedModel):
         if self._processor is None:
             folder = self.name_or_path
             try:
-                processor: Any = PROCESSOR_MAPPING[type(self.config)].from_pretrained(folder)
+                kind: Any = PROCESSOR_MAPPING[type(self.config)]
+                processor = kind.from_pretrained(folder)
             except ValueError as error:
                 raise ValueError(
                     f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it. "

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +35,6 @@ from vkood.fields import Optional, Whole, require_fields
 from vkood.files import FileProblem, open_regular, read_json_object
 from vkood.models.fields import MAX_IMAGE_SIZE, reason, require_plausible
 
-if TYPE_CHECKING:
-    from vkood.models.processing import VkoodProcessor
-
 Source = str | Path
 
 WEIGHTS = (
@@ -59,6 +56,9 @@ _MAX_NEW_PARAMETERS = 10**9
 """Weights that are new are few: fusion, gate and heads. 10^9 of them take 4 GB before training begins."""
 _UNREAD = re.compile(r"(^|\.)(pooler|head)\.|\.num_batches_tracked$")
 """What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here reads."""
+
+_RENAMED = {"BlipVkoodForQuestionAnswering": "BlipVkoodForVisualQuestionAnswering"}
+"""Classes that saved models may name by an earlier name."""
 
 
 class LoadingError(ValueError):
@@ -158,19 +158,6 @@ def try_image_processor(processor: Any) -> None:
         raise ValueError("it makes values of a blank image that are NaN or infinite.")
 
 
-def load_processor(source: Source) -> VkoodProcessor:
-    """Load the processor that lies with a model of ours.
-
-    Raises:
-        LoadingError: If there is none, it is damaged, or it asks for code of its own.
-    """
-    from vkood.models.processing import VkoodProcessor
-
-    processor = VkoodProcessor.from_pretrained(source)
-    assert isinstance(processor, VkoodProcessor)
-    return processor
-
-
 def load_encoder(
     source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
 ) -> PreTrainedModel:
@@ -220,7 +207,7 @@ def load_model(source: Source) -> PreTrainedModel:
     folder = local_folder(source)
     names = _json(folder / "config.json").get("architectures")
     name = names[0] if isinstance(names, list) and names else None
-    kind: Any = getattr(vkood.models, name, None) if isinstance(name, str) else None
+    kind: Any = getattr(vkood.models, _RENAMED.get(name, name), None) if isinstance(name, str) else None
     if not (isinstance(kind, type) and issubclass(kind, StrictlyLoadedModel)):
         raise LoadingError(
             f"The model in {str(folder)!r} is of the class {'unknown' if name is None else repr(name)}, which is "

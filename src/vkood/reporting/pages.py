@@ -39,7 +39,7 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"png_address": png_address, "number": _number}
+    environment.filters |= {"png_address": png_address, "number": format_number}
     return environment
 
 
@@ -50,5 +50,6 @@ def _visible(value: Any) -> Any:
     return "\n".join(map(printable, value.split("\n")))
 
 
-def _number(value: int | float) -> str:
+def format_number(value: int | float) -> str:
+    """A number with thousands separated, or with four digits."""
     return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from vkood.data import EasyVqaKnowledge, EasyVqaQuestions, FactTable, VqaCollator, VqaDataset
 from vkood.models import SentenceEncoder, VkoodForVisualQuestionAnswering
-from vkood.models.processing import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
 from vkood.tasks.saved import answer_ids
 from vkood.tasks.vqa import Evaluation, evaluate_vqa
 

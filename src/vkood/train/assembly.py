@@ -29,7 +29,7 @@ from vkood.data.rows import Rows
 from vkood.data.tables import Table, TableError, find_tables
 from vkood.knowledge import FactEncoder
 from vkood.models import BlipVkoodConfig, SentenceEncoder, VkoodConfig
-from vkood.models.processing import sentence_encoder_folder
+from vkood.pipelines.processor import sentence_encoder_folder
 from vkood.tasks.answering import AnsweringTask, WordedAnsweringTask
 from vkood.tasks.pretraining import PreTrainingTask
 from vkood.tasks.ranks import rank

@@ -20,20 +20,20 @@ from transformers import (
 from vkood.models import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     VkoodConfig,
     VkoodForImageTextRetrieval,
     VkoodForPreTraining,
     VkoodForVisualQuestionAnswering,
     VkoodForVisualReasoning,
-    VkoodProcessor,
     parameter_role,
 )
 from vkood.models.convert import CheckpointError, load_checkpoint
-from vkood.models.explain import Explains
-from vkood.models.loading import LoadingError, load_model, load_processor, load_tokenizer, require_size
+from vkood.models.explainable import Explainable
+from vkood.models.loading import LoadingError, load_model, load_tokenizer, require_size
 from vkood.models.positions import fit_positions
 from vkood.models.two_stream.configuration import require_known
+from vkood.pipelines import VkoodProcessor
 from vkood.train.run import TINY, Run, RunError
 
 _CLASSES: dict[str, Any] = {
@@ -41,7 +41,7 @@ _CLASSES: dict[str, Any] = {
     "vqa": VkoodForVisualQuestionAnswering,
     "nlvr2": VkoodForVisualReasoning,
     "retrieval": VkoodForImageTextRetrieval,
-    "blip-vqa": BlipVkoodForQuestionAnswering,
+    "blip-vqa": BlipVkoodForVisualQuestionAnswering,
     "blip-retrieval": BlipVkoodForImageTextRetrieval,
 }
 _ALL_NEW = "new from end to end"
@@ -98,7 +98,7 @@ def build(run: Run, answers: tuple[str, ...] | None) -> Built:
     if run.model.lora_rank is not None:
         model = with_lora(model, run.model.lora_rank)
     whole: Any = model
-    if isinstance(model, Explains):
+    if isinstance(model, Explainable):
         whole.processor = processor
     return Built(model=whole, processor=processor, told=told)
 
@@ -289,7 +289,7 @@ def _processor(run: Run) -> VkoodProcessor:
     told, size = run.model, run.model.image_size
     folder = Path(told.checkpoint or "")
     if told.checkpoint is not None and (folder / "processor_config.json").is_file():
-        processor = load_processor(folder)
+        processor = VkoodProcessor.from_pretrained(folder)
         if not run.evaluate_only:
             processor.set_image_size(size)
             processor.max_length = run.data.text_length

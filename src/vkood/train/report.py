@@ -1,22 +1,22 @@
-"""A run to look at: one HTML file with its curves, its numbers, and examples with the gates of their facts."""
+"""The report of a run: one HTML file with its curves, its numbers, and examples with the gates of their facts."""
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from pathlib import Path
 from typing import Any
 
 from vkood.data.rows import Example, Rows
-from vkood.escaping import html_text, printable
+from vkood.escaping import printable
 from vkood.files import write_text
-from vkood.models.explain import MATCHING, TRUTH
+from vkood.models.explainable import MATCHING, TRUTH
+from vkood.reporting.pages import render
 from vkood.tasks.task import evaluating
 from vkood.train.assembly import Assembly, autocast_type
 from vkood.train.record import LEDGER_FILE, RUN_FILE, read_metrics
 
 REPORT_FILE = "report.html"
+_TEMPLATE = Path(__file__).with_name("report.html.jinja")
 _EXAMPLES = 6
 
 
@@ -30,44 +30,46 @@ def write_report(folder: Path, assembly: Assembly, model: Any) -> None:
     """
     rows = assembly.validation if assembly.validation is not None else assembly.train
     assert rows is not None
-    curves = "".join(f'<img alt="{html_text(name)}" src="{url}">' for name, url in _curves(folder))
-    cost = json.loads((folder / LEDGER_FILE).read_text(encoding="utf-8"))
-    content = (
-        f"<h1>{html_text(assembly.run.recipe or assembly.run.task)}</h1>"
-        f"<p>{html_text(assembly.built.told)}</p>"
-        f"<h2>Curves</h2>{curves}"
-        f"<h2>Cost</h2>{_table(cost)}"
-        f"<h2>Numbers</h2>{_table(_last_numbers(folder))}"
-        f"<h2>Examples</h2>{_examples(assembly, rows, model)}"
-        f"<h2>The run</h2><pre>{html_text((folder / RUN_FILE).read_text(encoding='utf-8'))}</pre>"
-    )
-    title = html_text(f"vkood: {assembly.run.recipe or assembly.run.task}")
-    write_text(
-        folder / REPORT_FILE,
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-        f"{content}</html>\n",
-    )
+    values = {
+        "name": assembly.run.recipe or assembly.run.task,
+        "start": assembly.built.told,
+        "curves": _curves(folder),
+        "cost": json.loads((folder / LEDGER_FILE).read_text(encoding="utf-8")),
+        "metrics": _last_numbers(folder),
+        "examples": _examples(assembly, rows, model),
+        "settings": (folder / RUN_FILE).read_text(encoding="utf-8"),
+    }
+    write_text(folder / REPORT_FILE, render(_TEMPLATE, values) + "\n")
 
 
-def _curves(folder: Path) -> list[tuple[str, str]]:
-    """A picture for the loss and one for each number that validations gave."""
+def _curves(folder: Path) -> list[Any]:
+    """A drawing of the loss and of each number that validations gave."""
     from matplotlib.figure import Figure
+
+    from vkood.reporting.figures import Ink, drawing, style_axes
 
     lines = read_metrics(folder)
     names = [name for line in lines for name in line if name == "loss" or name.startswith("eval_")]
     names = [name for name in names if "," not in name]  # those by type of question are dozens
-    found = []
+    curves = []
     for name in dict.fromkeys(names):
         points = [(line["step"], line[name]) for line in lines if name in line]
-        figure = Figure(figsize=(4.2, 2.6), layout="constrained")
-        axis = figure.subplots()
-        axis.plot(*zip(*points, strict=True), color="#4c78a8", marker="." if len(points) < 30 else "")
-        axis.set_xlabel("step")
-        axis.set_title(printable(name.removeprefix("eval_")), fontsize=10, parse_math=False)
-        file = io.BytesIO()
-        figure.savefig(file, format="svg")
-        found.append((name, f"data:image/svg+xml;base64,{base64.b64encode(file.getvalue()).decode()}"))
-    return found
+        title = printable(name.removeprefix("eval_"))
+
+        def draw(ink: Ink, points: list[tuple[int, float]] = points, title: str = title) -> Figure:
+            figure = Figure(figsize=(4.2, 2.6), layout="constrained")
+            axes = figure.subplots()
+            axes.plot(*zip(*points, strict=True), color=ink.blue, marker="." if len(points) < 30 else "")
+            axes.set_xlabel("step")
+            axes.set_title(title, fontsize=10, parse_math=False)
+            style_axes(axes, ink)
+            return figure
+
+        (first, start), (last, end) = points[0], points[-1]
+        curves.append(
+            drawing(draw, f"Line chart of {name}: {start:.4g} at step {first}, {end:.4g} at step {last}.")
+        )
+    return curves
 
 
 def _last_numbers(folder: Path) -> dict[str, float]:
@@ -77,44 +79,26 @@ def _last_numbers(folder: Path) -> dict[str, float]:
     return numbers
 
 
-def _table(values: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th>{html_text(name)}</th><td>{value:,.4g}</td></tr>"
-        if isinstance(value, float)
-        else f"<tr><th>{html_text(name)}</th><td>{value:,}</td></tr>"
-        for name, value in values.items()
-    )
-    return f"<table>{rows}</table>"
-
-
-def _examples(assembly: Assembly, rows: Rows, model: Any) -> str:
+def _examples(assembly: Assembly, rows: Rows, model: Any) -> list[dict[str, Any]]:
     if assembly.run.task == "pretrain" and not assembly.run.options.matching:
-        return "<p>None: without a matching head the model says nothing of a text.</p>"
-    chosen = [rows[index] for index in range(0, len(rows), max(1, len(rows) // _EXAMPLES))][:_EXAMPLES]
+        return []
+    indices = range(0, len(rows), max(1, len(rows) // _EXAMPLES))[:_EXAMPLES]
     model.processor = assembly.built.processor
     model.processor.fact_cache = str(assembly.vectors.folder)  # a cluster's home folder may not be written to
     with evaluating(model, autocast_type(assembly.run)):
-        return "".join(_explained(model, rows, example, assembly) for example in chosen)
+        return [_explained(model, rows, rows[index], assembly) for index in indices]
 
 
-def _explained(model: Any, rows: Rows, example: Example, assembly: Assembly) -> str:
-    """What the model makes of an example, and what it should have made of it."""
+def _explained(model: Any, rows: Rows, example: Example, assembly: Assembly) -> dict[str, Any]:
+    """What the model answers for an example, and what the example's target is."""
     facts = [rows.sentences[fact] for fact in example.facts] if assembly.run.data.facts else []
     explanation = model.explain(example.images, example.text, facts=facts or None)
-    return f"{explanation.to_html()}<p>{html_text(_right(assembly.run.task, example))}</p>"
+    return {"shown": explanation.template_values(), "target": _target(assembly.run.task, example)}
 
 
-def _right(task: str, example: Example) -> str:
+def _target(task: str, example: Example) -> str:
     if task == "nlvr2":
         return f"It is {TRUTH[example.labels[0]]}." if example.labels else "Whether it is true is not known."
     if task in ("vqa", "blip-vqa"):
         return f"Annotators: {', '.join(example.answers) or 'not known'}"
     return f"It {MATCHING[1]}: the caption is the picture's own."
-
-
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;color:#1d2430}"
-    "section{border-top:1px solid #dde;padding-top:.6rem;margin:1rem 0}img{max-height:16rem}"
-    "table{border-collapse:collapse}th{text-align:left;font-weight:400;padding:.1rem 1rem .1rem 0}"
-    "td{text-align:right;font-variant-numeric:tabular-nums}pre{background:#f4f5f8;padding:1rem;overflow:auto}"
-)

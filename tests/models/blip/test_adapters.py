@@ -5,7 +5,7 @@ from torch.nn import functional
 from torch.testing import assert_close
 
 from support.every_model import batch, blip_config
-from vkood.models import BlipVkoodForQuestionAnswering, UniAdapter
+from vkood.models import BlipVkoodForVisualQuestionAnswering, UniAdapter
 
 
 def test_formulas():
@@ -23,7 +23,7 @@ def test_a_model_begins_as_without_adapters_and_trains_them_alone():
     models = []
     for size in (None, 4):
         torch.manual_seed(0)
-        models.append(BlipVkoodForQuestionAnswering(blip_config(adapter_size=size)).eval())
+        models.append(BlipVkoodForVisualQuestionAnswering(blip_config(adapter_size=size)).eval())
     plain, adapted = models
     told = adapted.load_state_dict(plain.state_dict(), strict=False)
     assert told.missing_keys
@@ -41,15 +41,15 @@ def test_a_model_begins_as_without_adapters_and_trains_them_alone():
 
 
 def test_one_list_serves_all_and_is_saved_once(tmp_path):
-    model = BlipVkoodForQuestionAnswering(blip_config(adapter_size=4))
+    model = BlipVkoodForVisualQuestionAnswering(blip_config(adapter_size=4))
     layers = (model.blip.image_tower.encoder.layers, model.blip.text_encoder.encoder.layer,
               model.text_decoder.bert.encoder.layer)  # fmt: skip
     for place, adapter in enumerate(model.blip.adapters):
         assert all(part[place].adapter[0] is adapter for part in layers)
     assert sum("down" in name for name in model.state_dict()) == 2 * len(model.blip.adapters)
     model.save_pretrained(tmp_path)
-    loaded = BlipVkoodForQuestionAnswering.from_pretrained(tmp_path)
+    loaded = BlipVkoodForVisualQuestionAnswering.from_pretrained(tmp_path)
     for place, adapter in enumerate(loaded.blip.adapters):
         assert loaded.text_decoder.bert.encoder.layer[place].adapter[0] is adapter
-    apart = BlipVkoodForQuestionAnswering(blip_config(adapter_size=4, separate_decoder_adapters=True))
+    apart = BlipVkoodForVisualQuestionAnswering(blip_config(adapter_size=4, separate_decoder_adapters=True))
     assert apart.text_decoder.bert.encoder.layer[0].adapter[0] is apart.decoder_adapters[0]

@@ -11,7 +11,7 @@ from support.every_model import blip_config
 from support.oracles import FOLDER, name_table, numbers
 from vkood.models import (
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     BlipVkoodForVisualReasoning,
 )
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
@@ -186,7 +186,7 @@ def blocks(state, model):
 def test_reasoning_begins_from_one_image(tmp_path):
     """Both readers begin as the one, so two equal images are read as one, but for the layers that merge."""
     torch.manual_seed(0)
-    model = BlipVkoodForQuestionAnswering(blip_config()).eval()
+    model = BlipVkoodForVisualQuestionAnswering(blip_config()).eval()
     state = blocks(foreign(model, (*TOWERS, ("text_decoder.", "text_decoder."))), model)
     path = tmp_path / "vqa.pth"
     torch.save({"model": state}, path)
@@ -197,7 +197,7 @@ def test_reasoning_begins_from_one_image(tmp_path):
     same: Any
     reasoning: Any
     same, report = load_checkpoint(path, **options)
-    assert isinstance(same, BlipVkoodForQuestionAnswering)
+    assert isinstance(same, BlipVkoodForVisualQuestionAnswering)
     assert report.task == "vqa"
     reasoning, report = load_checkpoint(path, **options, task="nlvr2")
     assert isinstance(reasoning, BlipVkoodForVisualReasoning)

@@ -16,7 +16,7 @@ from transformers import (
 
 from vkood.models import (
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     BlipVkoodForVisualReasoning,
 )
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
@@ -56,7 +56,7 @@ def batch():
 def test_question_answering(tmp_path):
     theirs: Any = written(tmp_path / "a", BlipForQuestionAnswering)
     model, report = load(tmp_path / "a")
-    assert isinstance(model, BlipVkoodForQuestionAnswering)
+    assert isinstance(model, BlipVkoodForVisualQuestionAnswering)
     assert report.task == "vqa"
     assert not report.of("resized")
     assert "vision_model.embeddings.class_embedding" in {key.name for key in report.of("loaded")}

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from support.foreign_files import BLIP_CONFIGS, LAYERS, SWITCHES, adapted_state, blip_state, saved
 from support.oracles import FOLDER, numbers
-from vkood.models import BlipVkoodForQuestionAnswering
+from vkood.models import BlipVkoodForVisualQuestionAnswering
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 
 ORACLE = FOLDER / "blip_adapter"
@@ -93,7 +93,7 @@ def batch():
 def test_the_decoder_has_the_adapters_that_its_layers_name(tmp_path):
     state = adapted_state()
     model, report = load(tmp_path, state)
-    assert isinstance(model, BlipVkoodForQuestionAnswering)
+    assert isinstance(model, BlipVkoodForVisualQuestionAnswering)
     assert model.decoder_adapters is None
     unused = {key.name for key in report.of("unexpected") if "does not use" in key.allowed}
     assert unused == {name for name in state if name.startswith("adapters_dec.")}
@@ -146,7 +146,7 @@ def test_adapters_of_keys_and_values(tmp_path):
 def test_a_saved_model_has_its_adapters_of_keys_and_values(tmp_path):
     model, _ = load(tmp_path, adapted_state(key_value=True), SWITCHES | {"video_key_adapter": True})
     model.save_pretrained(tmp_path / "model")
-    again = BlipVkoodForQuestionAnswering.from_pretrained(tmp_path / "model")
+    again = BlipVkoodForVisualQuestionAnswering.from_pretrained(tmp_path / "model")
     with torch.no_grad():
         assert torch.equal(model(**batch()).logits, again(**batch()).logits)
 

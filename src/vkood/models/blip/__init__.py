@@ -5,7 +5,7 @@ with a momentum encoder, matching with hard negatives, weighted answers) are her
 """
 
 from vkood.models.blip.adapters import UniAdapter
-from vkood.models.blip.answering import BlipVkoodForQuestionAnswering
+from vkood.models.blip.answering import BlipVkoodForVisualQuestionAnswering
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel
 from vkood.models.blip.reasoning import BlipVkoodForVisualReasoning
@@ -14,7 +14,7 @@ from vkood.models.blip.retrieval import BlipVkoodForImageTextRetrieval
 __all__ = [
     "BlipVkoodConfig",
     "BlipVkoodForImageTextRetrieval",
-    "BlipVkoodForQuestionAnswering",
+    "BlipVkoodForVisualQuestionAnswering",
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
     "BlipVkoodOutput",

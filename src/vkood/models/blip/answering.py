@@ -24,7 +24,7 @@ from vkood.models.blip.core import (
     new_key_value_adapters,
 )
 from vkood.models.blip.layers import text_decoder
-from vkood.models.explain import Explains
+from vkood.models.explainable import Explainable
 from vkood.models.labelled import trained_with
 
 _IGNORED = -100
@@ -47,7 +47,7 @@ class RankedAnswers:
     first_probabilities: Float[Tensor, "questions k"]
 
 
-class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
+class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel):
     """BLIP that answers questions about images in words, with the help of facts."""
 
     # The decoder's words are read and written with the same vectors.
@@ -257,13 +257,18 @@ class BlipVkoodForQuestionAnswering(Explains, BlipVkoodPreTrainedModel):
         )
 
     @override
-    def _answers(self, batch: dict[str, Any]) -> tuple[Any, list[tuple[str, float]]]:
-        """The answer that is generated, with its probability."""
+    def ranked_answers(self, batch: dict[str, Any], tokenizer: Any) -> tuple[Any, list[tuple[str, float]]]:
+        """The output for one example, and the answer that is generated, with its probability.
+
+        Args:
+            batch: The example.
+            tokenizer: Decodes the answer.
+        """
         ids = self.generate(**batch)
         output = self(**batch, labels=ids)
         chances = output.logits[0, :-1].float().log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
         chance = chances[ids[0, 1:] != self._text.pad_token_id].sum().exp()
-        return output, [(self.processor.tokenizer.decode(ids[0], skip_special_tokens=True), float(chance))]
+        return output, [(tokenizer.decode(ids[0], skip_special_tokens=True), float(chance))]
 
     def _portions(self, picked: Tensor) -> list[tuple[slice, Tensor]]:
         size = max(1, self.config.max_answers_read // picked.shape[1])

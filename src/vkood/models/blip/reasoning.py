@@ -18,24 +18,24 @@ from vkood.models.blip.core import (
     lend_to_readers,
 )
 from vkood.models.blip.layers import TwinCrossAttention
-from vkood.models.explain import TRUTH, Explains
+from vkood.models.explainable import TRUTH, Explainable
 from vkood.models.fusion import padding_bias
 
 _NUM_IMAGES = 2
 
 
-class BlipVkoodForVisualReasoning(Explains, BlipVkoodPreTrainedModel):
+class BlipVkoodForVisualReasoning(Explainable, BlipVkoodPreTrainedModel):
     """BLIP that says whether a sentence is true of two images.
 
     Each layer reads both images by a cross-attention of its own, and merges what it read. Facts lie beside each
     image's tokens, gated by one fit to the tokens of both.
     """
 
-    _judgements = TRUTH
+    _answer_names = TRUTH
 
     @property
     @override
-    def _num_images(self) -> int:
+    def images_per_text(self) -> int:
         return _NUM_IMAGES
 
     def __init__(self, config: BlipVkoodConfig) -> None:

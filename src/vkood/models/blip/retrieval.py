@@ -17,7 +17,7 @@ from typing_extensions import override
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.contrast import Features, Queue, contrastive_loss, hard_negatives
 from vkood.models.blip.core import BlipVkoodModel, BlipVkoodOutput, BlipVkoodPreTrainedModel
-from vkood.models.explain import MATCHING, Explains
+from vkood.models.explainable import MATCHING, Explainable
 from vkood.models.labelled import trained_with
 
 _FOLLOWED = ("blip", "image_projection", "text_projection")
@@ -59,15 +59,15 @@ def plain_parameters(module: nn.Module) -> dict[str, Tensor]:
     return found
 
 
-class BlipVkoodForImageTextRetrieval(Explains, BlipVkoodPreTrainedModel):
+class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
     """BLIP that finds images for texts and texts for images, with the help of facts.
 
     First by features, which are made once for each image and text (`image_features`, `text_features`); then, among the
     nearest, by reading the image (`match_scores`), where facts come in.
     """
 
-    _judged_by = "match_logits"
-    _judgements = MATCHING
+    _answer_logits = "match_logits"
+    _answer_names = MATCHING
 
     def __init__(self, config: BlipVkoodConfig) -> None:
         super().__init__(config)

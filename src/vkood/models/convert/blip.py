@@ -12,7 +12,7 @@ from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedModel
 from vkood.models.blip import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
-    BlipVkoodForQuestionAnswering,
+    BlipVkoodForVisualQuestionAnswering,
     BlipVkoodForVisualReasoning,
     BlipVkoodPreTrainedModel,
 )
@@ -32,7 +32,7 @@ from vkood.models.convert.shapes import (
 from vkood.models.convert.uniadapter import Adapters, adapters_of
 
 _CLASSES: dict[str, type[BlipVkoodPreTrainedModel]] = {
-    "vqa": BlipVkoodForQuestionAnswering,
+    "vqa": BlipVkoodForVisualQuestionAnswering,
     "nlvr2": BlipVkoodForVisualReasoning,
     "retrieval": BlipVkoodForImageTextRetrieval,
 }

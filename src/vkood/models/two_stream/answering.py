@@ -6,13 +6,13 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.models.explain import Explains
+from vkood.models.explainable import Explainable
 from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 from vkood.models.two_stream.heads import AnswerHead, answer_loss
 
 
-class VkoodForVisualQuestionAnswering(Explains, VkoodPreTrainedModel):
+class VkoodForVisualQuestionAnswering(Explainable, VkoodPreTrainedModel):
     """A two-stream model that picks one of the answers that its configuration keeps in `id2label`."""
 
     def __init__(self, config: VkoodConfig) -> None:

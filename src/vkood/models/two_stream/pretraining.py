@@ -8,21 +8,21 @@ from torch.nn import functional
 from transformers import PreTrainedConfig
 from typing_extensions import override
 
-from vkood.models.explain import MATCHING, Explains
+from vkood.models.explainable import MATCHING, Explainable
 from vkood.models.labelled import trained_with
 from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 from vkood.models.two_stream.heads import MaskedLanguageHead
 
 
-class VkoodForPreTraining(Explains, VkoodPreTrainedModel):
+class VkoodForPreTraining(Explainable, VkoodPreTrainedModel):
     """A two-stream model that guesses masked words (MLM), and whether a text goes with an image (ITM).
 
     Either head may be left out: `masked_language` and `matching` of the configuration.
     """
 
-    _judged_by = "match_logits"
-    _judgements = MATCHING
+    _answer_logits = "match_logits"
+    _answer_names = MATCHING
 
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)

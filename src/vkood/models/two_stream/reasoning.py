@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 from typing_extensions import override
 
-from vkood.models.explain import TRUTH, Explains
+from vkood.models.explainable import TRUTH, Explainable
 from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 from vkood.models.two_stream.heads import AnswerHead
 
 
-class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
+class VkoodForVisualReasoning(Explainable, VkoodPreTrainedModel):
     """A two-stream model that says whether a sentence is true of two or more images.
 
     The sentence and its facts are fused with each image in turn, as in METER; the facts are gated by one fit to the
@@ -23,7 +23,7 @@ class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
         config: The configuration; with `num_images` of 1, METER's two images are taken.
     """
 
-    _judgements = TRUTH
+    _answer_names = TRUTH
 
     def __init__(self, config: VkoodConfig) -> None:
         config.num_images = max(2, config.num_images)
@@ -35,7 +35,7 @@ class VkoodForVisualReasoning(Explains, VkoodPreTrainedModel):
 
     @property
     @override
-    def _num_images(self) -> int:
+    def images_per_text(self) -> int:
         return self.config.num_images
 
     @override

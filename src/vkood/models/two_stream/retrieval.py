@@ -9,21 +9,21 @@ from torch.nn import functional
 from transformers import initialization
 from typing_extensions import override
 
-from vkood.models.explain import MATCHING, Explains
+from vkood.models.explainable import MATCHING, Explainable
 from vkood.models.labelled import trained_with
 from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 
 
-class VkoodForImageTextRetrieval(Explains, VkoodPreTrainedModel):
+class VkoodForImageTextRetrieval(Explainable, VkoodPreTrainedModel):
     """A two-stream model that scores how well a text goes with an image.
 
     As in METER, the ranking head begins as what the matching head says for "matches", so a model whose matching head
     is pretrained ranks before any training.
     """
 
-    _judged_by = "match_logits"
-    _judgements = MATCHING
+    _answer_logits = "match_logits"
+    _answer_names = MATCHING
 
     def __init__(self, config: VkoodConfig) -> None:
         super().__init__(config)

@@ -1,16 +1,17 @@
-"""Looking inside."""
+"""What a model answers, which facts it used, and where the components of its fit lie."""
 
 import numpy as np
 import pytest
 import torch
-from test_processing import image_processor, picture
 
 from support.every_model import KINDS, two_stream_config
+from support.tiny_pictures import image_processor, picture
 from support.tiny_vqa import tiny_tokenizer
 from vkood.images import ImageProblem
+from vkood.knowledge import Concept, LinkedFact
 from vkood.mixture import Diagonal, Prior, em_step, fit_mixture, responsibilities
-from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
-from vkood.models.explain import ExplainedFact, Explanation
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.pipelines import ExplainedFact, Explanation, VkoodProcessor
 
 FACTS = ["a lemon is sour.", "a kite is used for flying.", "<b>a mug breaks.</b>"]
 
@@ -35,37 +36,37 @@ def answering(**changes):
 def test_explanation(processor, tmp_path):
     model = answering()
     model.processor = processor
-    told = model.explain(picture(), "is there a kite?", FACTS)
-    chances = [chance for _, chance in told.answers]
+    explanation = model.explain(picture(), "is there a kite?", FACTS)
+    chances = [chance for _, chance in explanation.answers]
     assert chances == sorted(chances, reverse=True)
     assert sum(chances) == pytest.approx(1.0, abs=1e-5)
-    assert sorted(fact.sentence for fact in told.facts) == sorted(FACTS)
+    assert sorted(fact.sentence for fact in explanation.facts) == sorted(FACTS)
     batch = processor(picture(), "is there a kite?", FACTS)
     with torch.no_grad():
         output = model.eval()(**batch)
-    assert told.answers[0][0] == model.config.id2label[int(output.logits.argmax())]
-    for fact in told.facts:
+    assert explanation.answers[0][0] == model.config.id2label[int(output.logits.argmax())]
+    for fact in explanation.facts:
         place = FACTS.index(fact.sentence)
         assert fact.gate == pytest.approx(float(output.fact_gate[0, place]), abs=1e-6)
         assert fact.score == pytest.approx(float(output.fact_score[0, place]), abs=1e-5)
-    assert told.patches.shape == (2, 4, 4)
-    np.testing.assert_allclose(told.patches.sum((1, 2)), 1.0, rtol=1e-5)
-    assert told.component_weights.sum() == pytest.approx(1.0, abs=1e-5)
-    page = told.to_html()
+    assert explanation.patches.shape == (2, 4, 4)
+    np.testing.assert_allclose(explanation.patches.sum((1, 2)), 1.0, rtol=1e-5)
+    assert explanation.component_weights.sum() == pytest.approx(1.0, abs=1e-5)
+    page = explanation.to_html()
     assert "&lt;b&gt;a mug breaks." in page
     assert "http" not in page
     assert page.count("<img") == 3
-    told.plot().savefig(tmp_path / "plot.png")
-    assert "gate" in str(told)
+    explanation.plot().savefig(tmp_path / "plot.png")
+    assert "gate" in str(explanation)
 
 
 def test_without_facts_or_fit(processor):
     model = answering(gate={"kind": "none"})
     model.processor = processor
-    told = model.explain(picture(), "is there a kite?", None)
-    assert told.facts == []
-    assert told.patches is None
-    assert 'vkood-facts"' not in told.to_html()
+    explanation = model.explain(picture(), "is there a kite?", None)
+    assert explanation.facts == []
+    assert explanation.patches is None
+    assert 'class="bars facts"' not in explanation.to_html()
     assert [fact.gate for fact in model.explain(picture(), "is it?", FACTS).facts] == [1.0] * 3
 
 
@@ -85,28 +86,28 @@ HOSTILE = "[/b] <script>'\"</script> \x1b[2J \u202e \ud800 $\\frac$ \n $5"
 
 def test_hostile_text_is_shown_as_it_is_written(tmp_path):
     """In lines, pages and plots: neither markup, nor elements, nor formulas, nor escapes of terminals."""
-    told = Explanation(
+    explanation = Explanation(
         text=HOSTILE,
         picture=picture(),
         answers=[(HOSTILE, 0.5)],
-        facts=[ExplainedFact(HOSTILE, 0.5, 1.0, (0, len(HOSTILE)))],
+        facts=[ExplainedFact(LinkedFact(HOSTILE, Concept((0, len(HOSTILE)), "a", "a")), 0.5, 1.0)],
     )
-    assert len(str(told).splitlines()) == 3
-    assert repr(told) == str(told)
-    for shown in (str(told), told.to_html()):
+    assert len(str(explanation).splitlines()) == 3
+    assert repr(explanation) == str(explanation)
+    for shown in (str(explanation), explanation.to_html()):
         assert not set("\x1b\u202e\ud800") & set(shown)
-    page = told.to_html()
+    page = explanation.to_html()
     assert page.count("&lt;script&gt;") == 4
     assert "<script" not in page
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    told.plot().savefig(tmp_path / "plot.png")
+    explanation.plot().savefig(tmp_path / "plot.png")
 
 
 def test_a_notebook_shows_the_page(processor):
     model = answering()
     model.processor = processor
-    told = model.explain(picture(), "is there a kite?", FACTS)
-    assert told._repr_html_() == told.to_html()
+    explanation = model.explain(picture(), "is there a kite?", FACTS)
+    assert explanation._repr_html_() == explanation.to_html()
 
 
 @pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
@@ -120,13 +121,13 @@ def test_maps_in_half_precision(processor, precision):
         with torch.autocast("cpu", precision):
             mixed = model.explain(picture(), "is there a kite?", FACTS)
         halved = model.to(precision).explain(picture(), "is there a kite?", FACTS)
-        for told in (whole, mixed, halved):
-            np.testing.assert_allclose(told.patches, whole.patches, atol=0.02)
-            empty = [number for number, patches in enumerate(told.patches) if not patches.any()]
+        for explanation in (whole, mixed, halved):
+            np.testing.assert_allclose(explanation.patches, whole.patches, atol=0.02)
+            empty = [number for number, patches in enumerate(explanation.patches) if not patches.any()]
             assert empty == ([] if variance == 1.0 else [0])
-            assert told.to_html().count("in no patch") == len(empty)
+            assert explanation.to_html().count("in no patch") == len(empty)
             np.testing.assert_allclose(
-                told.patches.sum((1, 2)), [float(n not in empty) for n in (0, 1)], rtol=1e-5
+                explanation.patches.sum((1, 2)), [float(n not in empty) for n in (0, 1)], rtol=1e-5
             )
 
 
@@ -157,9 +158,9 @@ def test_too_many_or_too_few_pictures(processor, kind):
 def test_pictures_of_odd_sizes(processor, size, tmp_path):
     model = answering()
     model.processor = processor
-    told = model.explain(picture(*size), "is there a kite?", FACTS)
-    assert told.to_html().count("<img") == 3
-    told.plot().savefig(tmp_path / "plot.png")
+    explanation = model.explain(picture(*size), "is there a kite?", FACTS)
+    assert explanation.to_html().count("<img") == 3
+    explanation.plot().savefig(tmp_path / "plot.png")
 
 
 def test_a_bad_picture_is_named(processor):
@@ -173,9 +174,9 @@ def test_what_led_to_a_fact(processor):
     model = answering()
     model.processor = processor
     text = "is there an umbrella?"
-    told = model.explain(picture(), text, "default")
-    assert {text[slice(*fact.span)] for fact in told.facts} == {"umbrella"}
-    assert "<small>umbrella</small>" in told.to_html()
+    explanation = model.explain(picture(), text, "default")
+    assert {text[slice(*fact.span)] for fact in explanation.facts} == {"umbrella"}
+    assert "<small>umbrella</small>" in explanation.to_html()
 
 
 def test_blip_tells_what_it_writes(processor):
@@ -210,13 +211,13 @@ def test_models_that_judge(processor, kind, names):
     model, images = judging(kind), KINDS[kind].images
     model.processor = processor
     pictures = [picture(), picture().rotate(90)][:images]
-    told = model.explain(pictures if images > 1 else pictures[0], "there is a kite.", FACTS)
-    assert {name for name, _ in told.answers} == names
-    assert sum(chance for _, chance in told.answers) == pytest.approx(1.0, abs=1e-5)
-    assert told.picture.width == images * picture().width
-    assert told.patches.shape == (2, 4, 4 * images)
-    np.testing.assert_allclose(told.patches.sum((1, 2)), 1.0, rtol=1e-5)
-    told.to_html()
+    explanation = model.explain(pictures if images > 1 else pictures[0], "there is a kite.", FACTS)
+    assert {name for name, _ in explanation.answers} == names
+    assert sum(chance for _, chance in explanation.answers) == pytest.approx(1.0, abs=1e-5)
+    assert explanation.picture.width == images * picture().width
+    assert explanation.patches.shape == (2, 4, 4 * images)
+    np.testing.assert_allclose(explanation.patches.sum((1, 2)), 1.0, rtol=1e-5)
+    explanation.to_html()
 
 
 def test_pictures_side_by_side_keep_their_patches(processor):

@@ -1,4 +1,4 @@
-"""Pictures, texts and facts become tensors, and bad ones are told by name."""
+"""Pictures, texts and facts become tensors, and errors name bad ones."""
 
 import io
 import json
@@ -8,33 +8,21 @@ import pytest
 import torch
 from PIL import Image
 from torch.testing import assert_close
-from transformers import AutoProcessor, CLIPImageProcessorPil
+from transformers import AutoProcessor
 
 from support.every_model import two_stream_config
+from support.tiny_pictures import image_processor, picture
 from support.tiny_vqa import tiny_tokenizer
 from vkood.knowledge import Fact, FactStore, build_store
-from vkood.models import VkoodForVisualQuestionAnswering, VkoodProcessor
-from vkood.models.processing import cache_folder
-
-
-def image_processor(size=32):
-    return CLIPImageProcessorPil(
-        size={"shortest_edge": size},
-        crop_size={"height": size, "width": size},
-        image_mean=[0.5] * 3,
-        image_std=[0.5] * 3,
-    )
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.pipelines import VkoodProcessor
+from vkood.pipelines.processor import cache_folder
 
 
 @pytest.fixture(scope="module", name="processor")
 def _processor(tmp_path_factory):
     cache = str(tmp_path_factory.mktemp("facts"))
     return VkoodProcessor(image_processor(), tiny_tokenizer(), fact_cache=cache, max_length=12)
-
-
-def picture(width=40, height=30, mode="RGB"):
-    values = np.linspace(0, 255, width * height * 3).astype(np.uint8).reshape(height, width, 3)
-    return Image.fromarray(values).convert(mode)
 
 
 def content(image, kind="PNG"):
