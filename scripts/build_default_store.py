@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vkood.files import write_text
-from vkood.knowledge.building.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.building.builder import build_store
+from vkood.knowledge.sources.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
 from vkood.knowledge.store.schema import SourceInfo

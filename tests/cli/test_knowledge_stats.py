@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from vkood.cli import app
 from vkood.knowledge import Fact, build_store
-from vkood.knowledge.building.batches import FactSource, SourceInfo
+from vkood.knowledge.sources.batches import FactSource, SourceInfo
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from support import prepared
 from vkood.cli import app, evaluate_tables, inputs
 from vkood.cli.output import plain, say
 from vkood.knowledge import Fact, build_store
-from vkood.knowledge.building.batches import FactSource, SourceInfo
+from vkood.knowledge.sources.batches import FactSource, SourceInfo
 
 MARKUP = "[/b][link=x]y[/] :smile:"
 ESCAPES = "\x1b[2J\u202e\x9b0m"

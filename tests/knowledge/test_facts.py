@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vkood.knowledge import RELATIONS, Fact, normalise_concept
-from vkood.knowledge.building.batches import normalise_all
 from vkood.knowledge.facts import to_thousandths
+from vkood.knowledge.sources.batches import normalise_all
 
 
 def test_the_relations_of_conceptnet():

@@ -7,7 +7,6 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vkood.knowledge.building.batches import Batch, Source, Tally, UnreadableLine, UnreadableSourceError
     from vkood.knowledge.building.builder import BuildProgress, BuildReport, build_store
     from vkood.knowledge.embeddings.fact_encoder import FactEncoder, SentenceTower
     from vkood.knowledge.embeddings.vector_cache import VectorCache
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from vkood.knowledge.scene_graphs.graph import Attribute, Relation, SceneGraph, SceneObject
     from vkood.knowledge.scene_graphs.scene_parser import SceneParser, parse
     from vkood.knowledge.scene_graphs.spacy_model import ParserMissingError
+    from vkood.knowledge.sources.batches import Batch, Source, Tally, UnreadableLine, UnreadableSourceError
     from vkood.knowledge.sources.conceptnet import ConceptNetSource
     from vkood.knowledge.sources.fact_tables import TableSource
     from vkood.knowledge.sources.wordnet import WordNetSource
@@ -66,7 +66,7 @@ __all__ = [
 _MODULE_OF = {
     "RELATIONS": "facts",
     "Attribute": "scene_graphs.graph",
-    "Batch": "building.batches",
+    "Batch": "sources.batches",
     "BuildProgress": "building.builder",
     "BuildReport": "building.builder",
     "Concept": "linking.linked_fact",
@@ -83,15 +83,15 @@ _MODULE_OF = {
     "SceneObject": "scene_graphs.graph",
     "SceneParser": "scene_graphs.scene_parser",
     "SentenceTower": "embeddings.fact_encoder",
-    "Source": "building.batches",
+    "Source": "sources.batches",
     "SourceInfo": "store.schema",
     "StoreError": "store.schema",
     "StoreHeader": "store.schema",
     "StoreStats": "store.fact_store",
     "TableSource": "sources.fact_tables",
-    "Tally": "building.batches",
-    "UnreadableLine": "building.batches",
-    "UnreadableSourceError": "building.batches",
+    "Tally": "sources.batches",
+    "UnreadableLine": "sources.batches",
+    "UnreadableSourceError": "sources.batches",
     "VectorCache": "embeddings.vector_cache",
     "WordNetSource": "sources.wordnet",
     "build_store": "building.builder",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from vkood.knowledge import Fact, FactStore, SourceInfo, StoreError, UnreadableSourceError, build_store
 from vkood.knowledge.building import spool
 from vkood.knowledge.building import writing as writing_module
-from vkood.knowledge.building.batches import FactSource, Tally
+from vkood.knowledge.sources.batches import FactSource, Tally
 
 WORDS = [
     f"{first} {second}" for first in ("big", "red", "old", "wet") for second in ("cat", "hat", "bat", "mat")
@@ -209,7 +209,7 @@ class TestFailures:
         program = (
             "import os, signal, sys; from vkood.knowledge import build_store\n"
             "class Killed:\n"
-            "    from vkood.knowledge.building.batches import SourceInfo\n"
+            "    from vkood.knowledge.sources.batches import SourceInfo\n"
             "    info, size = SourceInfo('killed'), None\n"
             "    def batches(self, tally):\n"
             "        os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -232,7 +232,7 @@ def test_a_million_sources_of_facts_share_few_numbers(tmp_path):
 def test_memory_does_not_grow_with_the_facts(tmp_path):
     program = (
         "import resource, sys; from vkood.knowledge import build_store\n"
-        "from vkood.knowledge.building.batches import Batch, SourceInfo\n"
+        "from vkood.knowledge.sources.batches import Batch, SourceInfo\n"
         "class Many:\n"
         "    info, size = SourceInfo('many'), None\n"
         "    def batches(self, tally):\n"

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vkood.knowledge import Fact, FactStore, StoreError, build_store
-from vkood.knowledge.building.batches import FactSource, SourceInfo
+from vkood.knowledge.sources.batches import FactSource, SourceInfo
 from vkood.knowledge.store import stamp
 from vkood.knowledge.store.stamp import NO_STAMP, STAMP
 

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from vkood.cli import app
 from vkood.knowledge import Fact, FactStore, StoreError, build_store
-from vkood.knowledge.building.batches import LONGEST_LINE, Tally, UnreadableSourceError
 from vkood.knowledge.embeddings.vector_cache import VectorCache
+from vkood.knowledge.sources.batches import LONGEST_LINE, Tally, UnreadableSourceError
 from vkood.knowledge.sources.conceptnet import ConceptNetSource
 from vkood.knowledge.sources.fact_tables import TableSource
 from vkood.knowledge.sources.wordnet import WordNetSource

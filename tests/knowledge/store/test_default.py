@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vkood.knowledge import FactStore
-from vkood.knowledge.building.batches import Tally
+from vkood.knowledge.sources.batches import Tally
 from vkood.knowledge.sources.everyday import SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
 from vkood.knowledge.store.default import default_store_path

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from vkood.knowledge import Fact, FactStore, StoreError, build_store
-from vkood.knowledge.building.batches import UnreadableSourceError
+from vkood.knowledge.sources.batches import UnreadableSourceError
 from vkood.knowledge.sources.conceptnet import ConceptNetSource
 from vkood.knowledge.sources.fact_tables import TableSource
 

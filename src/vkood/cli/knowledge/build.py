@@ -17,8 +17,8 @@ from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
-    from vkood.knowledge.building.batches import Source
     from vkood.knowledge.building.builder import BuildProgress, BuildReport
+    from vkood.knowledge.sources.batches import Source
 
 app = typer.Typer(help="Build a store of facts.", no_args_is_help=True, rich_markup_mode="markdown")
 

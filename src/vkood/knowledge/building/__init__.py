@@ -1,1 +1,1 @@
-"""Building a store: batches from sources, brought into order, written to a file."""
+"""Building a store: facts of sources are sorted, joined, and written to a file that appears when it is complete."""

@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vkood.files import complete_file
-from vkood.knowledge.building.batches import (
+from vkood.knowledge.building.spool import Spool
+from vkood.knowledge.building.writing import write_store
+from vkood.knowledge.facts import Fact
+from vkood.knowledge.sources.batches import (
     Batch,
     FactSource,
     Source,
     Tally,
     UnreadableSourceError,
 )
-from vkood.knowledge.building.spool import Spool
-from vkood.knowledge.building.writing import write_store
-from vkood.knowledge.facts import Fact
 from vkood.knowledge.store.fact_store import FactStore
 from vkood.knowledge.store.schema import SourceInfo, StoreHeader, require_replaceable
 

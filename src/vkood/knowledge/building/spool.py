@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from vkood.knowledge.building.batches import Batch, normalise_source
+from vkood.knowledge.sources.batches import Batch, normalise_source
 
 JOINED = " + "
 """Between the names of the sources that share a fact."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import numpy as np
 
 from vkood.knowledge.building.spool import Facts, Spool
 from vkood.knowledge.facts import RELATIONS
+from vkood.knowledge.store.content_hash import ContentHash
 from vkood.knowledge.store.schema import (
     APPLICATION_ID,
     INDICES,
@@ -27,31 +27,6 @@ from vkood.knowledge.store.stamp import NO_STAMP, STAMP, stamp_file
 _ROWS = 50
 """Inserted by one statement."""
 _SORTING_KILOBYTES = 2_000
-
-
-class ContentHash:
-    """The hash of a store's facts, taken up piece by piece.
-
-    Concepts, facts and sources are hashed as they lie in the file; since a concept's number is its place in the
-    alphabet and a source's is the place of its first use, the same facts always have the same hash.
-    """
-
-    def __init__(self) -> None:
-        self._concepts = hashlib.sha256()
-        self._facts = hashlib.sha256()
-
-    def add_concepts(self, texts: Iterable[str]) -> None:
-        """Take up concepts, in the order of their numbers."""
-        self._concepts.update("\n".join(texts).encode() + b"\n")
-
-    def add_facts(self, rows: np.ndarray[Any, np.dtype[np.uint32]]) -> None:
-        """Take up rows of the table of facts, in their order."""
-        self._facts.update(np.ascontiguousarray(rows, "<u4").tobytes())
-
-    def result(self, sources: Iterable[str]) -> str:
-        """Return the hash, when all was taken up."""
-        parts = [self._concepts.hexdigest(), self._facts.hexdigest(), *RELATIONS, *sources]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def write_store(

@@ -1,1 +1,1 @@
-"""English as far as linking and wording need it: tokens, lemmas, noun phrases, word lists."""
+"""English as far as linking and wording need it: plain text, kinds of words, lemmas, phrases, lists (`data/`)."""

@@ -1,1 +1,1 @@
-"""From a text to the concepts that it names, and to their facts."""
+"""From a text to the concepts of a store that it names, and to their facts."""

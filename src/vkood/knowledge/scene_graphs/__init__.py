@@ -1,1 +1,1 @@
-"""What a text says of a scene: objects, attributes and relations, from a parse."""
+"""What a text says of a scene: things, attributes and relations; optional, and better with spaCy."""

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vkood.files import open_regular
-from vkood.knowledge.building.batches import (
+from vkood.knowledge.facts import require_relations, to_thousandths
+from vkood.knowledge.sources.batches import (
     LONGEST_LINE,
     RELATION_CODES,
     Batch,
@@ -26,7 +27,6 @@ from vkood.knowledge.building.batches import (
     UnreadableSourceError,
     normalise_all,
 )
-from vkood.knowledge.facts import require_relations, to_thousandths
 from vkood.knowledge.store.schema import SourceInfo
 
 _CHUNK = 1 << 21

@@ -16,7 +16,8 @@ from typing import IO, Any, NamedTuple
 
 from vkood.extras import install_command
 from vkood.files import open_regular
-from vkood.knowledge.building.batches import (
+from vkood.knowledge.facts import normalise_concept, to_thousandths, unknown_relation
+from vkood.knowledge.sources.batches import (
     RELATION_CODES,
     Batch,
     Tally,
@@ -24,7 +25,6 @@ from vkood.knowledge.building.batches import (
     lines_of,
     normalise_source,
 )
-from vkood.knowledge.facts import normalise_concept, to_thousandths, unknown_relation
 from vkood.knowledge.store.schema import SourceInfo
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vkood.files import open_regular
-from vkood.knowledge.building.batches import RELATION_CODES, Batch, Tally, lines_of
 from vkood.knowledge.facts import normalise_concept, require_relations, to_thousandths
+from vkood.knowledge.sources.batches import RELATION_CODES, Batch, Tally, lines_of
 from vkood.knowledge.store.schema import SourceInfo
 
 PARTS_OF_SPEECH = ("noun", "verb", "adj", "adv")

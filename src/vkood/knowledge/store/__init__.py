@@ -1,1 +1,1 @@
-"""The store of facts: one SQLite file, read by any number of processes."""
+"""The store of facts: one SQLite file, read by any number of processes; nothing in a foreign one is trusted."""

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vkood.knowledge.building.writing import ContentHash
 from vkood.knowledge.facts import RELATIONS
+from vkood.knowledge.store.content_hash import ContentHash
 from vkood.knowledge.store.database import GuardedConnection, connect, require_schema
 from vkood.knowledge.store.schema import INDICES, TABLES, StoreError, StoreHeader
 from vkood.knowledge.store.stamp import STAMP, stamped_hash

@@ -1,1 +1,1 @@
-"""Facts as sentences."""
+"""A fact as an English sentence."""
