@@ -17,9 +17,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from vkood.knowledge.embeddings.claims import Claims
-from vkood.knowledge.embeddings.vector_cache import VectorCache, unwritable
+from vkood.knowledge.embeddings.vector_cache import OpenVectorCache, VectorCache, unwritable
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.verbalize.wording import verbalise
 
 # Sentences are taken in so many at a time: more would sort better by length, and take more memory.
 _WINDOW = 16_384
@@ -111,14 +110,15 @@ class FactEncoder:
             OSError: If the folder cannot be read, or cannot be written to and has to.
         """
         sentences = _sentences(facts)
-        vectors, absent = self.cache.read(sentences)
-        num_ready = len(sentences) - len(absent)
-        if on_sentences is not None:
-            on_sentences(num_ready)
-        if absent:
-            missing = [sentences[place] for place in absent]
-            self.add(missing, on_sentences=_counting_from(num_ready, on_sentences))
-            vectors[absent], _ = self.cache.read(missing)
+        with self.cache.opened() as cache:
+            vectors, absent = cache.read(sentences)
+            num_ready = len(sentences) - len(absent)
+            if on_sentences is not None:
+                on_sentences(num_ready)
+            if absent:
+                missing = [sentences[place] for place in absent]
+                self._add(cache, missing, _counting_from(num_ready, on_sentences))
+                vectors[absent], _ = cache.read(missing)
         return vectors
 
     def add(self, facts: Iterable[Fact | str], *, on_sentences: OnSentences | None = None) -> int:
@@ -135,17 +135,21 @@ class FactEncoder:
             ValueError: As `encode`.
             OSError: As `encode`.
         """
+        with self.cache.opened() as cache:
+            return self._add(cache, facts, _counting_from(0, on_sentences))
+
+    def _add(self, cache: OpenVectorCache, facts: Iterable[Fact | str], on_sentences: OnSentences) -> int:
         waiting = iter(_one_by_one(facts))
         num_ready = num_encoded = 0
         while window := list(islice(waiting, _WINDOW)):
             counts = Counter(_sentences(window))
-            num_encoded += self._add_window(counts, _counting_from(num_ready, on_sentences))
+            num_encoded += self._add_window(cache, counts, _counting_from(num_ready, on_sentences))
             num_ready += len(window)
         return num_encoded
 
-    def _add_window(self, counts: Counter[str], tell: OnSentences) -> int:
+    def _add_window(self, cache: OpenVectorCache, counts: Counter[str], tell: OnSentences) -> int:
         """Encode what is missing of these sentences, and wait for what others are encoding."""
-        known = self.cache.known(list(counts))
+        known = cache.known(list(counts))
         ready = sum(counts[sentence] for sentence in known)
         tell(ready)
         # The sort is stable, so that the same sentences make the same batches, whoever asks.
@@ -158,9 +162,9 @@ class FactEncoder:
                 left = []
                 for start in range(0, len(missing), self._batch_size):
                     batch = missing[start : start + self._batch_size]
-                    new, others = self._divide(batch, claims)
+                    new, others = self._divide(batch, claims, cache)
                     if new:
-                        self.cache.add(new, self._vectors(new))
+                        cache.add(new, self._vectors(new))
                     num_encoded += len(new)
                     left += others
                     ready += sum(counts[sentence] for sentence in set(batch).difference(others))
@@ -182,13 +186,15 @@ class FactEncoder:
         finally:
             claims.end()
 
-    def _divide(self, batch: list[str], claims: Claims) -> tuple[list[str], list[str]]:
+    def _divide(
+        self, batch: list[str], claims: Claims, cache: OpenVectorCache
+    ) -> tuple[list[str], list[str]]:
         """Tell what of a batch is for us to encode, and what others are encoding; the rest is done."""
         try:
             claimed = claims.take(batch)
         except OSError as error:
             raise unwritable(self.cache.folder, error) from error
-        known = self.cache.known(batch)  # only now: what others finish from here on, they had claimed before
+        known = cache.known(batch)  # only now: what others finish from here on, they had claimed before
         free = known.union(claimed)
         return (
             [sentence for sentence in claimed if sentence not in known],
@@ -222,7 +228,7 @@ def _one_by_one(facts: Iterable[Any]) -> Iterable[Any]:
 
 def _sentences(facts: Iterable[Any]) -> list[str]:
     """The sentence of each fact, whatever was given as one."""
-    sentences = [verbalise(fact) if isinstance(fact, Fact) else fact for fact in _one_by_one(facts)]
+    sentences = [fact.sentence if isinstance(fact, Fact) else fact for fact in _one_by_one(facts)]
     for sentence in sentences:
         if not isinstance(sentence, str):
             raise ValueError(

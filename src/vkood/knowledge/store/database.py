@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,7 @@ def require_schema(
     Raises:
         sqlite3.DatabaseError: If anything is missing, different, or there besides; the error names it.
     """
-    model = sqlite3.connect(":memory:")
-    try:
-        model.executescript(statements)
-        expected = _entries(model)
-    finally:
-        model.close()
+    expected = _entries_of(statements)
     actual = _entries(connection)
     checked = expected.keys() | actual.keys() if names is None else set(names)
     for name in sorted(checked):
@@ -99,6 +95,17 @@ def require_schema(
             raise sqlite3.DatabaseError(f"it lacks the {expected[name][0]} {name!r}")
         if actual[name] != expected.get(name):
             raise sqlite3.DatabaseError(f"its {actual[name][0]} {name!r} is not one of ours")
+
+
+@lru_cache(maxsize=8)
+def _entries_of(statements: str) -> dict[str, tuple[str, str, str]]:
+    """The entries of the schema that some statements make."""
+    model = sqlite3.connect(":memory:")
+    try:
+        model.executescript(statements)
+        return _entries(model)
+    finally:
+        model.close()
 
 
 def _entries(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
