@@ -104,7 +104,7 @@ _MODULE_OF = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first asked for, and keep it."""
+    """Import a public name at its first use, and keep it."""
     if name in _MODULE_OF:
         value: object = getattr(importlib.import_module(f"vkood.knowledge.{_MODULE_OF[name]}"), name)
         globals()[name] = value

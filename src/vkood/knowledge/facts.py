@@ -96,7 +96,7 @@ class Fact:
 
     @property
     def id(self) -> str:
-        """What tells this fact from any other, in every store and every build: a hash of subject, relation and object.
+        """The fact's identity in every store and every build: a hash of subject, relation and object.
 
         Weight and source are not in it: two stores that know the same fact know it by the same id.
         """

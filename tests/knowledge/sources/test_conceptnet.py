@@ -114,7 +114,7 @@ def test_gzip(tmp_path):
     plain = build(tmp_path, text)
     packed = build(tmp_path, gzip.compress(text.encode()))  # whatever its name is
     assert packed[0] == plain[0]
-    with pytest.raises(UnreadableSourceError, match=r"is damaged after line .*get it anew"):
+    with pytest.raises(UnreadableSourceError, match=r"is damaged after line .*get it again"):
         build(tmp_path, gzip.compress(text.encode())[:-30])
 
 

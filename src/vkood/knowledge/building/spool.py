@@ -193,12 +193,12 @@ def _hashes(texts: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def _places(
-    hashes: np.ndarray[Any, np.dtype[Any]], wanted: np.ndarray[Any, np.dtype[Any]]
+    hashes: np.ndarray[Any, np.dtype[Any]], queries: np.ndarray[Any, np.dtype[Any]]
 ) -> np.ndarray[Any, np.dtype[Any]]:
     """Where each wanted hash is among all of them; searched in order, near ones are found in the caches."""
-    order = np.argsort(wanted)
-    places = np.empty(len(wanted), np.int64)
-    places[order] = np.searchsorted(hashes, wanted[order])
+    order = np.argsort(queries)
+    places = np.empty(len(queries), np.int64)
+    places[order] = np.searchsorted(hashes, queries[order])
     return places
 
 

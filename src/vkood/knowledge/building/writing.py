@@ -44,7 +44,7 @@ def write_store(
         spool: The facts.
         sources: What the header says about where they come from.
         date: What the header says about when.
-        on_facts: Told how many more of the facts that the spool took were written or joined.
+        on_facts: Called with how many more of the facts that the spool took were written or joined.
 
     Returns:
         The header.

@@ -22,7 +22,7 @@ class Claims:
     gives that lock back when the process ends, however it ends: a claim without a held lock is void.
 
     Args:
-        folder: Where the workers meet; made if there is none.
+        folder: Where the workers meet; created if there is none.
 
     Example:
         >>> import tempfile
@@ -108,7 +108,7 @@ def _claimed(claims: Path) -> list[str]:
 
 
 def _is_alive(claims: Path) -> bool:
-    """Whether the process that made this file is still there; what a dead one left is removed."""
+    """Whether the process that wrote this file is still there; what a dead one left is removed."""
     lock = _lock_of(claims)
     try:
         lock.acquire(timeout=0)

@@ -52,15 +52,15 @@ class FactEncoder:
 
     Several processes may encode into one folder at the same time: they share the work. What a process had
     finished when it was stopped or killed, batch by batch, is there when the next one comes. The vectors of
-    several encoders may lie in one folder, as nothing but the fingerprint tells them apart.
+    several encoders may lie in one folder, as only the fingerprint distinguishes them.
 
-    A sentence's vector can differ in the last bits with the others in its batch. The one that is made first
+    A sentence's vector can differ in the last bits with the others in its batch. The first one that is computed
     stays.
 
     Args:
         text_tower: Turns sentences into vectors.
-        cache_dir: The folder of the vectors; made if there is none. It may be one that cannot be written to,
-            if all that is asked for is there.
+        cache_dir: The folder of the vectors; created if there is none. It may be one that cannot be written to,
+            if all that is needed is there.
         batch_size: How many sentences the tower is given at a time. They are of like length, so that little
             is padded.
 
@@ -147,11 +147,11 @@ class FactEncoder:
             num_ready += len(window)
         return num_encoded
 
-    def _add_window(self, cache: OpenVectorCache, counts: Counter[str], tell: OnSentences) -> int:
+    def _add_window(self, cache: OpenVectorCache, counts: Counter[str], on_sentences: OnSentences) -> int:
         """Encode what is missing of these sentences, and wait for what others are encoding."""
         known = cache.known(list(counts))
         ready = sum(counts[sentence] for sentence in known)
-        tell(ready)
+        on_sentences(ready)
         # The sort is stable, so that the same sentences make the same batches, whoever asks.
         missing = sorted((sentence for sentence in counts if sentence not in known), key=len)
         num_encoded = 0
@@ -168,7 +168,7 @@ class FactEncoder:
                     num_encoded += len(new)
                     left += others
                     ready += sum(counts[sentence] for sentence in set(batch).difference(others))
-                    tell(ready)
+                    on_sentences(ready)
                 if len(left) == len(missing):
                     time.sleep(_PAUSE)
                 missing = left
@@ -189,7 +189,7 @@ class FactEncoder:
     def _divide(
         self, batch: list[str], claims: Claims, cache: OpenVectorCache
     ) -> tuple[list[str], list[str]]:
-        """Tell what of a batch is for us to encode, and what others are encoding; the rest is done."""
+        """Return what of a batch is for us to encode, and what others are encoding; the rest is done."""
         try:
             claimed = claims.take(batch)
         except OSError as error:
@@ -203,10 +203,10 @@ class FactEncoder:
 
     def _vectors(self, sentences: list[str]) -> Float32[np.ndarray, "sentences width"]:
         vectors = np.asarray(self._tower(sentences), dtype=np.float32)
-        wanted = (len(sentences), self.cache.width)
-        if vectors.shape != wanted:
+        expected = (len(sentences), self.cache.width)
+        if vectors.shape != expected:
             raise ValueError(
-                f"`text_tower` must return {wanted}, a vector for each sentence; got {vectors.shape}."
+                f"`text_tower` must return {expected}, a vector for each sentence; got {vectors.shape}."
             )
         finite = np.isfinite(vectors).all(axis=1)
         if not finite.all():
@@ -250,8 +250,8 @@ def _require_unicode(sentence: str) -> None:
 
 
 def _counting_from(start: int, on_sentences: OnSentences | None) -> OnSentences:
-    def tell(done: int) -> None:
+    def count(done: int) -> None:
         if on_sentences is not None:
             on_sentences(start + done)
 
-    return tell
+    return count

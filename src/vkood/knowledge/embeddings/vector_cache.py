@@ -1,6 +1,6 @@
 """Vectors of sentences in a folder: added by any number of processes, never changed, and memory-mapped."""
 
-# N sentences that are asked for, R rows of the file of vectors, D width of a vector.
+# N sentences, R rows of the file of vectors, D width of a vector.
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _NEW_INDEX = """
 CREATE TABLE cache (format INTEGER NOT NULL, encoder TEXT NOT NULL, width INTEGER NOT NULL, rows INTEGER NOT NULL);
 CREATE TABLE vectors (sentence TEXT PRIMARY KEY, row INTEGER NOT NULL, checksum INTEGER NOT NULL) WITHOUT ROWID;
 """
-# How SQLite words what is wrong with a disk or its permissions; all else is damage. Python 3.10 tells no code.
+# How SQLite words what is wrong with a disk or its permissions; all else is damage. Python 3.10 has no error codes.
 _OF_THE_DISK = ("readonly", "unable to open", "disk is full", "disk I/O", "locked")
 
 
@@ -41,13 +41,13 @@ class VectorCache:
     """The vectors that one encoder gave to sentences, kept in a folder.
 
     The folder has a file of float32 rows, to which rows are only ever appended, and an SQLite index that
-    tells each sentence's row and its checksum. Rows are written, and are on the disk, before the index names
+    has each sentence's row and its checksum. Rows are written, and are on the disk, before the index names
     them: a process that is killed leaves rows that nobody reads and the next writer overwrites. Nothing stays
     open between calls, so a cache may be pickled, forked and shared by threads.
 
     Attributes:
-        folder: The folder; made with the first vectors.
-        encoder: What tells this encoder from any other.
+        folder: The folder; created with the first vectors.
+        encoder: The encoder's fingerprint.
         width: D, the width of the vectors.
 
     Example:
@@ -115,7 +115,7 @@ class VectorCache:
         """The error that says how a cache is damaged, and what to do."""
         return ValueError(
             f"The vectors in {str(self.folder)!r} are damaged: {how}. Delete this folder, and its sentences "
-            "are encoded anew."
+            "are encoded again."
         )
 
 
@@ -277,7 +277,7 @@ class OpenVectorCache:
         if version != _FORMAT:
             raise ValueError(
                 f"The vectors in {str(self._cache.folder)!r} have format {version}, and this version of vkood reads "
-                f"format {_FORMAT}. Choose another folder, or delete this one to encode its sentences anew."
+                f"format {_FORMAT}. Choose another folder, or delete this one to encode its sentences again."
             )
         if (encoder, width) != (self._cache.encoder, self._cache.width):
             raise ValueError(
@@ -341,11 +341,11 @@ class UnwritableCacheError(OSError):
 
 
 def unwritable(folder: Path, error: OSError) -> UnwritableCacheError:
-    """What to tell whose vectors cannot be written: the folder, why, and what is left of the work."""
+    """The error for vectors that cannot be written: the folder, why, and what is left of the work."""
     reason = error.strerror or str(error).rstrip(".")
     return UnwritableCacheError(
         f"Vectors could not be added to {str(folder)!r}: {reason}. Those that were there before are kept; with "
-        "space and permission to write, the same call goes on from there."
+        "space and permission to write, the same call resumes there."
     )
 
 

@@ -1,6 +1,6 @@
 """Forms of English words: from a plural to its singular, from a verb to its -ing form, and which article fits.
 
-By a few rules and tables of what breaks them. Where a rule alone cannot tell ("cookies": cooky or cookie?), all
+By a few rules and tables of what breaks them. Where a rule alone does not decide ("cookies": cooky or cookie?), all
 singulars that may be meant come back, the likeliest first; a dictionary then chooses.
 """
 
@@ -77,7 +77,7 @@ def singular(word: str) -> str:
 
 
 def is_plural(word: str) -> bool:
-    """Tell whether a noun takes "are".
+    """Return whether a noun takes "are".
 
     Example:
         >>> is_plural("children"), is_plural("scissors"), is_plural("glass"), is_plural("sheep")

@@ -1,7 +1,7 @@
 """Phrases for sentences about facts: a noun with its article, a verb as -ing form, base form or participle.
 
-Concepts come in lower case and without articles ("fire hydrant", "keep dry"); what they are has to be seen from the
-words themselves.
+Concepts come in lower case and without articles ("fire hydrant", "keep dry"); what they are has to be inferred from
+the words themselves.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Denials:
 
 
 def find_denials(words: Words) -> Denials:
-    """Tell for each word whether it stands where a thing is denied.
+    """Return for each word whether it stands where a thing is denied.
 
     "No", "without", "a lack of" deny the things that follow, up to the next clause or the next place; "not" does so
     after a form of "be" or before a verb with an object; "is missing" denies the thing before it, "-free" that to which
@@ -60,13 +60,13 @@ def find_denials(words: Words) -> Denials:
     Args:
         words: The words, with their kinds.
     """
-    found = Denials([False] * len(words), [False] * len(words))
+    denials = Denials([False] * len(words), [False] * len(words))
     if not _TRIGGERS.isdisjoint(words.lower):
-        scan = _Scan(words, found)
+        scan = _Scan(words, denials)
         place = 0
         while place < len(words):
             place += scan.step(place)
-    return found
+    return denials
 
 
 @dataclass(slots=True)
@@ -74,7 +74,7 @@ class _Scan:
     """Walks along the words; remembers what a denial still reaches."""
 
     words: Words
-    found: Denials
+    denials: Denials
     active: str = ""
     """What began the denial that is now in force."""
     since: int = 0
@@ -97,7 +97,7 @@ class _Scan:
         word, kind = words.lower[place], words.kinds[place]
         new_clause = place > 0 and words.gaps[place - 1] == "," and word not in ("or", "nor", "no", "and")
         if new_clause and not (self.active and self._list_goes_on(place)) and word not in ("o", "out"):
-            # A comma goes on with a list ("no cats, dogs or birds"), but not past a full stop.
+            # A comma continues a list ("no cats, dogs or birds"), but not past a full stop.
             if not self._continues(place):
                 self.among_none = False
             self.among_all &= (word,) in _EXCEPTING
@@ -121,9 +121,9 @@ class _Scan:
                 self._begin("neither", place)
                 return 1
         if self._is_suffixed(place):
-            self.found.denied[place] = self.found.denying[place + 1] = True
+            self.denials.denied[place] = self.denials.denying[place + 1] = True
             return 2
-        self.found.denied[place] = bool(self.active) and self._reaches(place, word, kind)
+        self.denials.denied[place] = bool(self.active) and self._reaches(place, word, kind)
         return 1
 
     # --- What begins a denial --------------------------------------------------------------------------------------
@@ -145,10 +145,10 @@ class _Scan:
             self.among_none = self.pending = True
             return 2
         if word == "no" and following in _NOT_DENYING:
-            self.found.denying[place + 1] = following in ("doubt", "matter")
+            self.denials.denying[place + 1] = following in ("doubt", "matter")
             return 2
         if word in ("no", "non") and following and self.words.gaps[place] == "-" and following != "one":
-            self.found.denied[place + 1] = True  # "a no-dog zone"
+            self.denials.denied[place + 1] = True  # "a no-dog zone"
             return 2
         if word == "lack" and not (place and self.words.kinds[place - 1] in ("noun", "other")):
             return 0
@@ -175,7 +175,7 @@ class _Scan:
         if not (word in _NOT or (word == "t" and place and lower[place - 1] in _SHORT_NOT)):
             return 0
         if place and lower[place - 1] == "n":
-            self.found.denying[place - 1] = True
+            self.denials.denying[place - 1] = True
         following = lower[place + 1] if place + 1 < len(lower) else ""
         if self.question or following in _NOT_ALONE or (place and lower[place - 1] == "why"):
             return 1
@@ -194,7 +194,7 @@ class _Scan:
             return self._open(place, 1, "missing")
         if place and (self.words.lower[place - 1] in _BE or self.words.kinds[place - 1] == "noun"):
             self._deny_before(place)
-            self.found.denying[place] = True
+            self.denials.denying[place] = True
             return 1
         return 0
 
@@ -203,7 +203,10 @@ class _Scan:
         lower = self.words.lower
         if lower[place] not in _FIRST_OF_EXCEPTING:
             return 0
-        phrase = next((one for one in _EXCEPTING if tuple(lower[place : place + len(one)]) == one), None)
+        phrase = next(
+            (entry for entry in _EXCEPTING if tuple(lower[place : place + len(entry)]) == entry),
+            None,
+        )
         if phrase is None:
             return 0
         if self.active or self.among_none:
@@ -274,8 +277,8 @@ class _Scan:
             elif kinds[last] != "determiner" and not (group and lower[last] in ("and", "or")):
                 break
             last -= 1
-        for one in group:
-            self.found.denied[one] = True
+        for position in group:
+            self.denials.denied[position] = True
 
     def _maybe_end_at_and(self, place: int) -> None:
         following = place + 1
@@ -306,8 +309,8 @@ class _Scan:
         return place > 0 and self.words.lower[place - 1].isdigit()
 
     def _open(self, place: int, length: int, active: str = "without") -> int:
-        for one in range(place, place + length):
-            self.found.denying[one] = True
+        for position in range(place, place + length):
+            self.denials.denying[position] = True
         self._begin(active, place)
         return length
 

@@ -91,7 +91,7 @@ class Linker:
         self._facts: dict[tuple[str, int | None], tuple[Fact, ...]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle what the linker was made of, not what it remembers."""
+        """Pickle the linker's options, not what it remembers."""
         return {"_store": self._store, "_scope": self._scope}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ def _forms(text: str, gap: str, word: str, first: int, last: int, lower: list[st
     if last - first >= 2 and lower[first + 1] in ("of", "in"):
         # The plural of "bird of prey" is inside.
         rest = text[len(lower[first]) :]
-        before = [f"{one}{rest}" for one in singulars(lower[first])]
+        before = [f"{form}{rest}" for form in singulars(lower[first])]
     forms: list[str] = []
     endings = singulars(word)
     for start in before:

@@ -80,22 +80,22 @@ def graph_of(doc: Doc, names: Mapping[Span, tuple[str, bool]]) -> SceneGraph:
 def _joined(graph: SceneGraph, other: SceneGraph, offset: int) -> SceneGraph:
     """Add the graph of a sentence that begins later in the text."""
     before = len(graph.objects)
-    moved = (replace(one, span=(one.span[0] + offset, one.span[1] + offset)) for one in other.objects)
+    moved = (replace(item, span=(item.span[0] + offset, item.span[1] + offset)) for item in other.objects)
     return SceneGraph(
         (*graph.objects, *moved),
-        (*graph.attributes, *(replace(one, object=one.object + before) for one in other.attributes)),
+        (*graph.attributes, *(replace(item, object=item.object + before) for item in other.attributes)),
         (
             *graph.relations,
             *(
-                replace(one, subject=one.subject + before, object=one.object + before)
-                for one in other.relations
+                replace(item, subject=item.subject + before, object=item.object + before)
+                for item in other.relations
             ),
         ),
     )
 
 
 class _SceneParse(SceneThings):
-    """Walks over the words of a text once, and notes what each tells of its things."""
+    """Walks over the words of a text once, and notes what each says of its things."""
 
     def graph(self) -> SceneGraph:
         for token in self.doc:
@@ -137,7 +137,7 @@ class _SceneParse(SceneThings):
                     for subject in subjects:
                         self.add_attribute(subject, word, negated)
             elif child.dep_ == "attr" and not there and child.lower_ not in ASKING:
-                if not any(is_asking(one) for one in child.lefts):
+                if not any(is_asking(word) for word in child.lefts):
                     for subject in subjects:
                         for other in self.things(child):
                             self.relate(subject, "be", other, negated)
@@ -151,14 +151,14 @@ class _SceneParse(SceneThings):
     def _tell_passive(self, verb: Token, negated: bool) -> None:
         done_to = self._subjects(verb)
         by = child_of(verb, "agent")
-        told = False
+        is_related = False
         if by is not None:
             for agent in objects_of(by):
                 for subject in self.things(agent):
                     for thing in done_to:
-                        told = True
+                        is_related = True
                         self.relate(subject, base_of(verb), thing, negated)
-        self._tell_rest(verb, done_to, negated, told, verb.lower_)
+        self._tell_rest(verb, done_to, negated, is_related, verb.lower_)
 
     def _tell_active(self, verb: Token, negated: bool) -> None:
         subjects = self._subjects(verb)
@@ -172,10 +172,10 @@ class _SceneParse(SceneThings):
         if not objects and verb.dep_ == "relcl":
             objects = self._object_of_clause(verb, subjects)
         if not objects:
-            asked = self._asked_object(verb)
-            if asked and verb.dep_ == "acl":
+            asked_objects = self._asked_object(verb)
+            if asked_objects and verb.dep_ == "acl":
                 subjects = self._first_thing() or subjects
-            objects = [one for one in asked if one not in subjects]
+            objects = [thing for thing in asked_objects if thing not in subjects]
         for subject in subjects:
             for thing in objects:
                 self.relate(subject, name, thing, negated)
@@ -187,8 +187,8 @@ class _SceneParse(SceneThings):
         first = doc[0]
         if first.lower_ not in ("what", "which", "whom", "who") or verb.lemma_ in ("be", "call"):
             return []
-        later = [one for one in doc if one.i > verb.i and (one.tag_ in VERB_TAGS or is_stranded(one))]
-        has_subject = any(one.i in self.thing_of for one in doc if one.i < verb.i and one.i > 1)
+        later = [word for word in doc if word.i > verb.i and (word.tag_ in VERB_TAGS or is_stranded(word))]
+        has_subject = any(word.i in self.thing_of for word in doc if word.i < verb.i and word.i > 1)
         if later or not has_subject or (verb.i < 3 and doc[1].tag_ in VERB_TAGS):
             return []
         if first.dep_ in SUBJECTS and first.head.i == verb.i:
@@ -200,19 +200,25 @@ class _SceneParse(SceneThings):
         return [self.asked(first)]
 
     def _first_thing(self) -> list[int]:
-        return next(([self.thing_of[one.i]] for one in self.doc if one.i > 1 and one.i in self.thing_of), [])
+        return next(
+            ([self.thing_of[word.i]] for word in self.doc if word.i > 1 and word.i in self.thing_of), []
+        )
 
     def _object_of_clause(self, verb: Token, subjects: list[int]) -> list[int]:
         """What "the dog (that) the man is holding" leaves out."""
         has_own = any(child.dep_ in SUBJECTS and child.lower_ not in RELATIVE for child in verb.children)
         stranded = any(child.dep_ == "prep" and not list(child.children) for child in verb.children)
         return (
-            [one for one in self.thing(verb.head) if one not in subjects] if has_own and not stranded else []
+            [thing for thing in self.thing(verb.head) if thing not in subjects]
+            if has_own and not stranded
+            else []
         )
 
-    def _tell_rest(self, verb: Token, subjects: list[int], negated: bool, told: bool, word: str) -> None:
-        """What is told of the subjects if no object is: where they do it, or that they do it."""
-        if told or not subjects:
+    def _tell_rest(
+        self, verb: Token, subjects: list[int], negated: bool, is_related: bool, word: str
+    ) -> None:
+        """Note where the subjects do it, or that they do it, if they are related to no object."""
+        if is_related or not subjects:
             return
         if self.doc[0].lower_ == "where":
             for subject in subjects:
@@ -258,7 +264,7 @@ class _SceneParse(SceneThings):
     def _with_conjuncts(self, noun: Token) -> list[int]:
         """A noun, and those before it that share what follows: "a knife and a fork lying on a plate"."""
         if noun.dep_ == "conj" and noun.head.dep_ in ("ROOT", "nsubj"):
-            return [thing for one in (*noun.conjuncts, noun) for thing in self.thing(one)]
+            return [thing for word in (*noun.conjuncts, noun) for thing in self.thing(word)]
         return self.thing(noun)
 
     # --- Prepositions -----------------------------------------------------------------------------------------------
@@ -278,7 +284,7 @@ class _SceneParse(SceneThings):
                 return
             anchors = self._with_conjuncts(head) if name not in ("of", "with") else self.thing(head)
         else:
-            verb = next((one for one in head.ancestors if one.tag_ in VERB_TAGS), None)
+            verb = next((word for word in head.ancestors if word.tag_ in VERB_TAGS), None)
             if verb is None or head.tag_ not in ("RB", "IN", "RP"):
                 return
             anchors, name, negated = self._anchors(verb, name)
@@ -308,15 +314,17 @@ class _SceneParse(SceneThings):
 
     def _stranded(self, preposition: Token) -> list[int]:
         """The question word or the head of a clause that a preposition at the end belongs to."""
-        asked = [
-            one for one in self.doc if one.lower_ in ASKING and one.dep_ != "det" and one.i < preposition.i
+        question_words = [
+            word
+            for word in self.doc
+            if word.lower_ in ASKING and word.dep_ != "det" and word.i < preposition.i
         ]
-        if asked and asked[0].i == 0:
-            return [self.asked(asked[0])]
-        which = next((one for one in self.doc if one.tag_ == "WDT" and one.dep_ == "det"), None)
+        if question_words and question_words[0].i == 0:
+            return [self.asked(question_words[0])]
+        which = next((word for word in self.doc if word.tag_ == "WDT" and word.dep_ == "det"), None)
         if which is not None and which.i == 0:
             return self.thing(which.head)
-        clause = next((one for one in preposition.ancestors if one.dep_ == "relcl"), None)
+        clause = next((word for word in preposition.ancestors if word.dep_ == "relcl"), None)
         return self.thing(clause.head) if clause is not None else []
 
     # --- Questions -------------------------------------------------------------------------------------------------
@@ -337,8 +345,8 @@ class _SceneParse(SceneThings):
                     for thing in self.thing(inner):
                         self.attributes[Attribute(thing, ASKED, KINDS[quality])] = None
             elif quality in ASKED_QUALITIES:
-                verb = next((one for one in self.doc[token.i :] if one.lemma_ == "be"), None)
-                subject = next((one for one in self.doc[token.i + 1 :] if one.i in self.thing_of), None)
+                verb = next((word for word in self.doc[token.i :] if word.lemma_ == "be"), None)
+                subject = next((word for word in self.doc[token.i + 1 :] if word.i in self.thing_of), None)
                 if verb is not None and subject is not None:
                     owned = self._owned(subject)
                     self.attributes[Attribute(owned, ASKED, quality.replace("colour", "color"))] = None

@@ -52,18 +52,19 @@ def heads_of_names(
 def child_of(token: Token, dep: str, word: str | None = None) -> Token | None:
     """Return the first word under another with this role, and this form if one is given."""
     return next(
-        (one for one in token.children if one.dep_ == dep and (word is None or one.lower_ == word)), None
+        (child for child in token.children if child.dep_ == dep and (word is None or child.lower_ == word)),
+        None,
     )
 
 
 def objects_of(preposition: Token) -> Iterator[Token]:
     """Return what stands after a preposition."""
-    return (one for one in preposition.children if one.dep_ in ("pobj", "pcomp"))
+    return (child for child in preposition.children if child.dep_ in ("pobj", "pcomp"))
 
 
 def has_object(preposition: Token) -> bool:
     """Whether anything stands after a preposition."""
-    return any(one.dep_ in ("pobj", "pcomp", "prep") for one in preposition.children)
+    return any(child.dep_ in ("pobj", "pcomp", "prep") for child in preposition.children)
 
 
 def read_preposition(preposition: Token) -> tuple[str, list[Token], Token]:
@@ -77,7 +78,7 @@ def read_preposition(preposition: Token) -> tuple[str, list[Token], Token]:
     if not targets and inner is not None:
         name, targets = f"{name} {inner.lower_}", list(objects_of(inner))
     if head.dep_ == "prep" and not list(objects_of(head)):
-        return "", [], head  # told by the outer one
+        return "", [], head  # the outer one says it
     if len(targets) == 1 and singular_of(targets[0]) in lists.PLACES and not is_owned(targets[0]):
         of = child_of(targets[0], "prep", "of")
         if of is None:
@@ -112,7 +113,7 @@ def is_modifier(noun: Token) -> bool:
         or noun.i > head.i
     ):
         return False
-    return not any(one.tag_ in ("CC", ",") for one in noun.doc[noun.i + 1 : head.i])
+    return not any(between.tag_ in ("CC", ",") for between in noun.doc[noun.i + 1 : head.i])
 
 
 def is_stranded(token: Token) -> bool:
@@ -130,7 +131,7 @@ def completes(child: Token) -> bool:
 
 
 def is_passive(verb: Token) -> bool:
-    """Whether a verb tells what is done to its subject."""
+    """Whether a verb says what is done to its subject."""
     if verb.tag_ not in ("VBN", "VBD"):
         return False
     if any(child.dep_ in ("auxpass", "nsubjpass") for child in verb.children):
@@ -176,9 +177,9 @@ def singular_of(noun: Token) -> str:
 def listed_after(preposition: Token) -> list[Token]:
     """The rest of a list that the parser hangs elsewhere: "a bathroom with a toilet, a sink and a mirror"."""
     return [
-        one
-        for one in preposition.head.rights
-        if one.dep_ == "appos" and one.i > preposition.i and child_of(one, "conj") is not None
+        word
+        for word in preposition.head.rights
+        if word.dep_ == "appos" and word.i > preposition.i and child_of(word, "conj") is not None
     ]
 
 

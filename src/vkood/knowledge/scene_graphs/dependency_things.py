@@ -53,11 +53,11 @@ class SceneThings:
         place = {thing: new for new, thing in enumerate(order)}
         return SceneGraph(
             tuple(self.objects[thing] for thing in order),
-            tuple(replace(one, object=place[one.object]) for one in self.attributes),
+            tuple(replace(item, object=place[item.object]) for item in self.attributes),
             tuple(
-                replace(one, subject=place[one.subject], object=place[one.object])
-                for one in self.relations
-                if one.subject != one.object
+                replace(item, subject=place[item.subject], object=place[item.object])
+                for item in self.relations
+                if item.subject != item.object
             ),
         )
 
@@ -113,16 +113,16 @@ class SceneThings:
 
     def things(self, token: Token) -> list[int]:
         """The things that a word stands for: itself, those beside it, or what it refers to."""
-        beside = [one for one in token.lefts if one.dep_ == "nmod" and child_of(one, "cc") is not None]
-        beside += [one for one in token.conjuncts if one.i > token.i]
-        return [thing for one in (token, *beside) for thing in self.thing(one)]
+        beside = [word for word in token.lefts if word.dep_ == "nmod" and child_of(word, "cc") is not None]
+        beside += [word for word in token.conjuncts if word.i > token.i]
+        return [thing for word in (token, *beside) for thing in self.thing(word)]
 
     def thing(self, token: Token) -> list[int]:
         """The thing that one word stands for; several where it is an amount of several, none for a pronoun."""
         if token.i in self.thing_of:
             return [self.thing_of[token.i]]
         if token.lower_ in RELATIVE:
-            clause = next((one for one in token.ancestors if one.dep_ == "relcl"), None)
+            clause = next((word for word in token.ancestors if word.dep_ == "relcl"), None)
             if clause is not None:
                 return self.thing(clause.head)
         if token.lower_ in ASKING and token.tag_ in ("WP", "WDT", "WP$") and token.dep_ != "det":
@@ -131,10 +131,10 @@ class SceneThings:
         if of is not None and not (token.tag_ in NOUNS and singular_of(token) in lists.PICTURES):
             # An amount: what comes after "of" is meant.
             for inner in objects_of(of):
-                found = self.things(inner)
-                if token.tag_ == "CD" and len(found) == 1 and not self.objects[found[0]].count:
-                    self.objects[found[0]] = replace(self.objects[found[0]], count=token.lower_)
-                return found
+                things = self.things(inner)
+                if token.tag_ == "CD" and len(things) == 1 and not self.objects[things[0]].count:
+                    self.objects[things[0]] = replace(self.objects[things[0]], count=token.lower_)
+                return things
         return []
 
     # --- What they are like ----------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class SceneThings:
             if self.is_misread(child):
                 continue
             if child.dep_ in ("amod", "compound", "nmod") and (child.tag_ not in NOUNS or is_quality(child)):
-                for word in (child, *(one for one in child.conjuncts if one.i < token.i)):
+                for word in (child, *(other for other in child.conjuncts if other.i < token.i)):
                     self.add_attribute(thing, word)
             elif child.dep_ == "poss" and child.tag_ in NOUNS:
                 for owner in self.thing(child):

@@ -25,7 +25,7 @@ _warned: set[str] = set()
 
 
 class ParserMissingError(ValueError):
-    """A parser that was asked for is not installed."""
+    """The parser that was named is not installed."""
 
 
 class SpacyParser:

@@ -108,7 +108,7 @@ class Tally:
 
 @runtime_checkable
 class Source(Protocol):
-    """Where facts come from: what it is, how large it is, and its facts, read as they are asked for."""
+    """Where facts come from: what it is, how large it is, and its facts, read as they are used."""
 
     @property
     def info(self) -> SourceInfo:

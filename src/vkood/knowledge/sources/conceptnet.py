@@ -119,7 +119,7 @@ class ConceptNetSource:
     def _rows(
         self, chunk: bytes, num_lines: int, patterns: Sequence[re.Pattern[str]], tally: Tally
     ) -> list[_Row]:
-        """The assertions of a chunk of lines; the account is told which lines are none."""
+        """The assertions of a chunk of lines; the tally counts the lines that are none."""
         try:
             text = chunk.decode()
         except UnicodeDecodeError:
@@ -144,7 +144,7 @@ _Row = tuple[str, str, str, str, str]
 
 
 class _Filter:
-    """Keeps what was asked for, and turns it into columns."""
+    """Filters assertions, and turns them into columns."""
 
     def __init__(self, source: ConceptNetSource) -> None:
         self._min_weight = source.min_weight
@@ -209,7 +209,7 @@ def _line_chunks(file: BinaryIO, tally: Tally) -> Iterator[bytes]:
             rest += read[end:]
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise UnreadableSourceError(
-            f"it is damaged after line {tally.num_lines:,}: {error}; get it anew."
+            f"it is damaged after line {tally.num_lines:,}: {error}; get it again."
         ) from error
     if rest:
         yield rest + b"\n"

@@ -54,7 +54,7 @@ def read_tables(tables: Iterable[tuple[str, str]]) -> list[Fact]:
 
     Args:
         tables: Names of files, for errors, and what stands in them. A line is a concept, a relation, objects
-            separated by "; ", and possibly a weight, separated by tabs; without a concept it goes on with the
+            separated by "; ", and possibly a weight, separated by tabs; without a concept it continues the
             one above. Empty lines and those that begin with "#" are passed over.
 
     Raises:

@@ -108,7 +108,7 @@ class TableSource:
                     yield Batch(*map(list, zip(*facts, strict=True)))
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise UnreadableSourceError(
-                f"it is damaged after row {tally.num_lines:,}: {error}; get it anew."
+                f"it is damaged after row {tally.num_lines:,}: {error}; get it again."
             ) from error
 
     def _rows(self, tally: Tally) -> Iterator[_Row]:
@@ -204,8 +204,8 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
         with pyarrow.parquet.ParquetFile(path) as table:
             names = {name.strip().lower(): name for name in table.schema_arrow.names}
             _require_columns(list(names), path.name)
-            wanted = [names[name] for name in (*COLUMNS, "weight", "source") if name in names]
-            for batch in table.iter_batches(_ROWS, columns=wanted):
+            columns = [names[name] for name in (*COLUMNS, "weight", "source") if name in names]
+            for batch in table.iter_batches(_ROWS, columns=columns):
                 for cells in batch.to_pylist():
                     number += 1
                     yield _Row(number, {name.strip().lower(): cell for name, cell in cells.items()})
@@ -216,9 +216,9 @@ def _parquet_rows(path: Path) -> Iterator[_Row]:
 def _require_columns(names: list[str], file: str) -> list[str]:
     missing = [name for name in COLUMNS if name not in names]
     if missing or len(set(names)) != len(names):
-        told = ", ".join(names)[:200].encode("utf-8", "replace").decode()
+        columns = ", ".join(names)[:200].encode("utf-8", "replace").decode()
         raise UnreadableSourceError(
-            f"{file!r} must have the columns {', '.join(COLUMNS)}, each once; its columns are: {told}."
+            f"{file!r} must have the columns {', '.join(COLUMNS)}, each once; its columns are: {columns}."
         )
     return names
 

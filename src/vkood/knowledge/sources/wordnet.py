@@ -58,7 +58,7 @@ class _Synset(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WordNetSource:
-    """The facts that WordNet's synsets tell of their words.
+    """The facts in WordNet's synsets about their words.
 
     A word IsA the first word of each hypernym, has parts (HasA) and is one (PartOf), is MadeOf substances, has
     the adjectives of an attribute (HasProperty), and is a Synonym of the words beside it. A fact about a word in
@@ -103,8 +103,8 @@ class WordNetSource:
     def info(self) -> SourceInfo:
         """What the store will say about it."""
         with open_regular(self.folder / f"data.{self.parts_of_speech[0]}", what="WordNet file") as file:
-            found = _VERSION.search(file.read(4096))
-        name = f"WordNet {found[1].decode()}" if found else "WordNet"
+            version = _VERSION.search(file.read(4096))
+        name = f"WordNet {version[1].decode()}" if version else "WordNet"
         options = [] if self.parts_of_speech == ("noun",) else [f"--words {','.join(self.parts_of_speech)}"]
         if self.relations is not None:
             options.append(f"--relations {','.join(sorted(self.relations))}")
@@ -240,7 +240,7 @@ def _facts(
     synsets: dict[str, dict[str, _Synset]],
     senses: dict[tuple[str, str], int],
 ) -> Iterator[tuple[str, str, str, float]]:
-    """What a synset tells of each of its words."""
+    """The facts in a synset about each of its words."""
     words, pointers = synsets[part][number]
     weights = {word: 1 / senses.get((word, number), _UNLISTED_SENSE) for word in words}
     relation_of = _RELATION_OF[part]

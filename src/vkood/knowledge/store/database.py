@@ -1,4 +1,4 @@
-"""SQLite files that may come from anyone: nothing that is stored in them is run, and no query goes on without end.
+"""SQLite files that may come from anyone: nothing that is stored in them is run, and every query ends.
 
 A view, a trigger, a generated column or an index over an expression is SQL that a file brings along and that runs when
 a table is read or written. Our files have none, so one whose schema is not exactly ours is refused before it is read.

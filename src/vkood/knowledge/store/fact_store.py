@@ -1,4 +1,4 @@
-"""The fact store: one file, opened for reading alone, by as many processes and threads as like to."""
+"""The fact store: one file, opened read-only by any number of processes and threads."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class FactStore:
         if self.content_hash != state["content_hash"]:
             raise StoreError(
                 f"The fact store {state['path']!r} has changed since the object that was pickled opened it; "
-                "open it anew."
+                "open it again."
             )
 
     def __repr__(self) -> str:
@@ -225,20 +225,20 @@ class FactStore:
         Raises:
             ValueError: If `concepts` is a single text, a relation is unknown, or `limit` is below 1.
         """
-        wanted = require_relations("`relations`", relations)
+        chosen = require_relations("`relations`", relations)
         limit = _require_limit(limit)
         names = _normalised("`concepts`", concepts)
-        found: dict[str, list[Fact]] = {name: [] for name in names.values()}
-        rows = self._rows(_LOOKUP, found, limit if wanted is None else _NO_LIMIT)
+        facts_of: dict[str, list[Fact]] = {name: [] for name in names.values()}
+        rows = self._rows(_LOOKUP, facts_of, limit if chosen is None else _NO_LIMIT)
         for fact in self._made(rows):
-            facts = found.get(fact.subject)
+            facts = facts_of.get(fact.subject)
             if facts is None:
                 raise self._damaged(
-                    ValueError(f"it gives facts of {fact.subject!r}, which were not asked for")
+                    ValueError(f"it gives facts of {fact.subject!r}, which was not looked up")
                 )
-            if (wanted is None or fact.relation in wanted) and len(facts) < limit:
+            if (chosen is None or fact.relation in chosen) and len(facts) < limit:
                 facts.append(fact)
-        return {given: list(found[name]) for given, name in names.items()}
+        return {as_written: list(facts_of[name]) for as_written, name in names.items()}
 
     def known(self, names: Iterable[str]) -> frozenset[str]:
         """Return which of the names, normalised, are the subject of a fact.
@@ -267,8 +267,8 @@ class FactStore:
             return []  # of letters that no concept has
         if first and normalise_concept(f"{prefix}x") == f"{first} x":
             first += " "
-        given = {"first": first, "last": first + _LAST_LETTER, "limit": _require_limit(limit)}
-        return [row[0] for row in self._query(_SEARCH, given)]
+        values = {"first": first, "last": first + _LAST_LETTER, "limit": _require_limit(limit)}
+        return [row[0] for row in self._query(_SEARCH, values)]
 
     def neighbours(self, concept: str, hops: int = 2, limit: int = 100) -> list[Neighbour]:
         """Return the concepts around one, with the facts that lead to each.
@@ -302,7 +302,7 @@ class FactStore:
         return [Neighbour(other, facts) for other, facts in ways.items() if facts]
 
     def facts(self) -> Iterator[Fact]:
-        """Go through all facts, subject by subject; they are read as they are asked for."""
+        """Iterate over all facts, subject by subject; they are read as they are used."""
         yield from self._made(self._query(_ALL, {}))
 
     def stats(self) -> StoreStats:
@@ -340,10 +340,10 @@ class FactStore:
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise self._damaged(error) from error
 
-    def _query(self, query: str, given: dict[str, Any]) -> Iterator[Any]:
+    def _query(self, query: str, values: dict[str, Any]) -> Iterator[Any]:
         try:
             # Row by row, since `yield from` would close the cursor, perhaps after its store.
-            for row in self._connection().query(query, given):  # noqa: UP028 - for this reason
+            for row in self._connection().query(query, values):  # noqa: UP028 - for this reason
                 yield row
         except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             if self._closed:
@@ -382,7 +382,7 @@ class FactStore:
             raise self._damaged(error) from error
 
     def _damaged(self, reason: object) -> StoreError:
-        return StoreError(f"The fact store {str(self._path)!r} is damaged: {reason}. Copy or build it anew.")
+        return StoreError(f"The fact store {str(self._path)!r} is damaged: {reason}. Copy or build it again.")
 
 
 def _normalised(argument: str, names: Iterable[str]) -> dict[str, str]:

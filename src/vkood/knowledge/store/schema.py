@@ -1,4 +1,4 @@
-"""The file of a fact store: its tables, its header, and how a file is told to be one.
+"""The file of a fact store: its tables, its header, and what marks a file as one.
 
 A store is one SQLite file. Concepts are numbered in alphabetical order; the facts of a subject lie together, the
 heaviest first, and are found by (subject, position); `incoming` finds the facts that end in a concept.
@@ -131,7 +131,7 @@ def seal(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def require_store(path: Path) -> None:
-    """Refuse a file that is no complete store of this version, as far as its first hundred bytes tell.
+    """Refuse a file that is no complete store of this version, as far as its first hundred bytes show.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -152,14 +152,14 @@ def require_store(path: Path) -> None:
     if version != SCHEMA_VERSION:
         raise StoreError(
             f"The fact store {name} must have schema version {SCHEMA_VERSION}, but has {version}; build it "
-            f"anew with: {_rebuild(path)}"
+            f"again with: {_rebuild(path)}"
         )
     page_size = int.from_bytes(start[16:18], "big")
     expected = (65536 if page_size == 1 else page_size) * int.from_bytes(start[28:32], "big")
     if size != expected:
         raise StoreError(
             f"The fact store {name} is damaged: it must have {expected:,} bytes, but has {size:,}. "
-            "Copy or build it anew."
+            "Copy or build it again."
         )
 
 
@@ -187,7 +187,7 @@ def _marked(start: bytes) -> bool:
 
 
 def _rebuild(path: Path) -> str:
-    """The commands that build a store of another version anew, as far as its header tells."""
+    """The commands that build a store of another version again, as far as its header says."""
     output = f"--output {path}"
     try:
         connection = connect(path)

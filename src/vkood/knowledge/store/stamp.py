@@ -1,6 +1,6 @@
 """The stamp of a store: a hash of all bytes of its file, kept in the header.
 
-The content hash tells whether facts were altered. The stamp tells of any other byte too, also where SQLite keeps
+The content hash shows whether facts were altered. The stamp shows it of any other byte too, also where SQLite keeps
 nothing. It cannot be the hash of itself, so it counts as zeros in the hashed bytes.
 """
 
@@ -22,10 +22,10 @@ def stamp_file(path: Path) -> None:
     Raises:
         ValueError: If the file has no such place, or several.
     """
-    found, place = _hash_and_place(path, NO_STAMP)
+    stamp, place = _hash_and_place(path, NO_STAMP)
     with path.open("r+b") as file:
         file.seek(place)
-        file.write(found.encode())
+        file.write(stamp.encode())
 
 
 def stamped_hash(path: Path, stamp: str) -> str:
@@ -51,18 +51,18 @@ def _hash_and_place(path: Path, stamp: str) -> tuple[str, int]:
     return whole.hexdigest(), place
 
 
-def _only_place(path: Path, wanted: bytes) -> int:
+def _only_place(path: Path, stamp: bytes) -> int:
     places: list[int] = []
     with path.open("rb") as file:
-        start, seen = 0, b""
+        start, content = 0, b""
         while block := file.read(_BLOCK):
-            seen += block
-            at = seen.find(wanted)
+            content += block
+            at = content.find(stamp)
             while at >= 0:
                 places.append(start + at)
-                at = seen.find(wanted, at + 1)
-            kept = seen[-(len(wanted) - 1) :]  # the beginning of one may lie across two blocks
-            start, seen = start + len(seen) - len(kept), kept
+                at = content.find(stamp, at + 1)
+            rest = content[-(len(stamp) - 1) :]  # the beginning of one may lie across two blocks
+            start, content = start + len(content) - len(rest), rest
     if len(places) != 1:
         raise ValueError("its stamp was altered")
     return places[0]

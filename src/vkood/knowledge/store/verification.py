@@ -37,13 +37,13 @@ def verify_store(path: Path, header: StoreHeader) -> None:
     finally:
         connection.close()
     if problem:
-        raise StoreError(f"The fact store {str(path)!r} is damaged: {problem}. Copy or build it anew.")
+        raise StoreError(f"The fact store {str(path)!r} is damaged: {problem}. Copy or build it again.")
 
 
 def _problem(connection: GuardedConnection, header: StoreHeader) -> str | None:
-    found = [str(row[0]) for row in connection.query("PRAGMA integrity_check(1)")]
-    if found != ["ok"]:
-        return " ".join(" ".join(found).replace("*", "").split())
+    answers = [str(row[0]) for row in connection.query("PRAGMA integrity_check(1)")]
+    if answers != ["ok"]:
+        return " ".join(" ".join(answers).replace("*", "").split())
     if tuple(_column(connection, "SELECT name FROM relation ORDER BY id")) != RELATIONS:
         return "its relations were altered"
     content = ContentHash()

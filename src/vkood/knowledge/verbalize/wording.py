@@ -134,11 +134,11 @@ def _part_of(subject: str, object_: str) -> str:
     return f"{part} {_be(subject)} part of {whole}"
 
 
-def _names(one: str, other: str) -> tuple[str, str]:
+def _names(part: str, whole: str) -> tuple[str, str]:
     """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
-    if is_name_alone(one) or is_name_alone(other) or (may_be_place(one) and may_be_place(other)):
-        return _name_if_place(one), _name_if_place(other)
-    return thing_phrase(one), thing_phrase(other)
+    if is_name_alone(part) or is_name_alone(whole) or (may_be_place(part) and may_be_place(whole)):
+        return _name_if_place(part), _name_if_place(whole)
+    return thing_phrase(part), thing_phrase(whole)
 
 
 def _name_if_place(concept: str) -> str:
