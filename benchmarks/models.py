@@ -58,11 +58,11 @@ class EagerFusion(nn.Module):
         text_bias: Tensor,
         image_bias: Tensor | None = None,
         *,
-        first_word: bool = False,
+        first_token: bool = False,
         seen: Any = None,
     ) -> tuple[Tensor, Tensor]:
         """Both streams after all layers."""
-        del image_bias, first_word, seen
+        del image_bias, first_token, seen
         text_mask = text_bias.clamp_min(_MASKED)[:, None, None]
         image_mask = torch.zeros_like(image[:, :, 0])[:, None, None]
         for words, tokens in zip(self.fusion.text_layers, self.fusion.image_layers, strict=True):

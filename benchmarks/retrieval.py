@@ -123,7 +123,7 @@ def shortlist(rounds: int) -> dict[str, float]:
         return model.match_scores(images[:1].expand(_PAIRS_AT_ONCE, -1, -1), ids[some], mask[some])
 
     def every_time() -> Tensor:
-        tokens = model.blip.see(pixels[:1].expand(_PAIRS_AT_ONCE, -1, -1, -1))
+        tokens = model.blip.encode_image(pixels[:1].expand(_PAIRS_AT_ONCE, -1, -1, -1))
         return model.match_scores(tokens, ids[some], mask[some])
 
     seconds = interleaved({"once": once, "every time": every_time}, rounds)

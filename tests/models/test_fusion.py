@@ -37,7 +37,7 @@ def test_every_way_is_the_same_attention(dropout: float, training: bool):
     expected = by_torch(attention, *given)
     torch.testing.assert_close(attention(*given), expected)
     seen: list[torch.Tensor] = []
-    torch.testing.assert_close(attention(*given, seen=seen), expected)
+    torch.testing.assert_close(attention(*given, attentions=seen), expected)
     assert (seen[0][..., -2:] == 0).all()
     torch.testing.assert_close(seen[0].sum(-1), torch.ones(3, HEADS, 5))
 

@@ -15,22 +15,22 @@ from vkood.cli.uncaught import answer_errors
 from vkood.recipes.published import Translation, from_blip, from_vilt
 
 
-def train_vilt(words: Sequence[str]) -> None:
+def train_vilt(arguments: Sequence[str]) -> None:
     """Carry out `python vkood_vilt/train_vilt.py WORDS`."""
-    _answered(lambda: _carry_out(from_vilt(words)))
+    _answered(lambda: _carry_out(from_vilt(arguments)))
 
 
-def train_blip(words: Sequence[str]) -> None:
+def train_blip(arguments: Sequence[str]) -> None:
     """Carry out `python vkood_blip/train_vqa.py --config FILE --output_dir FOLDER [--evaluate] [key=value...]`."""
     parser = argparse.ArgumentParser(prog="vkood_blip/train_vqa.py", description=train_blip.__doc__)
     parser.add_argument("--config", default="./configs/vqa.yaml", help="a YAML file with BLIP's keys")
     parser.add_argument("--output_dir", default="output/vqa", help="the folder for what comes out")
     parser.add_argument("--evaluate", action="store_true", help="evaluate only")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="values of ours, which win")
-    told = parser.parse_args(words)
+    options = parser.parse_args(arguments)
     _answered(
         lambda: _carry_out(
-            from_blip(told.config, told.output_dir, evaluate=told.evaluate, changes=told.changes)
+            from_blip(options.config, options.output_dir, evaluate=options.evaluate, changes=options.changes)
         )
     )
 

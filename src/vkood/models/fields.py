@@ -72,7 +72,7 @@ def require_plausible(values: Mapping[str, Any], within: str = "") -> None:
         within: What stands before each name in the error, such as "text_config.".
 
     Raises:
-        ValueError: Says the field, what was expected, and what came.
+        ValueError: With the field, what was expected, and what came.
     """
     for name, value in values.items():
         if name in _FREE or value is None:
@@ -88,7 +88,7 @@ def require_plausible(values: Mapping[str, Any], within: str = "") -> None:
 
 
 def reason(error: BaseException) -> str:
-    """What an error says, as the end of a sentence: a strict configuration has its reason in the second line."""
+    """The reason in an error, as the end of a sentence: a strict configuration has its reason in the second line."""
     lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
     if len(lines) > 1 and lines[0].endswith(":"):
         lines[0] = f"{lines[0]} {lines[1]}"

@@ -1,4 +1,4 @@
-"""What tells an encoder from any other: a hash of all that its vectors depend on."""
+"""What identifies an encoder: a hash of everything that its vectors depend on."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def encoder_fingerprint(folder: str | Path, *, vocabularies: Iterable[str], pool
     Raises:
         OSError: If there is no such folder, or no weights are in it.
     """
-    found = local_folder(folder)
-    names = {name for name in (*_OTHERS, *vocabularies) if (found / name).is_file()}
-    names.update(_weights(found))
-    whole = hashlib.sha256(pooling.encode())
+    local = local_folder(folder)
+    names = {name for name in (*_OTHERS, *vocabularies) if (local / name).is_file()}
+    names.update(_weights(local))
+    digest = hashlib.sha256(pooling.encode())
     for name in sorted(names):
-        whole.update(f"\n{name} {_hash_of(found / name)}".encode())
-    return whole.hexdigest()
+        digest.update(f"\n{name} {_hash_of(local / name)}".encode())
+    return digest.hexdigest()
 
 
 def _weights(folder: Path) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Where in pictures the components of fitted mixtures lie: what a model's gate went by."""
+"""Where in pictures the components of fitted mixtures lie: what a model's gate depends on."""
 
 from __future__ import annotations
 
@@ -80,29 +80,29 @@ class FitWatch:
         """
         if self._seen is None:
             return None
-        given, gated = self._seen
-        assert gated.mixture is not None
-        mask = given.get("context_mask")
-        tokens = self._layer.joint.context(given["context"], mask)
+        arguments, output = self._seen
+        assert output.mixture is not None
+        mask = arguments.get("context_mask")
+        tokens = self._layer.joint.context(arguments["context"], mask)
         # As in the layer: half precision has neither the range nor the digits for densities.
         with torch.autocast(tokens.device.type, enabled=False):
-            shares = responsibilities(tokens, gated.mixture, self._layer.covariance)  # (B, N * T, K)
-        if mask is not None:  # tokens that counted less, as a question may say
+            shares = responsibilities(tokens, output.mixture, self._layer.covariance)  # (B, N * T, K)
+        if mask is not None:  # tokens that count less, by a question's weights
             shares = shares * mask.float()[..., None]
         places = shares.unflatten(1, (num_images, -1))[:, :, self._first :]  # (B, N, patches, K)
         side = math.isqrt(places.shape[2])
         if side * side != places.shape[2]:
-            return None  # registers, say
+            return None  # such as registers
         grids = (
             places.unflatten(2, (side, side)).permute(0, 4, 2, 1, 3).flatten(3)
         )  # (B, K, rows, N * columns)
         total = grids.sum((2, 3), keepdim=True)
         patches = torch.where(total > 0, grids / total, 0.0)
-        weights = gated.mixture.log_weight.softmax(-1)
+        weights = output.mixture.log_weight.softmax(-1)
         return ComponentMaps(patches=patches.float().cpu().numpy(), weights=weights.float().cpu().numpy())
 
     def _note(
-        self, layer: Any, positional: tuple[Any, ...], given: dict[str, Any], gated: GateOutput
+        self, layer: Any, positional: tuple[Any, ...], arguments: dict[str, Any], output: GateOutput
     ) -> None:
         del layer, positional
-        self._seen = (given, gated)
+        self._seen = (arguments, output)

@@ -39,7 +39,7 @@ class Attention(nn.Module):
         states: Float[Tensor, "batch queries width"],
         source: Float[Tensor, "batch keys width"],
         key_bias: Float[Tensor, "batch keys"] | None,
-        seen: list[Tensor] | None = None,
+        attentions: list[Tensor] | None = None,
     ) -> Float[Tensor, "batch queries width"]:
         """The states after they have attended to the source.
 
@@ -47,7 +47,7 @@ class Attention(nn.Module):
             states: What attends.
             source: What is attended to.
             key_bias: Added to the attention logits of each key.
-            seen: Takes the attention, (batch, heads, queries, keys), if given; it is then computed in full.
+            attentions: Takes the attention, (batch, heads, queries, keys), unless None; it is then computed in full.
         """
         query, key, value = (
             self._heads(self.query(states)),
@@ -55,19 +55,19 @@ class Attention(nn.Module):
             self._heads(self.value(source)),
         )
         bias = None
-        if key_bias is not None:  # bounded, lest a stream of padding alone attends to nothing and is NaN
+        if key_bias is not None:  # bounded: a stream of padding alone would attend to nothing and be NaN
             bias = key_bias[:, None, None].to(query.dtype).clamp_min(torch.finfo(query.dtype).min / 2)
         # torch's fused attention on a CPU has no dropout, and what it does in its place is slower than this.
         dropped = self.training and self.dropout.p > 0 and query.device.type == "cpu"
-        if seen is None and not dropped:
+        if attentions is None and not dropped:
             attended = functional.scaled_dot_product_attention(
                 query, key, value, attn_mask=bias, dropout_p=self.dropout.p if self.training else 0.0
             )
         else:
             logits = query @ key.mT / math.sqrt(query.shape[-1])
             weights = (logits if bias is None else logits + bias).softmax(-1)
-            if seen is not None:
-                seen.append(weights)
+            if attentions is not None:
+                attentions.append(weights)
             attended = self.dropout(weights) @ value
         merged = attended.transpose(1, 2).flatten(2)  # (B, Q, D)
         return self.norm(states + self.dropout(self.output(merged)))
@@ -109,22 +109,22 @@ class StreamLayer(GradientCheckpointingLayer):
         other: Tensor,
         other_bias: Tensor | None,
         first: int | None = None,
-        seen: list[Tensor] | None = None,
+        attentions: list[Tensor] | None = None,
     ) -> Tensor:
         """The next state of the stream's `first` tokens (all, if None), from its own and the other's previous one."""
-        states = self.self_attention(states[:, :first], states, bias, seen)
-        return self.feed_forward(self.cross_attention(states, other, other_bias, seen))
+        states = self.self_attention(states[:, :first], states, bias, attentions)
+        return self.feed_forward(self.cross_attention(states, other, other_bias, attentions))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerAttentions:
-    """Where one co-attention layer looked; each is (batch, heads, queries, keys).
+    """The attention of one co-attention layer; each is (batch, heads, queries, keys).
 
     Attributes:
-        text_to_text: Words and facts to words and facts.
+        text_to_text: Text tokens and facts to text tokens and facts.
         text_to_image: Words and facts to image tokens.
         image_to_image: Image tokens to image tokens; None if the layer has no image half.
-        image_to_text: Image tokens to words and facts; None likewise.
+        image_to_text: Image tokens to text tokens and facts; None likewise.
     """
 
     text_to_text: Tensor
@@ -164,30 +164,30 @@ class CoAttention(nn.Module):
     @override
     def forward(
         self,
-        text: Float[Tensor, "batch words width"],
+        text: Float[Tensor, "batch text_tokens width"],
         image: Float[Tensor, "batch tokens width"],
-        text_bias: Float[Tensor, "batch words"] | None = None,
+        text_bias: Float[Tensor, "batch text_tokens"] | None = None,
         image_bias: Float[Tensor, "batch tokens"] | None = None,
         *,
-        first_word: bool = False,
-        seen: list[LayerAttentions] | None = None,
-    ) -> tuple[Float[Tensor, "batch #words width"], Float[Tensor, "batch tokens width"]]:
+        first_token: bool = False,
+        attentions: list[LayerAttentions] | None = None,
+    ) -> tuple[Float[Tensor, "batch #text_tokens width"], Float[Tensor, "batch tokens width"]]:
         """Both streams after all layers; a bias is added to the attention logits of a stream's keys.
 
-        With `first_word` the text comes out as its first token alone, and the last layer computes no other.
-        `seen` takes the attentions of each layer, if given.
+        With `first_token` the text comes out as its first token alone, and the last layer computes no other.
+        `attentions` takes the attentions of each layer, unless None.
         """
         last = len(self.text_layers) - 1
         for place, text_layer in enumerate(self.text_layers):
             before = text
-            first = 1 if first_word and place == last else None
-            looks: list[Tensor] | None = None if seen is None else []
+            first = 1 if first_token and place == last else None
+            looks: list[Tensor] | None = None if attentions is None else []
             text = text_layer(text, text_bias, image, image_bias, first, looks)
             if place < len(self.image_layers):
                 image = self.image_layers[place](image, image_bias, before, text_bias, None, looks)
-            if seen is not None and looks is not None:
+            if attentions is not None and looks is not None:
                 names = ("text_to_text", "text_to_image", "image_to_image", "image_to_text")
-                seen.append(LayerAttentions(**dict(zip(names, looks, strict=False))))
+                attentions.append(LayerAttentions(**dict(zip(names, looks, strict=False))))
         return text, image
 
 

@@ -8,9 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 NOT_PREDICTIONS = [
-    "contrastive_loss", "match_loss", "pooled", "text_states", "image_states", "fact_gate", "fact_score",
-    "solve_status", "attentions",
-]  # fmt: skip
+    "contrastive_loss",
+    "match_loss",
+    "pooled",
+    "text_states",
+    "image_states",
+    "fact_gate",
+    "fact_score",
+    "solve_status",
+    "attentions",
+]
 """Outputs that the Trainer does not gather when it evaluates: logits alone are predictions, and states take memory and
 have other lengths in each batch."""
 
@@ -42,7 +49,9 @@ class trained_with:
     def __call__(self, forward: Callable[..., Any]) -> Any:
         """The decorated method."""
         signature = inspect.signature(forward)
-        parameters = [one for one in signature.parameters.values() if one.name not in self._optional]
+        parameters = [
+            parameter for parameter in signature.parameters.values() if parameter.name not in self._optional
+        ]
         if self._returns_loss:
             parameters.append(inspect.Parameter("return_loss", inspect.Parameter.KEYWORD_ONLY, default=True))
 

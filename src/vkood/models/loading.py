@@ -1,4 +1,4 @@
-"""The one way in for saved models, encoders, tokenizers and processors, from a folder or the Hugging Face hub.
+"""The one way to load saved models, encoders, tokenizers and processors, from a folder or the Hugging Face hub.
 
 Nothing that is loaded runs code of its own, is laid out before its size is known, or gets a weight that its file does
 not have. What is wrong is a `LoadingError`, whose message is one sentence for the user.
@@ -55,7 +55,7 @@ _MAX_CONFIG_BYTES = 64 * 2**20
 _MAX_NEW_PARAMETERS = 10**9
 """Weights that are new are few: fusion, gate and heads. 10^9 of them take 4 GB before training begins."""
 _UNREAD = re.compile(r"(^|\.)(pooler|head)\.|\.num_batches_tracked$")
-"""What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here reads."""
+"""What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here uses."""
 
 _RENAMED = {"BlipVkoodForQuestionAnswering": "BlipVkoodForVisualQuestionAnswering"}
 """Classes that saved models may name by an earlier name."""
@@ -163,7 +163,7 @@ def load_encoder(
 ) -> PreTrainedModel:
     """Load a pretrained image or text encoder with all its weights, in eval mode.
 
-    Only the layer that would pool its tokens to one vector may be missing, since nothing here reads it.
+    Only the layer that would pool its tokens to one vector may be missing, since nothing here uses it.
 
     Args:
         source: Folder, or name on the hub.
@@ -309,15 +309,15 @@ def local_folder(source: Source, *, weights: bool = True, **hub: Any) -> Path:
 
     files = list(_HUB_FILES if weights else _HUB_FILES[:-1])
     try:
-        found = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=["*/*"], **hub))
-        if weights and not any((found / file).is_file() for file in WEIGHTS):
+        downloaded = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=["*/*"], **hub))
+        if weights and not any((downloaded / file).is_file() for file in WEIGHTS):
             snapshot_download(name, allow_patterns=["pytorch_model*"], ignore_patterns=["*/*"], **hub)
     except Exception as error:  # the network fails in as many ways as there are layers
         raise LoadingError(
             f"There is no folder {name!r}, and no model of this name on this machine or, as far as it can be reached, "
             f"on the hub ({type(error).__name__})."
         ) from error
-    return found
+    return downloaded
 
 
 def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
@@ -350,7 +350,7 @@ def require_size(lay_out: Callable[[], nn.Module], *, known: int = 0, where: str
         LoadingError: If it would have many more weights than are known.
     """
     with torch.device("meta"), _quiet():
-        parameters = {id(one): one.numel() for one in lay_out().parameters()}
+        parameters = {id(parameter): parameter.numel() for parameter in lay_out().parameters()}
     if (total := sum(parameters.values())) > 2 * known + _MAX_NEW_PARAMETERS:
         raise LoadingError(
             f"{where or 'The configuration'} describes a model of {total:,} weights, of which "
@@ -371,7 +371,7 @@ def _strictly_loaded(
     if folder is not None:
         _require_no_adapter(folder)
         stored = _stored(folder)
-        known = sum(one.numel() for one in stored.values())
+        known = sum(tensor.numel() for tensor in stored.values())
         with problems(f"The configuration of the model in {where} is damaged"):
             require_size(lay_out, known=known, where=f"The configuration in {where}")
     with problems(f"The weights in {where} are missing or damaged"), _quiet():
@@ -386,8 +386,10 @@ def _strictly_loaded(
 
 def _require_complete(report: Mapping[str, Any], where: str, may_lack: Callable[[str], Any]) -> None:
     missing = sorted(name for name in report["missing_keys"] if not may_lack(name))
-    others = sorted((name, tuple(had), tuple(wanted)) for name, had, wanted in report["mismatched_keys"])
-    others = [one for one in others if not may_lack(one[0])]
+    others = sorted(
+        (name, tuple(stored), tuple(expected)) for name, stored, expected in report["mismatched_keys"]
+    )
+    others = [mismatch for mismatch in others if not may_lack(mismatch[0])]
     if missing:
         more = "" if len(missing) == 1 else f" and {len(missing) - 1:,} more"
         raise LoadingError(
@@ -395,10 +397,11 @@ def _require_complete(report: Mapping[str, Any], where: str, may_lack: Callable[
             f"{missing[0]!r}{more}."
         )
     if others:
-        name, had, wanted = others[0]
+        name, stored, expected = others[0]
         more = "" if len(others) == 1 else f", and {len(others) - 1:,} more are of another shape too"
         raise LoadingError(
-            f"The weights in {where} do not fit its config.json: {name!r} is {had} where the model has {wanted}{more}."
+            f"The weights in {where} do not fit its config.json: {name!r} is {stored} where the model has "
+            f"{expected}{more}."
         )
 
 
@@ -421,7 +424,7 @@ def _is_part(name: str, parts: Sequence[str]) -> bool:
 
 
 def number_of_weights(source: Source) -> int:
-    """How many numbers the weights' files of a folder or hub name hold, as their headers say.
+    """How many numbers the weights' files of a folder or hub name hold, by their headers.
 
     Raises:
         LoadingError: If there are none, or they are damaged or outside the folder.
@@ -468,12 +471,12 @@ def _pickled(file: Path) -> dict[str, torch.Tensor]:
 
 def _require_floating(model: nn.Module, stored: Mapping[str, torch.Tensor], where: str) -> None:
     """Refuse weights that the file has as whole numbers, which loading would convert."""
-    whole = [name for name, tensor in stored.items() if not tensor.is_floating_point()]
-    if not whole:
+    integers = [name for name, tensor in stored.items() if not tensor.is_floating_point()]
+    if not integers:
         return
     for weight in (name for name, tensor in model.state_dict().items() if tensor.is_floating_point()):
         # With or without the name of the part that a model is of, such as "bert."
-        for name in whole:
+        for name in integers:
             if f".{name}".endswith(f".{weight}") or f".{weight}".endswith(f".{name}"):
                 raise LoadingError(
                     f"The weights in {where} are damaged: {name!r} holds whole numbers or truth values, which no "

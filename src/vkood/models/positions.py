@@ -48,8 +48,8 @@ def resize_relative(table: Float[Tensor, "places heads"], window: int) -> Float[
     side = math.isqrt(len(table))
     if side * side != len(table):
         raise ValueError(f"`table` must be a square of relative positions; got {len(table)} of them.")
-    wanted = 2 * window - 1
-    return table if side == wanted else _resize(table, side, (wanted, wanted))
+    new_side = 2 * window - 1
+    return table if side == new_side else _resize(table, side, (new_side, new_side))
 
 
 def _resize(grid: Tensor, side: int, size: tuple[int, int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a model's parts are there for: a parameter's role says how fast it learns, layers are shared out as wholes."""
+"""The roles of a model's parts: a parameter's role sets its learning rate, and layers are sharded as wholes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def parameter_role(name: str) -> Role:
     """The role of a parameter, by its name in a model of ours.
 
     "tower" for what is pretrained by itself: image tower, text tower, BLIP's text encoder and decoder. "head" for what
-    a task brings: answers, matches, ranks, words, BLIP's features. "fusion" for all between: co-attention,
+    a task brings: answers, matches, ranks, tokens, BLIP's features. "fusion" for all between: co-attention,
     projections, gate, adapters.
 
     Example:

@@ -54,7 +54,7 @@ asked; the others take any size by themselves, each in its own way."""
 class ImageTower(_Tower):
     """An image encoder that gives tokens, whatever its kind.
 
-    Images may have another size than the tower was made for: its position embeddings are then resized (bicubic, the
+    Images may have another size than the tower was trained for: its position embeddings are then resized (bicubic, the
     class token's kept), and pixels beyond the last whole patch are left out.
 
     Args:
@@ -85,7 +85,7 @@ class ImageTower(_Tower):
 
         Args:
             source: Hub name or folder.
-            config: Configuration of the tower: the one there, but for another `image_size` if wanted. Position
+            config: Configuration of the tower: the one there, but for another `image_size` if need be. Position
                 embeddings are then resized.
             clip_layers: As for the tower.
         """
@@ -93,10 +93,10 @@ class ImageTower(_Tower):
         there = _built(image_config_of(load_config(source)), clip_layers)
         pretrained = load_encoder(source, there)
         _drop_pooler(pretrained)
-        wanted = tower.encoder.state_dict()
+        expected = tower.encoder.state_dict()
         tower.encoder.load_state_dict(
             {
-                name: fit_positions(name, tensor, wanted[name].shape)
+                name: fit_positions(name, tensor, expected[name].shape)
                 for name, tensor in pretrained.state_dict().items()
             }
         )
@@ -145,15 +145,15 @@ class TextTower(_Tower):
 
     @override
     def forward(
-        self, input_ids: Int[Tensor, "batch words"], attention_mask: Int[Tensor, "batch words"]
-    ) -> Float[Tensor, "batch words text_width"]:
+        self, input_ids: Int[Tensor, "batch text_tokens"], attention_mask: Int[Tensor, "batch text_tokens"]
+    ) -> Float[Tensor, "batch text_tokens text_width"]:
         """Text tokens; the first stands for the whole text."""
         with self._graph():
             return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
 
 
 def is_untrained(module: nn.Module) -> bool:
-    """Whether no parameter of a module asks for a gradient."""
+    """Whether no parameter of a module requires a gradient."""
     return not any(parameter.requires_grad for parameter in module.parameters())
 
 
@@ -177,7 +177,7 @@ def _built(config: PreTrainedConfig, clip_layers: ClipLayers) -> PreTrainedConfi
 
 
 def _drop_pooler(encoder: Any) -> None:
-    """Leave out weights that make one vector of the tokens: nothing here reads it, and they would not be trained."""
+    """Leave out weights that make one vector of the tokens: nothing here uses it, and they would not be trained."""
     pooler = getattr(encoder, "pooler", None)
     if isinstance(pooler, nn.Module) and any(True for _ in pooler.parameters()):
         encoder.pooler = None
@@ -198,7 +198,7 @@ class SentenceEncoder:
 
     Attributes:
         width: The width of the vectors.
-        fingerprint: Tells this encoder from any other: a hash of its configuration, weights, tokenizer and
+        fingerprint: Identifies this encoder: a hash of its configuration, weights, tokenizer and
             pooling.
 
     Example:

@@ -173,7 +173,7 @@ class VkoodProcessor(ProcessorMixin):
         Args:
             images: A picture for each text, or several for each: file names or contents, PIL pictures or arrays.
             text: The texts; a single one need not be a list.
-            facts: Where facts come from: a store, in which the texts' words are looked up; "default" for the store that
+            facts: Where facts come from: a store, for the things that texts name; "default" for the store that
                 comes with vkood; sentences for each text, or for the only one; or None.
             return_tensors: "pt": tensors of PyTorch, which models take; nothing else.
             padding: True or "longest" to pad texts to the longest of the batch, "max_length" to `max_length`; False
@@ -184,7 +184,7 @@ class VkoodProcessor(ProcessorMixin):
         Returns:
             `pixel_values`, (batch, channels, height, width) or (batch, images, channels, height, width); `input_ids`
             and `attention_mask`, (batch, tokens); with facts `fact_features`, (batch, facts, fact_dim), and
-            `fact_mask`. What was not given is not there.
+            `fact_mask`. What is not passed is not there.
 
         Raises:
             ValueError: If a picture is bad, which the error names; if there are not as many examples of each kind; if

@@ -99,7 +99,7 @@ def from_vilt(words: Sequence[str]) -> Translation:
     """
     words = [word for word in words if word != "with"]
     recipes = [_TASKS[word] for word in words if word in _TASKS]
-    found = Translation("")
+    translation = Translation("")
     test_only = False
     for word in words:
         key, equals, value = word.partition("=")
@@ -109,24 +109,24 @@ def from_vilt(words: Sequence[str]) -> Translation:
             test_only = value.lower() in ("true", "1")
         elif equals and key in _KEYS:
             _require_space(word, value)
-            found.words.append(f"{_KEYS[key]}={value}")
+            translation.words.append(f"{_KEYS[key]}={value}")
         elif word in _NAMES:
-            found.words.insert(0, _NAMES[word])
+            translation.words.insert(0, _NAMES[word])
         elif equals and "." in key:  # keys of ours may stand beside the paper's
-            found.words.append(word)
+            translation.words.append(word)
         else:
             near = nearest(key, [*_TASKS, *_NAMES, *_KEYS, "test_only"], cutoff=0.5)
             hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise RunError(f"{word!r} is neither a name nor a key of the paper's command.{hint}")
     if len(recipes) != 1:
         raise RunError(f"one task must be named, of {', '.join(_TASKS)}; got {len(recipes)}.")
-    found.recipe = recipes[0]
+    translation.recipe = recipes[0]
     if test_only:
-        tables = f"data.test=[{','.join(_TEST_TABLES)}]" if found.recipe == "vqa" else None
-        found.words += ["evaluate_only=true", *([tables] if tables else [])]
-        if not any(word.startswith("output=") for word in found.words):
-            found.words.append("output=results")
-    return found
+        tables = f"data.test=[{','.join(_TEST_TABLES)}]" if translation.recipe == "vqa" else None
+        translation.words += ["evaluate_only=true", *([tables] if tables else [])]
+        if not any(word.startswith("output=") for word in translation.words):
+            translation.words.append("output=results")
+    return translation
 
 
 def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Sequence[str] = ()) -> Translation:
@@ -143,7 +143,7 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
         RunError: If the file cannot be read, or a key in it is unknown.
     """
     values = read_yaml(config)
-    found = Translation("blip-vqa", [f"output={output}"])
+    translation = Translation("blip-vqa", [f"output={output}"])
     for key, value in values.items():
         if key not in _YAML_KEYS:
             near = nearest(str(key), _YAML_KEYS, cutoff=0.5)
@@ -151,17 +151,17 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
             hint = f" Did you mean {alike}?" if near else f" There are {', '.join(_YAML_KEYS)}."
             raise RunError(f"{str(config)!r} has the key {key!r}, which is unknown.{hint}")
         if value is not None:
-            found.words.append(f"{_YAML_KEYS[key]}={value}")
+            translation.words.append(f"{_YAML_KEYS[key]}={value}")
     if values.get("adapter_size") is not None:
-        found.words.append("model.freeze_towers=true")  # what adapters are for
+        translation.words.append("model.freeze_towers=true")  # what adapters are for
     if evaluate:
         best = Path(output) / "best"
-        found.words += ["evaluate_only=true", f"data.test=[{','.join(_TEST_TABLES)}]"]
+        translation.words += ["evaluate_only=true", f"data.test=[{','.join(_TEST_TABLES)}]"]
         if best.is_dir():
-            found.words.append(f"model.checkpoint={best}")
-        found.words.append(f"output={Path(output) / 'results'}")
-    found.words += changes
-    return found
+            translation.words.append(f"model.checkpoint={best}")
+        translation.words.append(f"output={Path(output) / 'results'}")
+    translation.words += changes
+    return translation
 
 
 def _require_space(word: str, value: str) -> None:

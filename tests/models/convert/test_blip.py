@@ -16,7 +16,7 @@ from vkood.models import (
 )
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 from vkood.models.convert.blip import blip_plan
-from vkood.models.convert.plan import Wanted, carry_out
+from vkood.models.convert.plan import Request, carry_out
 
 BLIP = FOLDER / "blip"
 TABLES = {
@@ -56,7 +56,7 @@ def questions(given):
 @torch.no_grad()
 def test_stages(model, given):
     for found, stage in (
-        (model.blip.see(given["in_image"]), "image_embeds"),
+        (model.blip.encode_image(given["in_image"]), "image_embeds"),
         (model(**questions(given)).text_states, "question_states"),
         (
             model.blip.read(given["in_question_ids"], given["in_question_mask"], None),
@@ -117,7 +117,7 @@ def test_generated_answers(model, given):
 def test_full_size_names(table):
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in name_table(table).items()}
-        plan = blip_plan(state, Wanted(), {})
+        plan = blip_plan(state, Request(), {})
         _, report = carry_out(plan, state)
     assert not report.problems
     assert not report.of("resized")
@@ -129,10 +129,11 @@ def test_full_size_names(table):
 def test_another_resolution(given):
     model, report = load(image_size=90)
     assert [key.name for key in report.of("resized")] == ["visual_encoder.pos_embed"]
-    assert model.blip.see(torch.zeros(1, 3, 90, 90)).shape == (1, 1 + 5 * 5, 48)
+    assert model.blip.encode_image(torch.zeros(1, 3, 90, 90)).shape == (1, 1 + 5 * 5, 48)
     # Resized once is the same as resized at every image.
     image = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
-    assert_close(load(image_size=96)[0].blip.see(image), load()[0].blip.see(image), atol=1e-5, rtol=1e-5)
+    resized, resizing = load(image_size=96)[0].blip, load()[0].blip
+    assert_close(resized.encode_image(image), resizing.encode_image(image), atol=1e-5, rtol=1e-5)
 
 
 def test_what_cannot_be():

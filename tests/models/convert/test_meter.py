@@ -12,7 +12,7 @@ from support.oracles import FOLDER, name_table, numbers
 from vkood.models import VkoodForImageTextRetrieval, VkoodForVisualReasoning
 from vkood.models.convert import CheckpointError, CheckpointReport, load_checkpoint
 from vkood.models.convert.meter import meter_plan
-from vkood.models.convert.plan import Wanted, carry_out
+from vkood.models.convert.plan import Request, carry_out
 
 METER = FOLDER / "meter"
 TABLES = sorted(path.name.removesuffix(".config.json") for path in (FOLDER / "names").glob("*.config.json"))
@@ -90,7 +90,7 @@ def meta(table):
     told = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in name_table(table).items()}
-        return state, meter_plan(state, told, Wanted())
+        return state, meter_plan(state, told, Request())
 
 
 @pytest.mark.parametrize("table", TABLES)

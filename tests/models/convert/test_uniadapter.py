@@ -45,7 +45,7 @@ def test_every_stage(model, given):
         answer_weights=given["in_train_weights"],
     )
     for computed, stage in (
-        (model.blip.see(given["in_image"]), "image_embeds"),
+        (model.blip.encode_image(given["in_image"]), "image_embeds"),
         (answers.text_states, "question_states"),
         (
             model.blip.read(given["in_question_ids"], given["in_question_mask"], None),

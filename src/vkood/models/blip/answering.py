@@ -1,4 +1,4 @@
-"""Visual question answering by words: answers are generated, or ranked among given ones."""
+"""Generative visual question answering: answers are generated, or a list of them is ranked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RankedAnswers:
     """Answers in order, the best first.
 
     Attributes:
-        indices: (questions, k) which of the given answers.
+        indices: (questions, k) which of the answers.
         scores: (questions, k) the log-probability of each, with the smoothing of training, summed over its tokens.
         probabilities: (questions, k) softmax of the scores over the k.
         first_probabilities: (questions, k) probability of each one's first token, by which the k were picked.
@@ -50,7 +50,7 @@ class RankedAnswers:
 class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel):
     """BLIP that answers questions about images in words, with the help of facts."""
 
-    # The decoder's words are read and written with the same vectors.
+    # The decoder's tokens are read and written with the same vectors.
     _tied_weights_keys = {  # noqa: RUF012 - as transformers has it
         "text_decoder.cls.predictions.decoder.bias": "text_decoder.cls.predictions.bias",
         "text_decoder.cls.predictions.decoder.weight": "text_decoder.bert.embeddings.word_embeddings.weight",
@@ -78,8 +78,8 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
     @trained_with(optional=("label_mask",))
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -89,7 +89,7 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
         answer_counts: Int[Tensor, " batch"] | None = None,
         answer_weights: Float[Tensor, " answers"] | None = None,
     ) -> BlipVkoodOutput:
-        """Read questions, and tell how well answers fit.
+        """Encode questions, and compute how well answers fit.
 
         Args:
             input_ids: As for `BlipVkoodModel`.
@@ -98,14 +98,14 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             fact_features: As for `BlipVkoodModel`.
             fact_mask: As for `BlipVkoodModel`.
             image_features: As for `BlipVkoodModel`.
-            labels: (answers, answer words) token ids of all questions' answers, one question's after the other's; the
+            labels: (answers, answer_tokens) token ids of all questions' answers, one question's after the other's; the
                 first token of each is replaced by the one that begins answers. Gives a loss.
             label_mask: 1 for tokens, 0 for padding; shaped as `labels`. Padding is what equals `pad_token_id`, if None.
             answer_counts: (batch,) how many answers each question has; one each, if None.
             answer_weights: (answers,) how much each answer counts; 1, if None.
 
         Returns:
-            The question's states, and with labels the logits, (answers, answer words, vocabulary), and the loss: each
+            The question's states, and with labels the logits, (answers, answer_tokens, vocabulary), and the loss: each
             answer's smoothed cross-entropy summed over its tokens, weighted, summed, and divided by the number of
             questions.
         """
@@ -127,8 +127,8 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
     @torch.no_grad()
     def generate(  # pyright: ignore[reportIncompatibleMethodOverride] - questions in, answers out
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -154,13 +154,13 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             min_length: Fewest.
 
         Returns:
-            (batch, answer words) token ids, padded.
+            (batch, answer_tokens) token ids, padded.
         """
         read = self.blip(input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features)
         assert read.text_states is not None
         begin = torch.full((len(input_ids), 1), self._bos, device=input_ids.device)
         decoder: Any = self.text_decoder  # generation is mixed in
-        found = decoder.generate(
+        beams = decoder.generate(
             input_ids=begin,
             encoder_hidden_states=read.text_states,
             encoder_attention_mask=torch.ones(
@@ -176,12 +176,12 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             output_scores=True,
             return_dict_in_generate=True,
         )
-        answers = found.sequences.view(len(input_ids), num_beams, -1)
+        answers = beams.sequences.view(len(input_ids), num_beams, -1)
         if num_beams == 1:
             return self._padded(answers[:, 0])
         ended = (answers[..., 1:] == self._text.sep_token_id).any(-1)
         # To the length of an answer that was cut off, by which its score is divided, BLIP counts the first token too.
-        scores = found.sequences_scores.view(ended.shape)
+        scores = beams.sequences_scores.view(ended.shape)
         scores = torch.where(ended, scores, scores * (max_length - 1) / max_length)
         best = scores.argmax(1)
         return self._padded(answers[torch.arange(len(answers), device=best.device), best])
@@ -196,9 +196,9 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
     @torch.no_grad()
     def rank_answers(
         self,
-        input_ids: Int[Tensor, "batch words"],
+        input_ids: Int[Tensor, "batch text_tokens"],
         answer_ids: Int[Tensor, "answers answer_words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -207,11 +207,11 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
         answer_mask: Int[Tensor, "answers answer_words"] | None = None,
         k: int = 128,
     ) -> RankedAnswers:
-        """Rank given answers: the k whose first token is the likeliest, then by the whole.
+        """Rank answers: the k whose first token is the likeliest, then by the whole answer.
 
         Args:
             input_ids: As for the model; so are the others but for these.
-            answer_ids: (answers, answer words) token ids of all answers; the first of each is replaced.
+            answer_ids: (answers, answer_tokens) token ids of all answers; the first of each is replaced.
             attention_mask: As for the model.
             pixel_values: As for the model.
             fact_features: As for the model.
@@ -240,12 +240,12 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
         scores = torch.cat(
             [
                 -self._answer_losses(
-                    answer_ids[some.flatten()],
-                    answer_mask[some.flatten()],
+                    answer_ids[chosen.flatten()],
+                    answer_mask[chosen.flatten()],
                     states[rows].repeat_interleave(k, dim=0),
                     mask[rows].repeat_interleave(k, dim=0),
                 )[1].view(-1, k)
-                for rows, some in self._portions(picked)
+                for rows, chosen in self._portions(picked)
             ]
         )
         scores, order = scores.sort(dim=1, descending=True, stable=True)

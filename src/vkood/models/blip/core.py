@@ -1,6 +1,6 @@
 """What the models of the BLIP family share: towers, gate, and texts that read images and facts.
 
-Legend: B examples, W words, F facts, T image tokens, D width of the image tower, H width of the text encoder.
+Legend: B examples, W text tokens, F facts, T image tokens, D width of the image tower, H width of the text encoder.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class BlipVkoodOutput(ModelOutput):
     """What a model of this family gives; what it has no use for stays None.
 
     Attributes:
-        loss: The loss, if labels were given.
-        logits: What the task's head says.
+        loss: The loss, with labels.
+        logits: Those of the task's head.
         match_logits: (batch, 2) does not match / matches.
         contrastive_loss: Of retrieval, part of the loss.
         match_loss: Of retrieval, part of the loss.
-        text_states: (batch, words, H) the text after it has read image and facts.
+        text_states: (batch, text_tokens, H) the text after it has read image and facts.
         image_states: (batch, tokens, D) the image tower's; of several images (batch, images, tokens, D).
         fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
@@ -48,7 +48,7 @@ class BlipVkoodOutput(ModelOutput):
     match_logits: Float[Tensor, "batch 2"] | None = None
     contrastive_loss: Float[Tensor, ""] | None = None
     match_loss: Float[Tensor, ""] | None = None
-    text_states: Float[Tensor, "batch words text_width"] | None = None
+    text_states: Float[Tensor, "batch text_tokens text_width"] | None = None
     image_states: Float[Tensor, "batch *images tokens width"] | None = None
     fact_gate: Float[Tensor, "batch facts"] | None = None
     fact_score: Float[Tensor, "batch facts"] | None = None
@@ -62,14 +62,14 @@ class Source:
     Args:
         states: (batch, tokens + facts, D).
         bias: (batch, 1, 1, tokens + facts), added to the attention logits; None where there are no facts.
-        gated: What the gate said of the facts.
+        gated: The gate's output for the facts.
     """
 
     states: Tensor
     bias: Tensor | None
     gated: GateOutput | None = None
 
-    def told(self) -> dict[str, Tensor | None]:
+    def outputs(self) -> dict[str, Tensor | None]:
         """The fields of an output that are about facts."""
         if self.gated is None:
             return {"fact_gate": None, "fact_score": None, "solve_status": None}
@@ -105,7 +105,7 @@ class BlipVkoodPreTrainedModel(StrictlyLoadedModel):
     def enable_input_require_grads(self) -> None:
         """Let the states that layers read ask for gradients, as reentrant checkpointing of frozen layers needs.
 
-        BLIP's text embeddings add positions in place, which no leaf that asks for gradients allows; they get a copy.
+        BLIP's text embeddings add positions in place, which no leaf that requires gradients allows; they get a copy.
         """
         super().enable_input_require_grads()
         for module in self.modules():
@@ -115,7 +115,7 @@ class BlipVkoodPreTrainedModel(StrictlyLoadedModel):
 
     @override
     def get_input_embeddings(self) -> nn.Module:
-        """The vectors of the words that are read."""
+        """The vectors of the tokens that are read."""
         core: BlipVkoodModel = self.base_model  # pyright: ignore[reportAssignmentType] - of this family
         return core.text_encoder.get_input_embeddings()
 
@@ -143,8 +143,10 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self.outlier_layer = config.gate_config.build(config.fact_dim, width)
         self.adapters: nn.ModuleList | None = None
         if config.adapter_size is not None:
-            deepest = max(config.text_config.num_hidden_layers,
-                          config.vision_config.num_hidden_layers if config.adapt_vision else 0)  # fmt: skip  # pyright: ignore[reportAttributeAccessIssue]
+            deepest = max(
+                config.text_config.num_hidden_layers,
+                config.vision_config.num_hidden_layers if config.adapt_vision else 0,
+            )  # pyright: ignore[reportAttributeAccessIssue]
             self.adapters = new_adapters(config, deepest)
             lend_to_text(self.adapters, self.text_encoder.encoder.layer, config)
             if config.adapt_vision:
@@ -170,7 +172,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
             self.text_encoder.eval()
         return self
 
-    def see(
+    def encode_image(
         self, pixel_values: Float[Tensor, "batch channels rows columns"]
     ) -> Float[Tensor, "batch tokens width"]:
         """Image tokens, the first standing for the whole image; images may have any size."""
@@ -194,18 +196,18 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         gated: GateOutput | None = None
         bias = padding_bias(fact_mask, image.dtype)
         if self.outlier_layer is not None:
-            found: GateOutput = self.outlier_layer(fact_features, context=image, candidate_mask=fact_mask)
-            gated, bias = found, found.log_gate.to(image.dtype)
+            gate: GateOutput = self.outlier_layer(fact_features, context=image, candidate_mask=fact_mask)
+            gated, bias = gate, gate.log_gate.to(image.dtype)
         facts = self.fact_projection(fact_features.to(image.dtype))
-        whole = torch.cat([bias.new_zeros(image.shape[:2]), bias], dim=1)
-        return Source(torch.cat([image, facts], dim=1), whole[:, None, None], gated)
+        biases = torch.cat([bias.new_zeros(image.shape[:2]), bias], dim=1)
+        return Source(torch.cat([image, facts], dim=1), biases[:, None, None], gated)
 
     def read(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None,
         source: Source | None,
-    ) -> Float[Tensor, "batch words text_width"]:
+    ) -> Float[Tensor, "batch text_tokens text_width"]:
         """The text's states: alone, or after reading a source, for which "[ENC]" takes the first token's place."""
         if source is None:
             return self.text_encoder(input_ids, attention_mask=attention_mask).last_hidden_state
@@ -222,8 +224,8 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -232,15 +234,15 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         """Let texts read images and facts.
 
         Args:
-            input_ids: (batch, words) the texts' token ids; the first is replaced by "[ENC]".
-            attention_mask: (batch, words) 1 for tokens, 0 for padding; all are tokens, if None.
+            input_ids: (batch, text_tokens) the texts' token ids; the first is replaced by "[ENC]".
+            attention_mask: (batch, text_tokens) 1 for tokens, 0 for padding; all are tokens, if None.
             pixel_values: (batch, channels, height, width) the images.
             fact_features: (batch, facts, fact_dim) a vector for each fact; None for no facts.
             fact_mask: (batch, facts) True where there is a fact; all, if None.
-            image_features: (batch, tokens, D) what `see` made of the images, in their place.
+            image_features: (batch, tokens, D) the output of `encode_image`, in place of images.
 
         Returns:
-            The states of text and image, and what the gate said of each fact.
+            The states of text and image, and each fact's gate and score.
 
         Raises:
             ValueError: If not exactly one of `pixel_values` and `image_features` is given.
@@ -248,10 +250,10 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         image = self.tokens(pixel_values, image_features)
         source = self.source(image, fact_features, fact_mask)
         states = self.read(input_ids, attention_mask, source)
-        return BlipVkoodOutput(text_states=states, image_states=image, **source.told())  # pyright: ignore[reportArgumentType]
+        return BlipVkoodOutput(text_states=states, image_states=image, **source.outputs())  # pyright: ignore[reportArgumentType]
 
     def tokens(self, pixel_values: Tensor | None, image_features: Tensor | None) -> Tensor:
-        """Image tokens, from images or given.
+        """Image tokens, from images or computed beforehand.
 
         Raises:
             ValueError: If not exactly one of them is given, or examples have several images.
@@ -269,7 +271,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
                 "`pixel_values` must be one image an example, (batch, channels, height, width); got "
                 f"{tuple(pixel_values.shape)}."
             )
-        return self.see(pixel_values)
+        return self.encode_image(pixel_values)
 
 
 def new_adapters(config: BlipVkoodConfig, layers: int) -> nn.ModuleList:

@@ -90,13 +90,13 @@ class CrossAttention(BlipTextAttention):
         **options: Any,
     ) -> tuple[Tensor, Tensor]:
         """States and attention; `attention_mask` is added to the logits of the encoder's states."""
-        context, seen = self.self(
+        context, attentions = self.self(
             hidden_states,
             encoder_hidden_states=encoder_hidden_states,
             encoder_attention_mask=attention_mask,
             past_key_values=past_key_values,
         )
-        return self.output(context, hidden_states), seen
+        return self.output(context, hidden_states), attentions
 
 
 class TwinOutput(nn.Module):
@@ -112,14 +112,14 @@ class TwinOutput(nn.Module):
 
     @override
     def forward(self, first: Tensor, second: Tensor, states: Tensor) -> Tensor:
-        """The states, (batch, words, width), with what was read added and normed."""
+        """The states, (batch, text_tokens, width), with what was read added and normed."""
         read = [layer(context) for layer, context in zip(self.dense, (first, second), strict=True)]
         merged = (read[0] + read[1]) / 2 if self.merge is None else self.merge(torch.cat(read, dim=-1))
         return self.LayerNorm(self.dropout(merged) + states)
 
 
 class TwinCrossAttention(nn.Module):
-    """Cross-attention to two images, given one after the other along the axis of tokens."""
+    """Cross-attention to two images, which stand one after the other along the axis of tokens."""
 
     def __init__(self, config: BlipTextConfig, layer: int, *, merge: bool) -> None:
         super().__init__()
@@ -138,14 +138,14 @@ class TwinCrossAttention(nn.Module):
         assert encoder_hidden_states is not None
         halves = encoder_hidden_states.chunk(2, dim=1)
         biases = (None, None) if attention_mask is None else attention_mask.chunk(2, dim=-1)
-        contexts, seen = [], []
+        contexts, attentions = [], []
         for reader, half, bias in zip(self.readers, halves, biases, strict=True):
             context, attention = reader(
                 hidden_states, encoder_hidden_states=half, encoder_attention_mask=bias
             )
             contexts.append(context)
-            seen.append(attention)
-        return self.output(*contexts, hidden_states), torch.cat(seen, dim=-1)
+            attentions.append(attention)
+        return self.output(*contexts, hidden_states), torch.cat(attentions, dim=-1)
 
 
 class TextLayer(BlipTextLayer):
@@ -167,7 +167,7 @@ class TextLayer(BlipTextLayer):
         past_key_values: Any = None,
         **options: Any,
     ) -> Tensor:
-        """The next states, (batch, words, width)."""
+        """The next states, (batch, text_tokens, width)."""
         own, _ = self.attention(hidden_states, attention_mask=attention_mask, past_key_values=past_key_values)
         read = own
         if encoder_hidden_states is not None:

@@ -25,7 +25,7 @@ _NUM_IMAGES = 2
 
 
 class BlipVkoodForVisualReasoning(Explainable, BlipVkoodPreTrainedModel):
-    """BLIP that says whether a sentence is true of two images.
+    """BLIP that judges whether a sentence is true of two images.
 
     Each layer reads both images by a cross-attention of its own, and merges what it read. Facts lie beside each
     image's tokens, gated by one fit to the tokens of both.
@@ -53,8 +53,8 @@ class BlipVkoodForVisualReasoning(Explainable, BlipVkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch 2 channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -70,18 +70,18 @@ class BlipVkoodForVisualReasoning(Explainable, BlipVkoodPreTrainedModel):
             fact_features: As for `BlipVkoodModel`.
             fact_mask: As for `BlipVkoodModel`.
             labels: (batch,) 1 where the sentence is true, 0 where it is not. Gives a loss.
-            image_features: (batch, 2, tokens, D) what the image tower made of the images, in their place.
+            image_features: (batch, 2, tokens, D) the image tower's output, in place of images.
 
         Returns:
-            Logits, (batch, 2) for false and true, loss, and what the gate said of each fact.
+            Logits, (batch, 2) for false and true, loss, and each fact's gate and score.
 
         Raises:
             ValueError: If there are not two images for each sentence.
         """
-        given = pixel_values if pixel_values is not None else image_features
-        if given is not None and (given.dim() < 4 or given.shape[1] != _NUM_IMAGES):
+        images = pixel_values if pixel_values is not None else image_features
+        if images is not None and (images.dim() < 4 or images.shape[1] != _NUM_IMAGES):
             raise ValueError(
-                f"every sentence must come with 2 images, (batch, 2, ...); got {tuple(given.shape)}."
+                f"every sentence must come with 2 images, (batch, 2, ...); got {tuple(images.shape)}."
             )
         flat = None if pixel_values is None else pixel_values.flatten(0, 1)
         features = None if image_features is None else image_features.flatten(0, 1)
@@ -94,7 +94,7 @@ class BlipVkoodForVisualReasoning(Explainable, BlipVkoodPreTrainedModel):
             logits=logits,
             text_states=states,
             image_states=image,
-            **source.told(),  # pyright: ignore[reportArgumentType] - the fields about facts
+            **source.outputs(),  # pyright: ignore[reportArgumentType] - the fields about facts
         )
 
     def _source(self, image: Tensor, fact_features: Tensor | None, fact_mask: Tensor | None) -> Source:

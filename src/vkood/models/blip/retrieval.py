@@ -46,17 +46,19 @@ class _Texts:
 
 def plain_parameters(module: nn.Module) -> dict[str, Tensor]:
     """The parameters of a module by the names that they have without adapters, with what LoRA adds to them."""
-    found: dict[str, Tensor] = {}
+    parameters: dict[str, Tensor] = {}
     for name, parameter in module.named_parameters():
         if "lora_" not in name:
-            found[name.replace(".base_layer", "")] = parameter
+            parameters[name.replace(".base_layer", "")] = parameter
     for name, part in module.named_modules():
         adapted: Any = part
         if hasattr(part, "get_delta_weight") and not adapted.merged and not adapted.disable_adapters:
             for adapter in adapted.active_adapters:
                 if adapter in adapted.lora_A:
-                    found[f"{name}.weight"] = found[f"{name}.weight"] + adapted.get_delta_weight(adapter)
-    return found
+                    parameters[f"{name}.weight"] = parameters[f"{name}.weight"] + adapted.get_delta_weight(
+                        adapter
+                    )
+    return parameters
 
 
 class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
@@ -111,11 +113,13 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
         self, pixel_values: Float[Tensor, "batch channels rows columns"]
     ) -> tuple[Float[Tensor, "batch features"], Float[Tensor, "batch tokens width"]]:
         """The features of images, of length 1, and their tokens, which `match_scores` takes."""
-        image = self.blip.see(pixel_values)
+        image = self.blip.encode_image(pixel_values)
         return functional.normalize(self.image_projection(image[:, 0]), dim=-1), image
 
     def text_features(
-        self, input_ids: Int[Tensor, "batch words"], attention_mask: Int[Tensor, "batch words"] | None = None
+        self,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
     ) -> Float[Tensor, "batch features"]:
         """The features of texts, of length 1."""
         states = self.blip.read(input_ids, attention_mask, None)
@@ -124,12 +128,12 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
     def match_scores(
         self,
         image: Float[Tensor, "batch tokens width"],
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
     ) -> Float[Tensor, "batch 2"]:
-        """Logits of the matching head for pairs; the second says how well the text goes with the image."""
+        """Logits of the matching head for pairs; the second rises with how well the text fits the image."""
         source = self.blip.source(image, fact_features, fact_mask)
         return self.match_head(self.blip.read(input_ids, attention_mask, source)[:, 0])
 
@@ -137,8 +141,8 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
     @trained_with(returns_loss=True)
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels rows columns"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
@@ -162,7 +166,7 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
 
         Returns:
             Logits, (batch, batch), each image's similarity to each text by features, over the temperature; the matching
-            head's for the pairs; the sum of both losses and each of them; and what the gate said of each fact.
+            head's for the pairs; the sum of both losses and each of them; and each fact's gate and score.
 
         Raises:
             ValueError: If `pixel_values` is missing, or all images are the same, so that no pair is false.
@@ -183,15 +187,15 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
             match_logits=self.match_head(states[:, 0]),
             text_states=states,
             image_states=image,
-            **source.told(),  # pyright: ignore[reportArgumentType] - the fields about facts
+            **source.outputs(),  # pyright: ignore[reportArgumentType] - the fields about facts
         )
         if image_ids is None:
             return output
         contrastive = self._contrast(features, texts, pixel_values, image_ids, alpha)
         false = hard_negatives(similarity, image_ids, generator)
         matching = self._match(output, texts, false)
-        told = {"loss": contrastive + matching, "contrastive_loss": contrastive, "match_loss": matching}
-        return BlipVkoodOutput(**{**output, **told})
+        losses = {"loss": contrastive + matching, "contrastive_loss": contrastive, "match_loss": matching}
+        return BlipVkoodOutput(**{**output, **losses})
 
     def _contrast(
         self, features: Features, texts: _Texts, pixel_values: Tensor, image_ids: Tensor, alpha: float | None
@@ -202,7 +206,7 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
                 self._move_momentum(self.config.momentum)
             parts: list[Any] = [self.momentum[name] for name in _FOLLOWED]
             blip, image_projection, text_projection = parts
-            image = blip.see(pixel_values)[:, 0]
+            image = blip.encode_image(pixel_values)[:, 0]
             text = blip.read(texts.input_ids, texts.mask, None)[:, 0]
             momentum = Features(
                 functional.normalize(image_projection(image), dim=-1),

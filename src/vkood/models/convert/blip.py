@@ -17,7 +17,7 @@ from vkood.models.blip import (
     BlipVkoodPreTrainedModel,
 )
 from vkood.models.convert.meter_towers import IMAGE_CONFIG, TEXT_CONFIG, activation_and_norm
-from vkood.models.convert.plan import Move, Plan, Wanted, matching, renamed
+from vkood.models.convert.plan import Move, Plan, Request, matching, renamed
 from vkood.models.convert.reading import CheckpointError
 from vkood.models.convert.settings import require_agreement, require_heads, text, whole_number
 from vkood.models.convert.shapes import (
@@ -126,27 +126,26 @@ def is_blip(state: Mapping[str, Tensor]) -> bool:
     )
 
 
-def blip_plan(state: Mapping[str, Tensor], wanted: Wanted, settings: Mapping[str, Any]) -> Plan:
+def blip_plan(state: Mapping[str, Tensor], request: Request, settings: Mapping[str, Any]) -> Plan:
     """Plan what to make of a BLIP checkpoint.
 
     Args:
         state: Its tensors.
-        wanted: What is wanted besides.
+        request: What the caller requests besides.
         settings: The configuration that it was trained with, as far as the file has it.
 
     Raises:
-        CheckpointError: If it is incomplete, for another task, or neither it nor what is given tells what is needed.
+        CheckpointError: If it is incomplete, for another task, or neither it nor the request has what is needed.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     available = [task for task, starts in _TASKS.items() if any(name.startswith(starts) for name in shapes)]
-    task = _task(available, wanted.task)
-    if wanted.answers is not None:
+    task = _task(available, request.task)
+    if request.answers is not None:
         raise CheckpointError(
             "`answers` are for heads that pick an answer; BLIP writes answers in words, or ranks any."
         )
-    config, adapters, notes = _config(state, shapes, wanted, settings, task)
-    adapter_moves = {name: move for name, move in adapters.moves.items()
-                     if _has(task, move.ours[0])}  # fmt: skip
+    config, adapters, notes = _config(state, shapes, request, settings, task)
+    adapter_moves = {name: move for name, move in adapters.moves.items() if _has(task, move.ours[0])}
     names = [name for name in shapes if name not in adapter_moves and name not in adapters.leftovers]
     moves = {name: Move((ours,)) for name in names if (ours := _ours(name, task)) is not None}
     new: list[tuple[str, str]] = [_NEW_FACTS]
@@ -154,13 +153,18 @@ def blip_plan(state: Mapping[str, Tensor], wanted: Wanted, settings: Mapping[str
         moves |= _doubled(shapes)
         layers: int = config.text_config.num_hidden_layers  # pyright: ignore[reportAttributeAccessIssue,reportOptionalMemberAccess]
         merge = "|".join(map(str, range(config.merge_from, layers)))
-        new.append((
-            rf"blip\.text_encoder\.encoder\.layer\.({merge})\.crossattention\.output\.merge\.(weight|bias)",
-            "a layer that merges two images",
-        ))  # fmt: skip
+        new.append(
+            (
+                rf"blip\.text_encoder\.encoder\.layer\.({merge})\.crossattention\.output\.merge\.(weight|bias)",
+                "a layer that merges two images",
+            )
+        )
     if task not in available:
-        new += [(pattern, why) for start, pattern, why in _NEW_PARTS[task]
-                if not any(name.startswith(start) for name in shapes)]  # fmt: skip
+        new += [
+            (pattern, why)
+            for start, pattern, why in _NEW_PARTS[task]
+            if not any(name.startswith(start) for name in shapes)
+        ]
     has_momentum = any(
         re.match(r"(visual_encoder|text_encoder|vision_proj|text_proj)_m\.", name) for name in shapes
     )
@@ -182,23 +186,23 @@ def blip_plan(state: Mapping[str, Tensor], wanted: Wanted, settings: Mapping[str
         moves={**moves, **adapter_moves},
         leftovers=leftovers,
         new=tuple(new),
-        resize=wanted.image_size is not None,
+        resize=request.image_size is not None,
         notes=notes,
         finish=copy_momentum if task == "retrieval" and not has_momentum else None,
     )
 
 
-def _task(available: list[str], wanted: str | None) -> str:
-    """What the model shall be for: what is asked for, or what the file's heads say."""
+def _task(available: list[str], requested: str | None) -> str:
+    """The task of the model: the one requested, or that of the file's heads."""
     names = ", ".join(sorted(_CLASSES, reverse=True))
-    if wanted is not None and wanted not in _CLASSES:
-        raise CheckpointError(f"`task` must be one of vqa, nlvr2, retrieval; got {wanted!r}.")
-    if wanted is None and len(available) != 1:
+    if requested is not None and requested not in _CLASSES:
+        raise CheckpointError(f"`task` must be one of vqa, nlvr2, retrieval; got {requested!r}.")
+    if requested is None and len(available) != 1:
         has = f"has heads for {' and '.join(available)}" if available else "has no head"
         raise CheckpointError(
             f"The checkpoint {has}: say by `task` (--task) what the model shall be for, one of {names}."
         )
-    return wanted or available[0]
+    return requested or available[0]
 
 
 def _has(task: str, ours: str) -> bool:
@@ -259,11 +263,11 @@ def _doubled(shapes: Shapes) -> dict[str, Move]:
 
 
 def _config(
-    state: Mapping[str, Tensor], shapes: Shapes, wanted: Wanted, settings: Mapping[str, Any], task: str
+    state: Mapping[str, Tensor], shapes: Shapes, request: Request, settings: Mapping[str, Any], task: str
 ) -> tuple[BlipVkoodConfig, Adapters, tuple[str, ...]]:
     """The configuration, what of the file is UniAdapter's, and what was assumed."""
-    vision, vision_notes = _vision_config(shapes, wanted, settings)
-    texts, text_notes = _text_config(shapes, wanted.text_config or {})
+    vision, vision_notes = _vision_config(shapes, request, settings)
+    texts, text_notes = _text_config(shapes, request.text_config or {})
     adapters = adapters_of(state, settings, texts.num_hidden_layers, vision.num_hidden_layers)
     options: dict[str, Any] = dict(adapters.options)
     if task == "retrieval" and any(name.startswith("vision_proj.") for name in shapes):
@@ -281,17 +285,17 @@ def _single(shapes: Shapes) -> bool:
     return "text_encoder.encoder.layer.0.crossattention.self.query.weight" in shapes
 
 
-def _text_config(shapes: Shapes, given: Mapping[str, Any]) -> tuple[BlipTextConfig, tuple[str, ...]]:
+def _text_config(shapes: Shapes, tower_config: Mapping[str, Any]) -> tuple[BlipTextConfig, tuple[str, ...]]:
     start, what = "text_encoder.", "text encoder"
     vocabulary, width = shape_of(shapes, f"{start}embeddings.word_embeddings.weight", 2, what)
     positions, _ = shape_of(shapes, f"{start}embeddings.position_embeddings.weight", 2, what)
     layers = count_layers(shapes, r"text_encoder\.encoder\.layer\.(\d+)\.", what)
     inner, _ = shape_of(shapes, f"{start}encoder.layer.0.intermediate.dense.weight", 2, what)
-    found = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
-    require_agreement(given, found, TEXT_CONFIG)
-    _require_published_depth(given, layers, width, _TEXT_DEPTHS, what, TEXT_CONFIG)
-    heads, notes = _heads(given, ("num_attention_heads",), width, what, TEXT_CONFIG)
-    tokens, token_notes = _special_tokens(given, vocabulary)
+    from_shapes = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
+    require_agreement(tower_config, from_shapes, TEXT_CONFIG)
+    _require_published_depth(tower_config, layers, width, _TEXT_DEPTHS, what, TEXT_CONFIG)
+    heads, notes = _heads(tower_config, ("num_attention_heads",), width, what, TEXT_CONFIG)
+    tokens, token_notes = _special_tokens(tower_config, vocabulary)
     config = BlipTextConfig(
         vocab_size=vocabulary,
         hidden_size=width,
@@ -299,7 +303,7 @@ def _text_config(shapes: Shapes, given: Mapping[str, Any]) -> tuple[BlipTextConf
         num_attention_heads=heads,
         intermediate_size=inner,
         max_position_embeddings=positions,
-        **activation_and_norm(given, TEXT_CONFIG, eps=1e-12),
+        **activation_and_norm(tower_config, TEXT_CONFIG, eps=1e-12),
         hidden_dropout_prob=0.1,
         attention_probs_dropout_prob=0.1,
         **tokens,
@@ -309,8 +313,10 @@ def _text_config(shapes: Shapes, given: Mapping[str, Any]) -> tuple[BlipTextConf
     return config, (*notes, *token_notes)
 
 
-def _special_tokens(given: Mapping[str, Any], vocabulary: int) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Ids of the tokens that begin, end and pad answers: as a configuration says, or as in BLIP's vocabulary.
+def _special_tokens(
+    tower_config: Mapping[str, Any], vocabulary: int
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Ids of the tokens that begin, end and pad answers: from a configuration, or as in BLIP's vocabulary.
 
     That is BERT's tokens, then "[DEC]" and "[ENC]". "[SEP]" is 102 in it; one too small for that has it after "[PAD]",
     "[UNK]" and "[CLS]".
@@ -322,7 +328,7 @@ def _special_tokens(given: Mapping[str, Any], vocabulary: int) -> tuple[dict[str
     }
     notes: list[str] = []
     for name, token in list(usual.items()):
-        stated = whole_number(given, name, TEXT_CONFIG, lowest=0)
+        stated = whole_number(tower_config, name, TEXT_CONFIG, lowest=0)
         if stated is not None and stated >= vocabulary:
             notes.append(
                 f"`{name}` {stated} is not in the vocabulary of {vocabulary} tokens: {token} is taken"
@@ -333,30 +339,36 @@ def _special_tokens(given: Mapping[str, Any], vocabulary: int) -> tuple[dict[str
 
 
 def _vision_config(
-    shapes: Shapes, wanted: Wanted, settings: Mapping[str, Any]
+    shapes: Shapes, request: Request, settings: Mapping[str, Any]
 ) -> tuple[BlipVisionConfig, tuple[str, ...]]:
-    given, what = wanted.image_config or {}, "image tower"
+    tower_config, what = request.image_config or {}, "image tower"
     width, patch = patch_size(shapes, "visual_encoder.patch_embed.proj.weight")
     places = shape_of(shapes, "visual_encoder.pos_embed", 3, what)[1]
     side = grid_side(places, "visual_encoder.pos_embed")
     layers = count_layers(shapes, r"visual_encoder\.blocks\.(\d+)\.", what)
     inner, _ = shape_of(shapes, "visual_encoder.blocks.0.mlp.fc1.weight", 2, what)
-    found = {"num_hidden_layers": layers, "depth": layers, "hidden_size": width, "embed_dim": width,
-             "intermediate_size": inner, "patch_size": patch}  # fmt: skip
-    require_agreement(given, found, IMAGE_CONFIG)
-    _require_published_depth(given, layers, width, _IMAGE_DEPTHS, what, IMAGE_CONFIG)
+    from_shapes = {
+        "num_hidden_layers": layers,
+        "depth": layers,
+        "hidden_size": width,
+        "embed_dim": width,
+        "intermediate_size": inner,
+        "patch_size": patch,
+    }
+    require_agreement(tower_config, from_shapes, IMAGE_CONFIG)
+    _require_published_depth(tower_config, layers, width, _IMAGE_DEPTHS, what, IMAGE_CONFIG)
     own = own_size(settings, "the checkpoint's `config`", side, patch)
-    size = require_size(wanted.image_size or own, patch)
+    size = require_size(request.image_size or own, patch)
     kind = text(settings, "vit", "the checkpoint's `config`")
     published = _VITS.get(kind or "")
     if published is not None:
         require_agreement(
-            {"depth": published[0], "embed_dim": published[1]}, found, f"BLIP's {kind!r} image tower"
+            {"depth": published[0], "embed_dim": published[1]}, from_shapes, f"BLIP's {kind!r} image tower"
         )
-    if published is not None and not given:
+    if published is not None and not tower_config:
         heads, notes = published[2], ()
     else:
-        heads, notes = _heads(given, ("num_attention_heads", "num_heads"), width, what, IMAGE_CONFIG)
+        heads, notes = _heads(tower_config, ("num_attention_heads", "num_heads"), width, what, IMAGE_CONFIG)
     config = BlipVisionConfig(
         hidden_size=width,
         intermediate_size=inner,
@@ -364,17 +376,20 @@ def _vision_config(
         num_attention_heads=require_heads(heads, width, "The checkpoint's image tower"),
         image_size=size,
         patch_size=patch,
-        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-6),
+        **activation_and_norm(tower_config, IMAGE_CONFIG, eps=1e-6),
         attention_dropout=0.0,
     )
     return config, notes
 
 
 def _require_published_depth(
-    given: Mapping[str, Any], layers: int, width: int, depths: Mapping[int, int], what: str, where: str
+    tower_config: Mapping[str, Any], layers: int, width: int, depths: Mapping[int, int], what: str, where: str
 ) -> None:
-    """Refuse a part as wide as a published one, but with fewer layers, unless a configuration says that it is so."""
-    if given.get("num_hidden_layers", given.get("depth")) is None and depths.get(width, layers) != layers:
+    """Refuse a part as wide as a published one, but with fewer layers, unless a configuration has that number."""
+    if (
+        tower_config.get("num_hidden_layers", tower_config.get("depth")) is None
+        and depths.get(width, layers) != layers
+    ):
         raise CheckpointError(
             f"The checkpoint's {what} has {layers} layers, but BLIP's of width {width} has {depths[width]}: the "
             f"file has lost some, or {where} has to say so."
@@ -382,11 +397,11 @@ def _require_published_depth(
 
 
 def _heads(
-    given: Mapping[str, Any], names: tuple[str, ...], width: int, what: str, where: str
+    tower_config: Mapping[str, Any], names: tuple[str, ...], width: int, what: str, where: str
 ) -> tuple[int, tuple[str, ...]]:
-    """Attention heads: as a configuration says, or of width 64, as in every tower that BLIP was published with."""
+    """Attention heads: from a configuration, or of width 64, as in every tower that BLIP was published with."""
     for name in names:
-        if (heads := whole_number(given, name, where)) is not None:
+        if (heads := whole_number(tower_config, name, where)) is not None:
             return require_heads(heads, width, f"The checkpoint's {what}"), ()
     if width % 64:
         raise CheckpointError(

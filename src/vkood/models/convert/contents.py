@@ -15,7 +15,7 @@ from vkood.models.convert.reading import CheckpointError
 from vkood.models.convert.report import shortened
 
 MOST_TENSORS = 100_000
-# Where training programs keep the weights, in the order in which they are looked for; then where they keep an average
+# Where training programs keep the weights, in the order in which they are searched; then where they keep an average
 # of the weights over training (EMA), which is taken only where there is nothing else.
 _PLACES = (
     "state_dict",
@@ -38,8 +38,17 @@ _AVERAGES = (
     "shadow_params",
 )
 # What wraps a model and puts its own name before the names of the weights.
-_WRAPPERS = ("module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module",
-             "model", "net", "network", "student")  # fmt: skip
+_WRAPPERS = (
+    "module",
+    "_orig_mod",
+    "_forward_module",
+    "_fsdp_wrapped_module",
+    "_checkpoint_wrapped_module",
+    "model",
+    "net",
+    "network",
+    "student",
+)
 _AVERAGING = ("ema", "model_ema", "ema_model", "averaged_model", "teacher")
 _INNER = re.compile(r"(?<![^.])(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
 # The part of a name by which a family is known, and which a prefix would stand before.
@@ -47,17 +56,28 @@ _KNOWN = re.compile(
     r"(?:^|\.)(?:vit_model|cross_modal_text_transform|visual_encoder(?=\.(?:cls|pos|patch|blocks)))(?:\.|$)"
 )
 _NOT_READ = (
-    ((r"text_embeddings\.word_embeddings\.weight", r"transformer\.patch_embed\.proj\.weight"),
-     "of ViLT, whose one transformer reads text and image together; no model here is built so"),
-    ((r"(?:model\.)?visual\.conv1\.weight", r"(?:model\.)?token_embedding\.weight"),
-     "of CLIP alone, without a fusion: take it as an image tower by `from_towers`"),
-    ((r"visual_encoder\.patch_embed\.proj\.weight", r"text_decoder\.bert\.embeddings\.word_embeddings\.weight"),
-     "of BLIP for captions, which has no text encoder; read are those for VQA, retrieval and NLVR2"),
+    (
+        (r"text_embeddings\.word_embeddings\.weight", r"transformer\.patch_embed\.proj\.weight"),
+        "of ViLT, whose one transformer reads text and image together; no model here is built so",
+    ),
+    (
+        (r"(?:model\.)?visual\.conv1\.weight", r"(?:model\.)?token_embedding\.weight"),
+        "of CLIP alone, without a fusion: take it as an image tower by `from_towers`",
+    ),
+    (
+        (
+            r"visual_encoder\.patch_embed\.proj\.weight",
+            r"text_decoder\.bert\.embeddings\.word_embeddings\.weight",
+        ),
+        "of BLIP for captions, which has no text encoder; read are those for VQA, retrieval and NLVR2",
+    ),
     ((r"query_tokens", r"Qformer\..*"), "of BLIP-2, which is another architecture than BLIP"),
-    ((r"vision_model\.embeddings\.patch_embedding\.weight",),
-     "of `transformers`: give the folder that it stands in, with its config.json"),
+    (
+        (r"vision_model\.embeddings\.patch_embedding\.weight",),
+        "of `transformers`: give the folder that it stands in, with its config.json",
+    ),
     ((r"(?:vkood|blip)\.image_tower\..*",), "of a model of ours: load its folder by `from_pretrained`"),
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True)
@@ -93,8 +113,10 @@ def weights_of(content: Mapping[str, Any], path: str) -> Weights:
         bare, notes = _without_wrappers(state)
         if is_meter(bare) or is_blip(bare):
             if place in _AVERAGES:
-                notes = (f"the weights are those of {place!r}, an average over training (EMA); the file has no others",
-                         *notes)  # fmt: skip
+                notes = (
+                    f"the weights are those of {place!r}, an average over training (EMA); the file has no others",
+                    *notes,
+                )
             elif others := [name for name in _AVERAGES if isinstance(content.get(name), Mapping)]:
                 notes = (f"the file's average over training (EMA), {others[0]!r}, is not taken", *notes)
             return Weights(bare, _settings(content, place), notes)
@@ -109,10 +131,10 @@ def weights_of(content: Mapping[str, Any], path: str) -> Weights:
 
 def _candidates(content: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """Where weights may be: under one of the usual names, or the whole file."""
-    found = [
+    candidates = [
         (place, content[place]) for place in (*_PLACES, *_AVERAGES) if isinstance(content.get(place), Mapping)
     ]
-    return [*found, ("", content)]
+    return [*candidates, ("", content)]
 
 
 def _tensors(stored: Mapping[Any, Any], place: str) -> dict[str, Tensor]:
@@ -142,11 +164,17 @@ def _without_wrappers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], t
         raise CheckpointError(
             "The checkpoint has weights twice, with `_orig_mod.` (or another wrapper) and without."
         )
-    prefixes = {name[: match.start() + 1] if match.start() or name.startswith(".") else ""
-                for name in inner if (match := _KNOWN.search(name))}  # fmt: skip
+    prefixes = {
+        name[: match.start() + 1] if match.start() or name.startswith(".") else ""
+        for name in inner
+        if (match := _KNOWN.search(name))
+    }
     notes: list[str] = []
-    averaged = {prefix for prefix in prefixes if _consists_of(prefix, (*_WRAPPERS, *_AVERAGING))
-                and not _consists_of(prefix, _WRAPPERS)}  # fmt: skip
+    averaged = {
+        prefix
+        for prefix in prefixes
+        if _consists_of(prefix, (*_WRAPPERS, *_AVERAGING)) and not _consists_of(prefix, _WRAPPERS)
+    }
     plain = prefixes - averaged
     if plain and averaged:
         notes.append(f"the averages over training (EMA) under {min(averaged)!r} are not taken")
@@ -168,10 +196,17 @@ def _without_wrappers(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], t
         notes.append(
             f"the weights are the averages over training (EMA) under {prefix!r}; the file has no others"
         )
-    kept = {name.removeprefix(prefix): tensor for name, tensor in inner.items() if name.startswith(prefix)
-            and not any(other and other != prefix and name.startswith(other) for other in averaged)}  # fmt: skip
-    dropped = [name for name in inner if not name.startswith(prefix)
-               and not any(name.startswith(other) for other in averaged)]  # fmt: skip
+    kept = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in inner.items()
+        if name.startswith(prefix)
+        and not any(other and other != prefix and name.startswith(other) for other in averaged)
+    }
+    dropped = [
+        name
+        for name in inner
+        if not name.startswith(prefix) and not any(name.startswith(other) for other in averaged)
+    ]
     if dropped:
         raise CheckpointError(
             f"The names of most of the checkpoint's weights begin with {shortened(prefix)}, but "

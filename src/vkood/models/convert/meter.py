@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
-from vkood.models.convert.meter_towers import TOLD, image_tower, text_tower
-from vkood.models.convert.plan import Move, Plan, Wanted, renamed
+from vkood.models.convert.meter_towers import HYPERPARAMETERS, image_tower, text_tower
+from vkood.models.convert.plan import Move, Plan, Request, renamed
 from vkood.models.convert.reading import CheckpointError
 from vkood.models.convert.settings import (
     number,
@@ -121,41 +121,46 @@ def is_meter(state: Mapping[str, Tensor]) -> bool:
     )
 
 
-def meter_plan(state: Mapping[str, Tensor], told: Mapping[str, Any], wanted: Wanted) -> Plan:
+def meter_plan(state: Mapping[str, Tensor], settings: Mapping[str, Any], request: Request) -> Plan:
     """Plan what to make of a METER or VK-OOD checkpoint.
 
     Args:
         state: Its tensors.
-        told: The configuration that it was trained with, as far as the file has it.
-        wanted: What is wanted besides.
+        settings: The configuration that it was trained with, as far as the file has it.
+        request: What the caller requests besides.
 
     Raises:
-        CheckpointError: If it is incomplete, or neither it nor `wanted` tells what is needed.
+        CheckpointError: If it is incomplete, or neither it nor `request` has what is needed.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
     available = [task for task, start, _ in _TASKS if any(name.startswith(start) for name in shapes)]
-    task = _task(available, told, wanted.task)
-    image = image_tower(shapes, told, wanted.image_config, wanted.image_size)
-    text = text_tower(shapes, told, wanted.text_config)
+    task = _task(available, settings, request.task)
+    image = image_tower(shapes, settings, request.image_config, request.image_size)
+    text = text_tower(shapes, settings, request.text_config)
     prefix = "" if task == "fusion alone" else "vkood."
     moves = {
         "token_type_embeddings.weight": _token_types(shapes, prefix, task, available),
-        **{name: Move(tuple(f"{prefix}image_tower.encoder.{part}" for part in ours))
-           for name, ours in image.moves.items()},
+        **{
+            name: Move(tuple(f"{prefix}image_tower.encoder.{part}" for part in ours))
+            for name, ours in image.moves.items()
+        },
         **{name: Move((f"{prefix}text_tower.encoder.{ours}",)) for name, ours in text.moves.items()},
         **{name: Move((prefix + ours,)) for name in shapes if (ours := renamed(name, _FUSION)) is not None},
-    }  # fmt: skip
+    }
     leftovers, new = {**image.leftovers, **text.leftovers}, _new_facts(prefix)
     for start, ours, table, tasks in _HEADS:
-        parts = {name: part for name in shapes
-                 if name.startswith(start) and (part := renamed(name.removeprefix(start), table))}  # fmt: skip
+        parts = {
+            name: part
+            for name in shapes
+            if name.startswith(start) and (part := renamed(name.removeprefix(start), table))
+        }
         if task in tasks:
             moves |= {name: Move((ours + part,)) for name, part in parts.items()}
             if task not in available and not any(name.startswith(start) for name in shapes):
                 new += ((rf"{re.escape(ours)}.*", "a new head, which the file does not have"),)
         else:
             leftovers |= dict.fromkeys(parts, f"a head that a model for {task} does not have")
-    config, notes = _config(shapes, told, wanted, task, available, image.config, text.config)
+    config, notes = _config(shapes, settings, request, task, available, image.config, text.config)
     return Plan(
         family="meter",
         task=task,
@@ -166,7 +171,7 @@ def meter_plan(state: Mapping[str, Tensor], told: Mapping[str, Any], wanted: Wan
         moves=moves,
         leftovers=leftovers,
         new=new,
-        resize=wanted.image_size is not None,
+        resize=request.image_size is not None,
         notes=(*image.notes, *text.notes, *notes),
         finish=_finish(task, shapes),
     )
@@ -176,18 +181,20 @@ def _new_facts(prefix: str) -> tuple[tuple[str, str], ...]:
     return ((rf"{re.escape(prefix)}(fact_projection|outlier_layer|steering)\..*", _NEW_FACTS),)
 
 
-def _task(available: list[str], told: Mapping[str, Any], wanted: str | None) -> str:
-    """What the model shall be for: what is asked for, or what the file's heads say.
+def _task(available: list[str], settings: Mapping[str, Any], request: str | None) -> str:
+    """The task of the model: the one requested, or that of the file's heads.
 
     A head of a fine-tuning counts more than those of pre-training. Of several, the losses of the file's own
     configuration decide.
     """
-    if wanted is not None:
-        if wanted not in get_args(MeterTask):
-            raise CheckpointError(f"`task` must be one of {', '.join(get_args(MeterTask))}; got {wanted!r}.")
-        return wanted
-    losses = section(told, "loss_names", TOLD)
-    trained = [task for task, _, loss in _TASKS if number(losses, loss, TOLD, lowest=0.0, highest=1e6)]
+    if request is not None:
+        if request not in get_args(MeterTask):
+            raise CheckpointError(f"`task` must be one of {', '.join(get_args(MeterTask))}; got {request!r}.")
+        return request
+    losses = section(settings, "loss_names", HYPERPARAMETERS)
+    trained = [
+        task for task, _, loss in _TASKS if number(losses, loss, HYPERPARAMETERS, lowest=0.0, highest=1e6)
+    ]
     tuned = [task for task in available if task != "pretraining"]
     if len(tuned) > 1:
         tuned = [task for task in tuned if task in trained] or tuned
@@ -223,8 +230,8 @@ def _token_types(shapes: Shapes, prefix: str, task: str, available: list[str]) -
 
 def _config(
     shapes: Shapes,
-    told: Mapping[str, Any],
-    wanted: Wanted,
+    settings: Mapping[str, Any],
+    request: Request,
     task: str,
     available: list[str],
     image: PreTrainedConfig,
@@ -233,8 +240,8 @@ def _config(
     """The configuration, and what was assumed for it."""
     hidden = shape_of(shapes, "cross_modal_text_transform.weight", 2, "fusion")[0]
     layers = count_layers(shapes, r"cross_modal_(?:text|image)_layers\.(\d+)\.", "fusion")
-    require_agreement(told, {"num_top_layer": layers}, TOLD)
-    heads, notes = whole_number(told, "num_heads", TOLD), ()
+    require_agreement(settings, {"num_top_layer": layers}, HYPERPARAMETERS)
+    heads, notes = whole_number(settings, "num_heads", HYPERPARAMETERS), ()
     if heads is None:
         if hidden % 64:
             raise CheckpointError(
@@ -247,8 +254,8 @@ def _config(
         )
     require_heads(heads, hidden, "The checkpoint's fusion")
     inner = shape_of(shapes, "cross_modal_text_layers.0.intermediate.dense.weight", 2, "fusion")[0]
-    dropout = number(told, "drop_rate", TOLD, lowest=0.0, highest=0.99)
-    asked = "pretraining" not in available
+    dropout = number(settings, "drop_rate", HYPERPARAMETERS, lowest=0.0, highest=0.99)
+    requested_size = "pretraining" not in available
     config = VkoodConfig(
         image_config=image,
         text_config=text,
@@ -258,25 +265,25 @@ def _config(
         intermediate_size=inner,
         dropout=0.1 if dropout is None else dropout,
         num_images=2 if task == "nlvr2" else 1,
-        masked_language=asked or any(name.startswith("mlm_score.") for name in shapes),
-        matching=asked or any(name.startswith("itm_score.") for name in shapes),
-        **_labels(shapes, wanted, task),
+        masked_language=requested_size or any(name.startswith("mlm_score.") for name in shapes),
+        matching=requested_size or any(name.startswith("itm_score.") for name in shapes),
+        **_labels(shapes, request, task),
     )
-    _require_trained_heads(shapes, told, task)
+    _require_trained_heads(shapes, settings, task)
     return config, notes
 
 
-def _labels(shapes: Shapes, wanted: Wanted, task: str) -> dict[str, Any]:
+def _labels(shapes: Shapes, request: Request, task: str) -> dict[str, Any]:
     """The classes of a head that picks answers, named if their names are known."""
     start = {"vqa": "vqa_classifier.", "snli": "snli_classifier."}.get(task)
     if start is None:
-        if wanted.answers is not None:
+        if request.answers is not None:
             raise CheckpointError(f"`answers` name the classes of a model for vqa; this one is for {task}.")
         return {}
     classes = None
     if any(name.startswith(start) for name in shapes):
         classes = shape_of(shapes, f"{start}3.weight", 2, "answer head")[0]
-    names = wanted.answers
+    names = request.answers
     if names is None and task == "snli" and classes in (None, len(_SNLI)):
         names = _SNLI
     if names is None:
@@ -289,12 +296,16 @@ def _labels(shapes: Shapes, wanted: Wanted, task: str) -> dict[str, Any]:
     return {"id2label": dict(enumerate(names)), "label2id": {name: place for place, name in enumerate(names)}}
 
 
-def _require_trained_heads(shapes: Shapes, told: Mapping[str, Any], task: str) -> None:
+def _require_trained_heads(shapes: Shapes, settings: Mapping[str, Any], task: str) -> None:
     """Refuse a file for pre-training that has lost one of the heads that it was trained with."""
-    losses = section(told, "loss_names", TOLD)
+    losses = section(settings, "loss_names", HYPERPARAMETERS)
     for name, start, loss in _TASKS:
         lost = not any(key.startswith(start) for key in shapes)
-        if name == task == "pretraining" and lost and number(losses, loss, TOLD, lowest=0.0, highest=1e6):
+        if (
+            name == task == "pretraining"
+            and lost
+            and number(losses, loss, HYPERPARAMETERS, lowest=0.0, highest=1e6)
+        ):
             raise CheckpointError(
                 f"The checkpoint is incomplete: its hyper-parameters train `{loss}`, but it has no {start[:-1]!r}."
             )

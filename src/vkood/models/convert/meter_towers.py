@@ -36,7 +36,7 @@ from vkood.models.convert.shapes import (
     shape_of,
 )
 
-TOLD = "the checkpoint's hyper-parameters"
+HYPERPARAMETERS = "the checkpoint's hyper-parameters"
 TEXT_CONFIG = "`text_config` (--text-config)"
 IMAGE_CONFIG = "`image_config` (--image-config)"
 
@@ -72,7 +72,7 @@ _SWIN = (
     (r"norm\.(.*)", r"layernorm.\1"),
 )
 
-# What the names of the towers that METER knows say: layers and attention heads.
+# Layers and attention heads of the towers that METER knows by name.
 _TEXTS = {
     "bert-base-uncased": (12, 12),
     "bert-base-cased": (12, 12),
@@ -119,43 +119,52 @@ class TextSide:
 
 
 def image_tower(
-    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any] | None, image_size: int | None
+    shapes: Shapes,
+    settings: Mapping[str, Any],
+    tower_config: Mapping[str, Any] | None,
+    image_size: int | None,
 ) -> ImageSide:
     """Find out what the image tower is.
 
     Args:
         shapes: Shapes of all tensors.
-        told: The configuration in the file.
-        given: The tower's configuration, if the user gave one.
-        image_size: The resolution that is wanted; None for the file's own.
+        settings: The configuration in the file.
+        tower_config: The tower's configuration, if the user gave one.
+        image_size: The resolution requested; None for the file's own.
 
     Raises:
-        CheckpointError: If the tower is incomplete, of another kind than `given`, or the resolution cannot be.
+        CheckpointError: If the tower is incomplete, of another kind than `tower_config`, or the resolution cannot be.
     """
     if "vit_model.visual.conv1.weight" in shapes:
-        _require_kind(given, ("clip_vision_model",), IMAGE_CONFIG, "CLIP's")
-        return _clip(shapes, told, given or {}, image_size)
+        _require_kind(tower_config, ("clip_vision_model",), IMAGE_CONFIG, "CLIP's")
+        return _clip(shapes, settings, tower_config or {}, image_size)
     if "vit_model.patch_embed.proj.weight" in shapes:
-        _require_kind(given, ("swin",), IMAGE_CONFIG, "Swin's")
-        return _swin(shapes, told, given or {}, image_size)
+        _require_kind(tower_config, ("swin",), IMAGE_CONFIG, "Swin's")
+        return _swin(shapes, settings, tower_config or {}, image_size)
     raise CheckpointError(
         "The checkpoint's image tower, `vit_model`, is neither CLIP's nor Swin: no first convolution was found."
     )
 
 
-def text_tower(shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any] | None) -> TextSide:
+def text_tower(
+    shapes: Shapes, settings: Mapping[str, Any], tower_config: Mapping[str, Any] | None
+) -> TextSide:
     """Find out what the text tower is; arguments as for `image_tower`.
 
     Raises:
-        CheckpointError: If the tower is incomplete, or what shapes cannot tell is told nowhere.
+        CheckpointError: If the tower is incomplete, or what shapes cannot determine is stated nowhere.
     """
     start = "text_transformer."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
     vocabulary, width = shape_of(shapes, f"{start}embeddings.word_embeddings.weight", 2, "text tower")
     layers = count_layers(names, r"encoder\.layer\.(\d+)\.", "text tower")
     inner, _ = shape_of(shapes, f"{start}encoder.layer.0.intermediate.dense.weight", 2, "text tower")
-    _require_kind(given, ("bert", "roberta"), TEXT_CONFIG, "BERT's or RoBERTa's")
-    options = _known_text(told, layers) if given is None else _given_text(given, layers, width, inner)
+    _require_kind(tower_config, ("bert", "roberta"), TEXT_CONFIG, "BERT's or RoBERTa's")
+    options = (
+        _known_text(settings, layers)
+        if tower_config is None
+        else _stated_text(tower_config, layers, width, inner)
+    )
     roberta = options.pop("model_type") == "roberta"
     require_heads(options["num_attention_heads"], width, "The checkpoint's text tower")
     config = (RobertaConfig if roberta else BertConfig)(
@@ -181,9 +190,9 @@ def text_tower(shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any]
     )
 
 
-def _known_text(told: Mapping[str, Any], layers: int) -> dict[str, Any]:
-    """What the name of a text tower says, which may be a folder's: attention heads above all."""
-    name = text(told, "tokenizer", TOLD) or ""
+def _known_text(settings: Mapping[str, Any], layers: int) -> dict[str, Any]:
+    """What the name of a text tower, which may be a folder's, implies: attention heads above all."""
+    name = text(settings, "tokenizer", HYPERPARAMETERS) or ""
     short = name.rstrip("/").rpartition("/")[2]
     if short not in _TEXTS:
         raise CheckpointError(
@@ -204,46 +213,48 @@ def _known_text(told: Mapping[str, Any], layers: int) -> dict[str, Any]:
     }
 
 
-def _given_text(given: Mapping[str, Any], layers: int, width: int, inner: int) -> dict[str, Any]:
-    """What a configuration of the text tower says beyond its shapes, with which it has to agree."""
-    found = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
-    require_agreement(given, found, TEXT_CONFIG)
-    heads = whole_number(given, "num_attention_heads", TEXT_CONFIG)
+def _stated_text(tower_config: Mapping[str, Any], layers: int, width: int, inner: int) -> dict[str, Any]:
+    """What a configuration of the text tower adds to its shapes, with which it has to agree."""
+    from_shapes = {"num_hidden_layers": layers, "hidden_size": width, "intermediate_size": inner}
+    require_agreement(tower_config, from_shapes, TEXT_CONFIG)
+    heads = whole_number(tower_config, "num_attention_heads", TEXT_CONFIG)
     return {
-        "model_type": given["model_type"],
-        "num_attention_heads": 12 if heads is None else heads,  # as both kinds have it where nothing is said
-        **activation_and_norm(given, TEXT_CONFIG, eps=1e-12),
+        "model_type": tower_config["model_type"],
+        "num_attention_heads": 12 if heads is None else heads,  # the default of both kinds
+        **activation_and_norm(tower_config, TEXT_CONFIG, eps=1e-12),
     }
 
 
 def activation_and_norm(
-    given: Mapping[str, Any], where: str, *, eps: float, activation: str = "gelu"
+    tower_config: Mapping[str, Any], where: str, *, eps: float, activation: str = "gelu"
 ) -> dict[str, Any]:
-    """What a tower's configuration says of activation and norms, which shapes cannot tell.
+    """A tower's activation and norms, which shapes do not determine.
 
     Args:
-        given: The configuration.
+        tower_config: The configuration.
         where: What it is, for errors.
-        eps: Of the layer norms, where nothing is said.
-        activation: Of the feed-forward layers, where nothing is said.
+        eps: Of the layer norms, by default.
+        activation: Of the feed-forward layers, by default.
 
     Raises:
         CheckpointError: If there is no such activation, or the epsilon is out of range.
     """
-    name = text(given, "hidden_act", where) or activation
+    name = text(tower_config, "hidden_act", where) or activation
     if name not in ACT2FN:
         raise CheckpointError(
             f"`hidden_act` in {where} must be an activation of `transformers`; got {name[:60]!r}."
         )
-    said = number(given, "layer_norm_eps", where, lowest=0.0, highest=1.0)
-    return {"hidden_act": name, "layer_norm_eps": eps if said is None else said}
+    epsilon = number(tower_config, "layer_norm_eps", where, lowest=0.0, highest=1.0)
+    return {"hidden_act": name, "layer_norm_eps": eps if epsilon is None else epsilon}
 
 
-def _require_kind(given: Mapping[str, Any] | None, kinds: tuple[str, ...], where: str, whose: str) -> None:
+def _require_kind(
+    tower_config: Mapping[str, Any] | None, kinds: tuple[str, ...], where: str, whose: str
+) -> None:
     """Refuse the configuration of a tower of another kind than the file's."""
-    if given is None:
+    if tower_config is None:
         return
-    kind = text(given, "model_type", where)
+    kind = text(tower_config, "model_type", where)
     short = where.partition(" ")[0]
     if kind is None:
         raise CheckpointError(f"{short} must be a tower's `config.json`, which has a `model_type`.")
@@ -254,7 +265,7 @@ def _require_kind(given: Mapping[str, Any] | None, kinds: tuple[str, ...], where
 
 
 def _clip(
-    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any], image_size: int | None
+    shapes: Shapes, settings: Mapping[str, Any], tower_config: Mapping[str, Any], image_size: int | None
 ) -> ImageSide:
     start = "vit_model.visual."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
@@ -264,19 +275,19 @@ def _clip(
     places, _ = shape_of(shapes, f"{start}positional_embedding", 2, "image tower")
     side = grid_side(places, f"{start}positional_embedding")
     # METER leaves the last layer out, and so does the tower that is built.
-    found = {
+    from_shapes = {
         "num_hidden_layers": layers + 1,
         "hidden_size": width,
         "intermediate_size": inner,
         "patch_size": patch,
     }
-    require_agreement(given, found, IMAGE_CONFIG)
-    name = text(told, "vit", TOLD) or ""
+    require_agreement(tower_config, from_shapes, IMAGE_CONFIG)
+    name = text(settings, "vit", HYPERPARAMETERS) or ""
     if name in _CLIPS:
-        require_agreement({"num_hidden_layers": _CLIPS[name]}, found, f"{name}'s configuration")
-    own = own_size(told, TOLD, side, patch)
+        require_agreement({"num_hidden_layers": _CLIPS[name]}, from_shapes, f"{name}'s configuration")
+    own = own_size(settings, HYPERPARAMETERS, side, patch)
     size = require_size(image_size or own, patch)
-    heads, notes = whole_number(given, "num_attention_heads", IMAGE_CONFIG), ()
+    heads, notes = whole_number(tower_config, "num_attention_heads", IMAGE_CONFIG), ()
     if heads is None:
         heads = max(1, width // 64)
         if name not in _CLIPS:
@@ -291,7 +302,7 @@ def _clip(
         intermediate_size=inner,
         patch_size=patch,
         image_size=size,
-        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-5, activation="quick_gelu"),
+        **activation_and_norm(tower_config, IMAGE_CONFIG, eps=1e-5, activation="quick_gelu"),
     )
     moves: dict[str, tuple[str, ...]] = {}
     for name in names:
@@ -325,7 +336,7 @@ def _clip(
 
 
 def _swin(
-    shapes: Shapes, told: Mapping[str, Any], given: Mapping[str, Any], image_size: int | None
+    shapes: Shapes, settings: Mapping[str, Any], tower_config: Mapping[str, Any], image_size: int | None
 ) -> ImageSide:
     start = "vit_model."
     names = [name.removeprefix(start) for name in shapes if name.startswith(start)]
@@ -338,12 +349,14 @@ def _swin(
         )
         for stage in stages
     ]
-    heads = [require_heads(table[1], width * 2**stage, "A stage of the checkpoint's image tower")
-             for stage, table in enumerate(tables)]  # fmt: skip
+    heads = [
+        require_heads(table[1], width * 2**stage, "A stage of the checkpoint's image tower")
+        for stage, table in enumerate(tables)
+    ]
     window = (math.isqrt(tables[0][0]) + 1) // 2
     hidden, _ = shape_of(shapes, f"{start}layers.0.blocks.0.mlp.fc1.weight", 2, "image tower")
-    require_agreement(given, {"embed_dim": width, "patch_size": patch}, IMAGE_CONFIG)
-    name = text(told, "vit", TOLD) or ""
+    require_agreement(tower_config, {"embed_dim": width, "patch_size": patch}, IMAGE_CONFIG)
+    name = text(settings, "vit", HYPERPARAMETERS) or ""
     kind = re.match(r"swin_(\w+?)_patch\d+_window", name)
     if kind and _SWINS.get(kind[1], tuple(depths)) != tuple(depths):
         raise CheckpointError(
@@ -352,7 +365,7 @@ def _swin(
         )
     # METER's windows are as many patches wide as the coarsest feature map of an image.
     coarsest = patch * 2 ** (len(depths) - 1)
-    own = whole_number(told, "image_size", TOLD) or window * coarsest
+    own = whole_number(settings, "image_size", HYPERPARAMETERS) or window * coarsest
     size = require_size(image_size or own, coarsest)
     config = SwinConfig(
         embed_dim=width,
@@ -363,7 +376,7 @@ def _swin(
         window_size=window if size == own else size // coarsest,
         mlp_ratio=hidden / width,
         qkv_bias=f"{start}layers.0.blocks.0.attn.qkv.bias" in shapes,
-        **activation_and_norm(given, IMAGE_CONFIG, eps=1e-5),
+        **activation_and_norm(tower_config, IMAGE_CONFIG, eps=1e-5),
     )
     moves: dict[str, tuple[str, ...]] = {}
     leftovers: dict[str, str] = {}

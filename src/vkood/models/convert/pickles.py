@@ -23,10 +23,20 @@ _DEEPEST = 500
 _LONGEST_NAME = 300
 _MOST_NAMES = 500
 _ITEM_BYTES = {
-    "DoubleStorage": 8, "FloatStorage": 4, "HalfStorage": 2, "BFloat16Storage": 2, "LongStorage": 8, "IntStorage": 4,
-    "ShortStorage": 2, "CharStorage": 1, "ByteStorage": 1, "BoolStorage": 1, "UntypedStorage": 1,
-    "ComplexFloatStorage": 8, "ComplexDoubleStorage": 16,
-}  # fmt: skip
+    "DoubleStorage": 8,
+    "FloatStorage": 4,
+    "HalfStorage": 2,
+    "BFloat16Storage": 2,
+    "LongStorage": 8,
+    "IntStorage": 4,
+    "ShortStorage": 2,
+    "CharStorage": 1,
+    "ByteStorage": 1,
+    "BoolStorage": 1,
+    "UntypedStorage": 1,
+    "ComplexFloatStorage": 8,
+    "ComplexDoubleStorage": 16,
+}
 _TENSORS = ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor")
 # What a checkpoint of tensors and plain values calls; all else that would be called is refused.
 CALLABLE = (
@@ -144,7 +154,7 @@ class Inspection:
             raise PickleRefused("it copies containers again and again, and would fill the memory")
 
     def storage(self, items: tuple[Any, ...]) -> int:
-        """How many values a storage has, by what the pickle says of it."""
+        """How many values a storage has, as the pickle states it."""
         kind, key, size = items[1], items[2], items[4]
         item_bytes = _ITEM_BYTES.get(kind.by.rpartition(".")[2]) if isinstance(kind, _Made) else None
         if item_bytes is None or not isinstance(key, str) or not isinstance(size, int):
@@ -160,8 +170,9 @@ class Inspection:
 
     def tensor(self, items: tuple[Any, ...]) -> None:
         """Check that a tensor lies within its storage, and is not far larger."""
-        parts: list[Any] = [part.items if isinstance(part, _Made) and part.items is not None else part
-                            for part in items[:4]]  # fmt: skip
+        parts: list[Any] = [
+            part.items if isinstance(part, _Made) and part.items is not None else part for part in items[:4]
+        ]
         storage, offset, size, stride = parts
         if not isinstance(storage, _Made) or storage.by != "storage":
             raise PickleRefused("it has a tensor without a storage")
@@ -235,13 +246,13 @@ class _Machine:
         return items
 
     def _fill(self, items: list[Any], name: str) -> None:
-        made = self._stack[-1]
-        if not isinstance(made, _Made):
+        container = self._stack[-1]
+        if not isinstance(container, _Made):
             raise NotReadable("its pickle is damaged")
-        made.size += len(items)
-        if made.by.startswith("instance of ") and name.startswith("SET"):
-            self._inspection.names.filled.add(made.by.removeprefix("instance of "))
-        _nested(made, items)
+        container.size += len(items)
+        if container.by.startswith("instance of ") and name.startswith("SET"):
+            self._inspection.names.filled.add(container.by.removeprefix("instance of "))
+        _nested(container, items)
 
     def _call(self, name: str) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
@@ -256,14 +267,28 @@ class _Machine:
             self._inspection.tensor(arguments.items)
             self._stack.append(_Made(by="tensor"))
             return
-        size = sum(item.size if isinstance(item, _Made) else len(item) if isinstance(item, str | bytes) else 1
-                   for item in arguments.items)  # fmt: skip
+        size = sum(
+            item.size if isinstance(item, _Made) else len(item) if isinstance(item, str | bytes) else 1
+            for item in arguments.items
+        )
         self._inspection.copy(size)
         self._stack.append(_nested(_Made(size=size), [arguments]))
 
 
-_PUSHES = frozenset({"NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "BINFLOAT", "BINUNICODE",
-                     "SHORT_BINSTRING", "LONG1"})  # fmt: skip
+_PUSHES = frozenset(
+    {
+        "NONE",
+        "NEWTRUE",
+        "NEWFALSE",
+        "BININT",
+        "BININT1",
+        "BININT2",
+        "BINFLOAT",
+        "BINUNICODE",
+        "SHORT_BINSTRING",
+        "LONG1",
+    }
+)
 _EMPTY = frozenset({"EMPTY_TUPLE", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET"})
 _TUPLES = {"TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -280,13 +305,15 @@ def _instructions(file: _Bounded) -> Iterator[tuple[str, Any]]:
         raise NotReadable("it is none, is truncated, or is damaged") from None
 
 
-def _nested(made: Any, items: list[Any]) -> Any:
+def _nested(container: Any, items: list[Any]) -> Any:
     """What holds these items, nested one deeper than the deepest of them."""
-    if isinstance(made, _Made):
-        made.depth = max([made.depth, *(item.depth + 1 for item in items if isinstance(item, _Made))])
-        if made.depth > _DEEPEST:
+    if isinstance(container, _Made):
+        container.depth = max(
+            [container.depth, *(item.depth + 1 for item in items if isinstance(item, _Made))]
+        )
+        if container.depth > _DEEPEST:
             raise PickleRefused(f"it is nested more than {_DEEPEST} deep")
-    return made
+    return container
 
 
 def _short(shape: tuple[int, ...]) -> str:

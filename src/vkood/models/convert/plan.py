@@ -20,14 +20,14 @@ _MOST_BYTES_BESIDES = 2**30
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What the caller asks for besides what the checkpoint says itself.
+class Request:
+    """What the caller requests besides what the checkpoint states itself.
 
     Args:
-        text_config: What the caller's configuration of the text tower says; None to go by the file.
+        text_config: The caller's configuration of the text tower; None for the file's.
         image_config: The image tower's; likewise.
         image_size: Resolution; None for the file's own.
-        task: What the model shall be for; None for what the file's heads say.
+        task: What the model shall be for; None for the task of the file's heads.
         answers: The names of the classes of a head that picks answers, in the head's order; None if not known.
     """
 
@@ -47,7 +47,7 @@ class Move:
         rows: How many first rows of the tensor are taken, which fill the first rows of ours, the others staying new;
             None for all of a tensor that is as long as ours.
         copies: Whether each of several places takes all of it.
-        note: What else there is to say of it in the report.
+        note: What else the report has on it.
     """
 
     ours: tuple[str, ...]
@@ -71,8 +71,8 @@ class Plan:
         leftovers: Tensors that go nowhere, each with the reason why that is right.
         new: Patterns of the names in our model that the file need not have, each with the reason. A pattern has to
             match a whole name.
-        resize: Whether another resolution was asked for, so that position tables of the image tower are resized.
-        notes: What was assumed because the file does not tell it.
+        resize: Whether another resolution was requested, so that position tables of the image tower are resized.
+        notes: What was assumed because the file does not state it.
         finish: What is done to the filled model.
     """
 
@@ -143,7 +143,7 @@ def carry_out(plan: Plan, state: Mapping[str, Tensor]) -> tuple[PreTrainedModel,
 
 
 def matching(names: Iterable[str], patterns: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each name that a pattern matches as a whole, with what is said of that pattern."""
+    """Each name that a pattern matches as a whole, with the note on that pattern."""
     pairs = [(re.compile(pattern), text) for pattern, text in patterns]
     return {name: text for name in names for pattern, text in pairs if pattern.fullmatch(name)}
 

@@ -88,8 +88,21 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{name} is refused: {error}.") from None
     except NotReadable as error:
         raise CheckpointError(f"{name} cannot be read as a checkpoint: {error}.") from None
-    except (pickle.UnpicklingError, EOFError, RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError,
-            OSError, MemoryError, OverflowError, zipfile.BadZipFile, SafetensorError) as error:  # fmt: skip
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        AttributeError,
+        OSError,
+        MemoryError,
+        OverflowError,
+        zipfile.BadZipFile,
+        SafetensorError,
+    ) as error:
         raise CheckpointError(
             f"{name} cannot be read as a checkpoint: it is none, is truncated, or is damaged ({_short(error)})."
         ) from None
@@ -205,7 +218,7 @@ def _placeholder(name: str, *, filled: bool) -> type:
 
 
 def _short(error: BaseException) -> str:
-    """The part of an error that tells what is wrong, without advice to load the file all the same."""
+    """The part of an error that states what is wrong, without advice to load the file all the same."""
     text = str(error).partition("WeightsUnpickler error:")[2] or str(error) or type(error).__name__
     text = text.strip().partition("\n")[0].partition(". ")[0]
     if "weights_only" in text:

@@ -42,7 +42,7 @@ class CheckpointReport:
         towers: What its towers are, in words.
         image_size: Height and width of the images, in pixels.
         keys: All keys: the file's in their order, then those that it lacks.
-        notes: What was assumed because the file does not tell it, such as a number of attention heads.
+        notes: What was assumed because the file does not state it, such as a number of attention heads.
     """
 
     family: str

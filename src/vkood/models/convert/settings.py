@@ -78,21 +78,21 @@ def require_heads(heads: int, width: int, what: str) -> int:
 
 
 def require_agreement(
-    said: Mapping[str, Any], found: Mapping[str, int | tuple[int, ...]], where: str
+    config: Mapping[str, Any], from_shapes: Mapping[str, int | tuple[int, ...]], where: str
 ) -> None:
     """Refuse a configuration that contradicts the checkpoint's shapes.
 
     Args:
-        said: The configuration.
-        found: What the shapes say; a tuple has all values that agree with them.
+        config: The configuration.
+        from_shapes: What the shapes determine; a tuple has all values that agree with them.
         where: What the configuration is.
 
     Raises:
         CheckpointError: If a value that both have differs.
     """
-    for name, value in found.items():
+    for name, value in from_shapes.items():
         agreeing = value if isinstance(value, tuple) else (value,)
-        stated = whole_number(said, name, where, lowest=0)
+        stated = whole_number(config, name, where, lowest=0)
         if stated is not None and stated not in agreeing:
             raise CheckpointError(
                 f"`{name}` is {stated} in {where}, but {agreeing[0]} by the checkpoint's shapes: the file has lost "

@@ -1,4 +1,4 @@
-"""Shapes of a checkpoint's tensors, and what they say of a model's parts."""
+"""Shapes of a checkpoint's tensors, and what they determine of a model's parts."""
 
 from __future__ import annotations
 
@@ -45,18 +45,18 @@ def count_layers(names: Iterable[str], pattern: str, what: str) -> int:
     Raises:
         CheckpointError: If there are none, one between is not there, or there are implausibly many.
     """
-    found = {int(match[1]) for name in names if (match := re.match(pattern, name)) and len(match[1]) < 10}
-    if not found:
+    numbers = {int(match[1]) for name in names if (match := re.match(pattern, name)) and len(match[1]) < 10}
+    if not numbers:
         raise CheckpointError(f"The checkpoint's {what} is incomplete: it has no layers.")
-    if len(found) > _MOST_LAYERS:
+    if len(numbers) > _MOST_LAYERS:
         raise CheckpointError(
-            f"The checkpoint's {what} has {len(found)} layers; at most {_MOST_LAYERS} are read."
+            f"The checkpoint's {what} has {len(numbers)} layers; at most {_MOST_LAYERS} are read."
         )
-    if lost := sorted(set(range(max(found) + 1)[: _MOST_LAYERS + 1]) - found):
+    if lost := sorted(set(range(max(numbers) + 1)[: _MOST_LAYERS + 1]) - numbers):
         raise CheckpointError(
-            f"The checkpoint's {what} lacks layer {lost[0]}, though it has layer {max(found)}."
+            f"The checkpoint's {what} lacks layer {lost[0]}, though it has layer {max(numbers)}."
         )
-    return len(found)
+    return len(numbers)
 
 
 def patch_size(shapes: Shapes, name: str) -> tuple[int, int]:

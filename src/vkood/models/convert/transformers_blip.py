@@ -51,8 +51,8 @@ class Folder:
     Args:
         state: Its tensors, by BLIP's own names.
         names: What each is called in the folder.
-        text_config: What is said of the text encoder, with the defaults of `transformers` for the rest.
-        image_config: What is said of the image tower; likewise.
+        text_config: The text encoder's configuration, with the defaults of `transformers` for the rest.
+        image_config: The image tower's; likewise.
     """
 
     state: Mapping[str, Tensor]
@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> Folder:
 def _stated(
     config: Mapping[str, Any], part: str, default: BlipTextConfig | BlipVisionConfig, more: tuple[str, ...]
 ) -> dict[str, Any]:
-    """What a part of the configuration says; what it leaves out is as in `transformers`."""
+    """A part of the configuration; what it leaves out is as in `transformers`."""
     stated = section(config, part, _WHERE)
     return {
         name: getattr(default, name) if stated.get(name) is None else stated[name]

@@ -86,8 +86,16 @@ def adapters_of(
     listed = any(re.match(r"adapters\.\d+\.", name) for name in state)
     key_value = any(re.match(r"text_encoder\.encoder\.video_(key|value)_adapter\.", name) for name in state)
     _require_supported(settings)
-    on = {name: _switch(settings, name) for name in
-          ("adapter", "adapter_textual", "adapter_multimodal", "adapter_visual", "video_key_adapter")}  # fmt: skip
+    on = {
+        name: _switch(settings, name)
+        for name in (
+            "adapter",
+            "adapter_textual",
+            "adapter_multimodal",
+            "adapter_visual",
+            "video_key_adapter",
+        )
+    }
     if not (vision or text or listed or key_value) and not any(on.values()):
         return Adapters()
     once = (
@@ -112,8 +120,14 @@ def adapters_of(
         moves, leftovers = moves | part[0], leftovers | part[1]
     decoder = _decoder(state, layers)
     moves, leftovers = moves | decoder[0], leftovers | decoder[1]
-    width = next((tuple(tensor.shape) for name, tensor in state.items() if name in moves
-                  and name.endswith("down_proj.weight") and "video_" not in name), None)  # fmt: skip
+    width = next(
+        (
+            tuple(tensor.shape)
+            for name, tensor in state.items()
+            if name in moves and name.endswith("down_proj.weight") and "video_" not in name
+        ),
+        None,
+    )
     options: dict[str, Any] = {
         "adapter_size": width[0] if width and layers else None,
         "adapt_vision": vision,
@@ -139,7 +153,7 @@ def _require_supported(settings: Mapping[str, Any]) -> None:
 
 
 def _switch(settings: Mapping[str, Any], name: str) -> bool | None:
-    """Whether a switch is on; None if the file does not say."""
+    """Whether a switch is on; None if the file does not state it."""
     value = settings.get(name)
     if value == "after_cross" and name == "adapter_multimodal":  # as UniAdapter's own file for COCO has it
         return True
@@ -195,9 +209,13 @@ def _decoder(state: Mapping[str, Tensor], layers: int) -> tuple[dict[str, Move],
         number, part = ours
         moves[name] = Move((f"decoder_adapters.{number}.{part}",))
         encoder = next(
-            (other for pattern in ("adapters.{}.{}", "text_encoder.encoder.layer.{}.adapter.{}")
-             if (other := pattern.format(number, match[2])) in state), None,
-        )  # fmt: skip
+            (
+                other
+                for pattern in ("adapters.{}.{}", "text_encoder.encoder.layer.{}.adapter.{}")
+                if (other := pattern.format(number, match[2])) in state
+            ),
+            None,
+        )
         shared[name] = f"another name for {encoder}"
         separate = separate or encoder is None or number >= layers or not same(state[encoder], state[name])
     return (moves, leftovers) if separate else ({}, leftovers | shared)

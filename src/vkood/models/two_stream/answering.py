@@ -26,14 +26,14 @@ class VkoodForVisualQuestionAnswering(Explainable, VkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
+        input_ids: Int[Tensor, "batch *texts text_tokens"],
+        attention_mask: Int[Tensor, "batch *texts text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         labels: Int[Tensor, "batch *texts"] | Float[Tensor, "batch *texts answers"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
-        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts text_tokens text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -54,7 +54,7 @@ class VkoodForVisualQuestionAnswering(Explainable, VkoodPreTrainedModel):
             output_attentions: As for `VkoodModel`.
 
         Returns:
-            Logits, (batch, answers), loss, and what the gate said of each fact.
+            Logits, (batch, answers), loss, and each fact's gate and score.
         """
         fused = self.vkood(
             input_ids,

@@ -273,7 +273,7 @@ class VkoodConfig(PreTrainedConfig):
             the first word alone: for small models, where that layer is a good part of the whole.
         match_loss_weight: Weight of the matching loss beside the ranking loss (image-text retrieval).
         num_answers: How many answers there are: as many as labels, if these are given.
-        masked_language: Whether a model for pre-training has a head for masked words.
+        masked_language: Whether a model for pre-training has a head for masked tokens.
         matching: Whether a model for pre-training has a head for matching.
         steer_fusion: Whether the token weights of the gate's `steering` act in the fusion too: on the
             attention to image tokens, and on their mean where that stands for the image. Questions without

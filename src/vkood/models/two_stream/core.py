@@ -36,17 +36,17 @@ class VkoodOutput(ModelOutput):
     """What a model of this family gives; what it has no use for stays None.
 
     Attributes:
-        loss: The loss, if labels were given.
-        logits: What the task's head says.
+        loss: The loss, with labels.
+        logits: Those of the task's head.
         match_logits: (batch, 2) does not match / matches; of models with a matching head.
         pooled: (batch, 2 * hidden_size) text and image, pooled, of all images side by side; with product pooling
             3 * hidden_size.
-        text_states: (batch, words + facts, hidden_size).
+        text_states: (batch, text_tokens + facts, hidden_size).
         image_states: (batch, image tokens, hidden_size).
         fact_gate: (batch, facts) in [0, 1]; None without facts or gate.
         fact_score: (batch, facts), larger = more outlying; None without facts or gate.
         solve_status: (batch,) of `vkood.Status`, how the fit went; None where nothing was fitted.
-        attentions: On request, for each fusion layer where it looked.
+        attentions: On request, the attention of each fusion layer.
 
     With several texts for each image, (batch, texts) takes the place of (batch,) in all but `solve_status`;
     there too if texts steer the fit, since each then has its own. With several images for each text, the states are
@@ -57,7 +57,7 @@ class VkoodOutput(ModelOutput):
     logits: Float[Tensor, "batch *answers"] | None = None
     match_logits: Float[Tensor, "batch *texts 2"] | None = None
     pooled: Float[Tensor, "batch *texts pooled"] | None = None
-    text_states: Float[Tensor, "batch *fused words width"] | None = None
+    text_states: Float[Tensor, "batch *fused text_tokens width"] | None = None
     image_states: Float[Tensor, "batch *fused tokens width"] | None = None
     fact_gate: Float[Tensor, "batch *texts facts"] | None = None
     fact_score: Float[Tensor, "batch *texts facts"] | None = None
@@ -67,7 +67,7 @@ class VkoodOutput(ModelOutput):
     def with_head(
         self, logits: Tensor | None, loss: Tensor | None, match_logits: Tensor | None = None
     ) -> VkoodOutput:
-        """The same with what a head made of it."""
+        """The same with the output of a head."""
         return VkoodOutput(**{**self, "loss": loss, "logits": logits, "match_logits": match_logits})
 
 
@@ -133,7 +133,7 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
 
     @override
     def get_input_embeddings(self) -> nn.Module:
-        """The vectors of the words that are read."""
+        """The vectors of the tokens that are read."""
         core: Any = self.base_model
         return core.text_tower.encoder.get_input_embeddings()
 
@@ -209,13 +209,13 @@ class VkoodModel(VkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
+        input_ids: Int[Tensor, "batch *texts text_tokens"],
+        attention_mask: Int[Tensor, "batch *texts text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch *images channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         image_features: Float[Tensor, "batch *images tokens image_width"] | None = None,
-        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts text_tokens text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -228,7 +228,7 @@ class VkoodModel(VkoodPreTrainedModel):
         `pixel_values`.
 
         Args:
-            input_ids: (batch, words) or (batch, texts, words) the texts' token ids.
+            input_ids: (batch, text_tokens) or (batch, texts, text_tokens) the texts' token ids.
             attention_mask: 1 for tokens, 0 for padding; shaped as `input_ids`. All are tokens, if None.
             pixel_values: (batch, channels, height, width) or (batch, images, channels, height, width) the images,
                 normalised as their tower wants them.
@@ -238,11 +238,11 @@ class VkoodModel(VkoodPreTrainedModel):
             image_features: (batch, tokens, image_width) or (batch, images, tokens, image_width) what `image_tower`
                 made of the images, in place of `pixel_values`: a tower that stays as it is need see each image only
                 once.
-            text_features: (batch, words, text_width) or (batch, texts, words, text_width) what `text_tower` made of the
-                texts, for the same reason; `input_ids` then tells their shape alone.
-            output_states: Whether `text_states` and `image_states` come out; as the configuration says, if None.
+            text_features: (batch, text_tokens, text_width) or (batch, texts, text_tokens, text_width) the output of
+                `text_tower`, for the same reason; of `input_ids` only the shape is then used.
+            output_states: Whether `text_states` and `image_states` are returned; the configuration's choice, if None.
                 Without them the last fusion layer computes no text token but the first.
-            output_attentions: Whether to tell where each fusion layer looked.
+            output_attentions: Whether to return the attention of each fusion layer.
 
         Returns:
             The states of both streams, pooled and whole, and the gates.
@@ -257,7 +257,7 @@ class VkoodModel(VkoodPreTrainedModel):
         input_ids, attention_mask = input_ids.flatten(0, -2), attention_mask.flatten(0, -2)
         image = self._image_tokens(pixel_values, image_features)  # (B, N, T, D)
         num_images = self._require_images(image, texts)
-        words = (
+        tokens = (
             self.text_tower(input_ids, attention_mask)
             if text_features is None
             else text_features.flatten(0, -3)
@@ -265,8 +265,8 @@ class VkoodModel(VkoodPreTrainedModel):
         context = image.flatten(1, 2)  # (B, N * T, D)
         if len(texts) > 1 and self.steering is not None:
             context = context.repeat_interleave(texts[1], dim=0)
-        steered = None if self.steering is None else self.steering(words, attention_mask, context)
-        text = self.text_projection(words) + self.token_types.weight[_TEXT]
+        steered = None if self.steering is None else self.steering(tokens, attention_mask, context)
+        text = self.text_projection(tokens) + self.token_types.weight[_TEXT]
         bias = padding_bias(attention_mask, text.dtype)
         gated, shape = None, texts
         if fact_features is not None and fact_features.shape[-2] > 0:
@@ -281,21 +281,26 @@ class VkoodModel(VkoodPreTrainedModel):
         in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
         if in_fusion is not None:
             in_fusion = in_fusion.unflatten(1, (num_images, -1)).flatten(0, 1)
-        whole = self.config.output_states if output_states is None else output_states
-        seen: list[LayerAttentions] | None = [] if output_attentions else None
+        every_state = self.config.output_states if output_states is None else output_states
+        attentions: list[LayerAttentions] | None = [] if output_attentions else None
         text, fused = self.fusion(
-            pairs.texts(text), image_states, pairs.texts(bias), in_fusion, first_word=not whole, seen=seen
+            pairs.texts(text),
+            image_states,
+            pairs.texts(bias),
+            in_fusion,
+            first_token=not every_state,
+            attentions=attentions,
         )
         looked_at = fused if self.config.pooling == "concat" else image_states
         pooled = self.pooling(text[:, 0], self._whole_image(looked_at, in_fusion))
         return VkoodOutput(
             pooled=pairs.split(pooled).flatten(1) if num_images > 1 else pairs.split(pooled),
-            text_states=pairs.split(text) if whole else None,
-            image_states=pairs.split(fused) if whole else None,
+            text_states=pairs.split(text) if every_state else None,
+            image_states=pairs.split(fused) if every_state else None,
             fact_gate=None if gated is None else gated.gate.view(shape),
             fact_score=None if gated is None else gated.score.view(shape),
             solve_status=self._solve_status(gated, texts),
-            attentions=None if seen is None else tuple(seen),
+            attentions=None if attentions is None else tuple(attentions),
         )
 
     def _with_facts(
@@ -307,7 +312,7 @@ class VkoodModel(VkoodPreTrainedModel):
         context: Tensor,
         steered: Steered | None,
     ) -> tuple[GateOutput | None, Tensor, Tensor]:
-        """What the gate says of the facts; and the text stream and its bias with the facts behind the words."""
+        """The gate's output for the facts; and the text stream and its bias with the facts behind the tokens."""
         gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
         facts = self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
         text = torch.cat([text, facts + self.token_types.weight[_FACT]], dim=1)
@@ -348,7 +353,7 @@ class VkoodModel(VkoodPreTrainedModel):
     def _gate(
         self, facts: Tensor, mask: Tensor, context: Tensor, steered: Steered | None
     ) -> tuple[GateOutput | None, Tensor]:
-        """What the gate says of the facts, and their bias, shaped as the mask.
+        """The gate's output for the facts, and their bias, shaped as the mask.
 
         There is one fit for all texts of an image; if texts steer it, one for each text.
         """

@@ -74,7 +74,7 @@ class AnswerHead(nn.Sequential):
 
 
 class MaskedLanguageHead(nn.Module):
-    """BERT's head for masked words: linear, GELU, layer norm, then a linear layer to the vocabulary."""
+    """BERT's head for masked tokens: linear, GELU, layer norm, then a linear layer to the vocabulary."""
 
     def __init__(self, width: int, vocabulary: int, eps: float) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class MaskedLanguageHead(nn.Module):
 
     @override
     def forward(self, states: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocabulary"]:
-        """Logits of all words."""
+        """Logits of all tokens of the vocabulary."""
         return self.decoder(self.norm(functional.gelu(self.dense(states))))
 
 

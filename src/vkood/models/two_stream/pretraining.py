@@ -1,4 +1,4 @@
-"""Pre-training: masked words and matching."""
+"""Pre-training: masked tokens and matching."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vkood.models.two_stream.heads import MaskedLanguageHead
 
 
 class VkoodForPreTraining(Explainable, VkoodPreTrainedModel):
-    """A two-stream model that guesses masked words (MLM), and whether a text goes with an image (ITM).
+    """A two-stream model that predicts masked tokens (MLM), and whether a text goes with an image (ITM).
 
     Either head may be left out: `masked_language` and `matching` of the configuration.
     """
@@ -40,30 +40,31 @@ class VkoodForPreTraining(Explainable, VkoodPreTrainedModel):
     @trained_with(optional=("match_labels",))
     def forward(
         self,
-        input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
+        input_ids: Int[Tensor, "batch *texts text_tokens"],
+        attention_mask: Int[Tensor, "batch *texts text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
-        labels: Int[Tensor, "batch *texts words"] | None = None,
+        labels: Int[Tensor, "batch *texts text_tokens"] | None = None,
         match_labels: Int[Tensor, "batch *texts"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
-        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts text_tokens text_width"] | None = None,
         *,
         output_attentions: bool = False,
     ) -> VkoodOutput:
-        """Guess words and matches.
+        """Predict masked tokens and matches.
 
-        A text with masked words and one that may be false are two texts about an image, since a false text's words tell
-        nothing; METER takes a batch for each.
+        A text with masked tokens and one that may be false are two texts about an image, since a false text's tokens
+        teach nothing; METER takes a batch for each.
 
         Args:
-            input_ids: As for `VkoodModel`, some words masked.
+            input_ids: As for `VkoodModel`, some tokens masked.
             attention_mask: As for `VkoodModel`.
             pixel_values: As for `VkoodModel`.
             fact_features: As for `VkoodModel`.
             fact_mask: As for `VkoodModel`.
-            labels: (batch, words) or (batch, texts, words) the ids of masked words, -100 elsewhere. Gives the MLM loss.
+            labels: (batch, text_tokens) or (batch, texts, text_tokens) the ids of masked tokens, -100 elsewhere. Gives
+                the MLM loss.
             match_labels: (batch,) or (batch, texts) 1 where the text goes with the image, 0 where not, -100 where it
                 does not count. Adds the ITM loss.
             image_features: As for `VkoodModel`.
@@ -71,8 +72,8 @@ class VkoodForPreTraining(Explainable, VkoodPreTrainedModel):
             output_attentions: As for `VkoodModel`.
 
         Returns:
-            Logits, (batch, words, vocabulary); the matching head's, (batch, 2); with several texts (batch, texts, ...);
-            the sum of the losses that labels were given for; and what the gate said of each fact.
+            Logits, (batch, text_tokens, vocabulary); the matching head's, (batch, 2); with several texts (batch, texts,
+            ...); the sum of the losses for which there are labels; and each fact's gate and score.
         """
         fused = self.vkood(
             input_ids,
@@ -85,8 +86,8 @@ class VkoodForPreTraining(Explainable, VkoodPreTrainedModel):
             output_states=True,
             output_attentions=output_attentions,
         )
-        words = fused.text_states[..., : input_ids.shape[-1], :]
-        logits = None if self.masked_language_head is None else self.masked_language_head(words)
+        token_states = fused.text_states[..., : input_ids.shape[-1], :]
+        logits = None if self.masked_language_head is None else self.masked_language_head(token_states)
         matches = None if self.match_head is None else self.match_head(fused.pooled)
         losses: list[Tensor] = []
         if labels is not None and logits is not None:

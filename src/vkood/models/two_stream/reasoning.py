@@ -14,7 +14,7 @@ from vkood.models.two_stream.heads import AnswerHead
 
 
 class VkoodForVisualReasoning(Explainable, VkoodPreTrainedModel):
-    """A two-stream model that says whether a sentence is true of two or more images.
+    """A two-stream model that judges whether a sentence is true of two or more images.
 
     The sentence and its facts are fused with each image in turn, as in METER; the facts are gated by one fit to the
     tokens of all images, since a fact may belong to any of them.
@@ -41,14 +41,14 @@ class VkoodForVisualReasoning(Explainable, VkoodPreTrainedModel):
     @override
     def forward(
         self,
-        input_ids: Int[Tensor, "batch words"],
-        attention_mask: Int[Tensor, "batch words"] | None = None,
+        input_ids: Int[Tensor, "batch text_tokens"],
+        attention_mask: Int[Tensor, "batch text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch images channels height width"] | None = None,
         fact_features: Float[Tensor, "batch facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
         labels: Int[Tensor, " batch"] | None = None,
         image_features: Float[Tensor, "batch images tokens image_width"] | None = None,
-        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts text_tokens text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -68,16 +68,16 @@ class VkoodForVisualReasoning(Explainable, VkoodPreTrainedModel):
             output_attentions: As for `VkoodModel`.
 
         Returns:
-            Logits, (batch, 2) for false and true, loss, and what the gate said of each fact.
+            Logits, (batch, 2) for false and true, loss, and each fact's gate and score.
 
         Raises:
             ValueError: If there are more or fewer images than `num_images`.
         """
-        given = pixel_values if pixel_values is not None else image_features
-        wanted = self.config.num_images
-        if given is not None and (given.dim() < 4 or given.shape[1] != wanted):
+        images = pixel_values if pixel_values is not None else image_features
+        expected = self.config.num_images
+        if images is not None and (images.dim() < 4 or images.shape[1] != expected):
             raise ValueError(
-                f"every sentence must come with {wanted} images, (batch, {wanted}, ...); got {tuple(given.shape)}."
+                f"every sentence must come with {expected} images, (batch, {expected}, ...); got {tuple(images.shape)}."
             )
         fused = self.vkood(
             input_ids,

@@ -18,7 +18,7 @@ from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTraine
 class VkoodForImageTextRetrieval(Explainable, VkoodPreTrainedModel):
     """A two-stream model that scores how well a text goes with an image.
 
-    As in METER, the ranking head begins as what the matching head says for "matches", so a model whose matching head
+    As in METER, the ranking head begins as the matching head's row for "matches", so a model whose matching head
     is pretrained ranks before any training.
     """
 
@@ -44,15 +44,15 @@ class VkoodForImageTextRetrieval(Explainable, VkoodPreTrainedModel):
     @trained_with(optional=("match_labels",))
     def forward(
         self,
-        input_ids: Int[Tensor, "batch *texts words"],
-        attention_mask: Int[Tensor, "batch *texts words"] | None = None,
+        input_ids: Int[Tensor, "batch *texts text_tokens"],
+        attention_mask: Int[Tensor, "batch *texts text_tokens"] | None = None,
         pixel_values: Float[Tensor, "batch channels height width"] | None = None,
         fact_features: Float[Tensor, "batch *texts facts fact_dim"] | None = None,
         fact_mask: Bool[Tensor, "batch *texts facts"] | None = None,
         labels: Int[Tensor, " batch"] | None = None,
         match_labels: Int[Tensor, "batch *texts"] | None = None,
         image_features: Float[Tensor, "batch tokens image_width"] | None = None,
-        text_features: Float[Tensor, "batch *texts words text_width"] | None = None,
+        text_features: Float[Tensor, "batch *texts text_tokens text_width"] | None = None,
         *,
         output_states: bool | None = None,
         output_attentions: bool = False,
@@ -83,7 +83,7 @@ class VkoodForImageTextRetrieval(Explainable, VkoodPreTrainedModel):
         """
         if labels is not None and input_ids.dim() < 3:
             raise ValueError(
-                "`labels` need several texts for each image, `input_ids` of (batch, texts, words); got "
+                "`labels` need several texts for each image, `input_ids` of (batch, texts, text_tokens); got "
                 f"{tuple(input_ids.shape)}."
             )
         fused = self.vkood(

@@ -13,7 +13,7 @@ from vkood.files import FileProblem, read_json_object
 from vkood.models.convert.blip import blip_plan, is_blip
 from vkood.models.convert.contents import weights_of
 from vkood.models.convert.meter import is_meter, meter_plan
-from vkood.models.convert.plan import Wanted, carry_out
+from vkood.models.convert.plan import Request, carry_out
 from vkood.models.convert.reading import CheckpointError, read_checkpoint
 from vkood.models.convert.report import CheckpointReport
 from vkood.models.convert.transformers_blip import read_folder
@@ -37,7 +37,7 @@ def load_checkpoint(
     Args:
         path: The file: a Lightning `.ckpt` of METER or VK-OOD, a `.pth` of BLIP or UniAdapter, or `.safetensors` with
             the same names; or the folder of a BLIP of `transformers`.
-        text_config: The text tower's configuration, or its `config.json`: for what the file cannot tell, such as the
+        text_config: The text tower's configuration, or its `config.json`: for what the file does not state, such as the
             number of attention heads of a tower whose name is not known.
         image_config: The image tower's, likewise.
         image_size: Height and width of the images, in pixels, if another than the file's: positions are resized as
@@ -53,18 +53,19 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: If the file is missing, no checkpoint, truncated, of another family, or would run code; if a
-            key is missing or unexpected that may not be; if a weight is not finite; if what is needed is told nowhere;
-            if the resolution cannot be; or if there are not as many answers as classes.
+            key is missing or unexpected that may not be; if a weight is not finite; if what is needed is stated
+            nowhere; if the resolution cannot be; or if there are not as many answers as classes.
 
     Example:
         >>> import vkood
         >>> model, report = vkood.load_checkpoint("meter_vqa.ckpt")  # doctest: +SKIP
         >>> print(report)  # doctest: +SKIP
     """
-    if image_size is not None and (isinstance(image_size, bool) or not isinstance(image_size, int)
-                                   or image_size < 1):  # fmt: skip
+    if image_size is not None and (
+        isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < 1
+    ):
         raise CheckpointError(f"`image_size` must be a number of pixels from 1; got {image_size!r}.")
-    wanted = Wanted(
+    request = Request(
         text_config=_stated("text_config", text_config, "text_config"),
         image_config=_stated("image_config", image_config, "vision_config"),
         image_size=image_size,
@@ -72,26 +73,26 @@ def load_checkpoint(
         answers=None if answers is None else _answers(answers),
     )
     if Path(path).is_dir():
-        return _load_folder(Path(path), wanted)
+        return _load_folder(Path(path), request)
     content = read_checkpoint(path)
     weights = weights_of(content, str(path))
     if is_meter(weights.state):
-        plan = meter_plan(weights.state, weights.settings, wanted)
+        plan = meter_plan(weights.state, weights.settings, request)
     else:
         assert is_blip(weights.state)
-        plan = blip_plan(weights.state, wanted, weights.settings)
+        plan = blip_plan(weights.state, request, weights.settings)
     return carry_out(replace(plan, notes=(*weights.notes, *plan.notes)), weights.state)
 
 
-def _load_folder(path: Path, wanted: Wanted) -> tuple[PreTrainedModel, CheckpointReport]:
+def _load_folder(path: Path, request: Request) -> tuple[PreTrainedModel, CheckpointReport]:
     """Load a folder of `transformers`' BLIP; the report has the names that the weights have there."""
-    if wanted.text_config is not None or wanted.image_config is not None:
+    if request.text_config is not None or request.image_config is not None:
         raise CheckpointError(
             "`text_config` and `image_config` must not be given with a folder, which has a config.json of its own."
         )
     folder = read_folder(path)
-    wanted = replace(wanted, text_config=folder.text_config, image_config=folder.image_config)
-    plan = blip_plan(folder.state, wanted, {"image_size": folder.image_config["image_size"]})
+    request = replace(request, text_config=folder.text_config, image_config=folder.image_config)
+    plan = blip_plan(folder.state, request, {"image_size": folder.image_config["image_size"]})
     model, report = carry_out(plan, folder.state)
     return model, replace(
         report, keys=tuple(replace(key, name=folder.names.get(key.name, key.name)) for key in report.keys)
@@ -102,33 +103,33 @@ def _answers(answers: Sequence[str]) -> tuple[str, ...]:
     """The answers, checked: texts, none of them empty or there twice."""
     if isinstance(answers, str):
         raise CheckpointError("`answers` must be a list of texts, one for each class; got a single text.")
-    seen: dict[str, int] = {}
+    places: dict[str, int] = {}
     for place, answer in enumerate(answers):
         if not isinstance(answer, str) or not answer.strip():
             raise CheckpointError(
                 f"`answers[{place}]` must be a text that is not empty; got {str(answer)[:60]!r}."
             )
-        if answer in seen:
+        if answer in places:
             raise CheckpointError(
-                f"`answers` must differ, but {answer[:60]!r} is both the one at {seen[answer]} and at {place}."
+                f"`answers` must differ, but {answer[:60]!r} is both the one at {places[answer]} and at {place}."
             )
-        seen[answer] = place
-    return tuple(seen)
+        places[answer] = place
+    return tuple(places)
 
 
-def _stated(name: str, given: TowerConfig | None, part: str) -> Mapping[str, Any] | None:
-    """What a tower's configuration says in so many words, however it was given.
+def _stated(name: str, config: TowerConfig | None, part: str) -> Mapping[str, Any] | None:
+    """What a tower's configuration states explicitly, in whatever form it came.
 
     Of the configuration of a model with two towers, such as CLIP, the tower's part is taken.
     """
-    if given is None:
+    if config is None:
         return None
-    if isinstance(given, PreTrainedConfig):
-        stated: Mapping[str, Any] = given.to_dict()
-    elif isinstance(given, Mapping):
-        stated = given
+    if isinstance(config, PreTrainedConfig):
+        stated: Mapping[str, Any] = config.to_dict()
+    elif isinstance(config, Mapping):
+        stated = config
     else:
-        file = Path(given)
+        file = Path(config)
         file = file / "config.json" if file.is_dir() else file
         try:
             stated = read_json_object(file, what="tower's configuration")
