@@ -59,10 +59,10 @@ class EagerFusion(nn.Module):
         image_bias: Tensor | None = None,
         *,
         first_token: bool = False,
-        seen: Any = None,
+        attentions: Any = None,
     ) -> tuple[Tensor, Tensor]:
         """Both streams after all layers."""
-        del image_bias, first_token, seen
+        del image_bias, first_token, attentions
         text_mask = text_bias.clamp_min(_MASKED)[:, None, None]
         image_mask = torch.zeros_like(image[:, :, 0])[:, None, None]
         for words, tokens in zip(self.fusion.text_layers, self.fusion.image_layers, strict=True):

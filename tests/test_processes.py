@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from vkood.processes import peak_memory
+
 _PROGRAM = """
 import multiprocessing, time
 from vkood.processes import worker_processes
@@ -32,3 +34,9 @@ def test_they_end_when_the_process_that_started_them_is_killed(tmp_path: Path):
     assert len(children) == 3  # two for jobs, one for the queue
     _, alive = psutil.wait_procs(children, timeout=120)
     assert alive == []
+
+
+def test_peak_memory_is_in_megabytes():
+    """Of the whole process, and never less than what it holds now."""
+    held = psutil.Process().memory_info().rss / 2**20
+    assert 0.99 * held <= peak_memory() <= psutil.virtual_memory().total / 2**20

@@ -7,10 +7,23 @@ import multiprocessing
 import multiprocessing.managers
 import os
 import queue
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
+
+import psutil
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in MB of 2**20 bytes."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset / 2**20
+    import resource  # Unix only; psutil knows the peak on Windows alone
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 @contextlib.contextmanager

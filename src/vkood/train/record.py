@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import shutil
 import sys
 import time
@@ -18,6 +17,7 @@ import torch
 
 import vkood
 from vkood.files import FileProblem, parse_json, read_json_object, write_text
+from vkood.processes import peak_memory
 from vkood.train.checkpoints import MARK, all_checkpoints, steps_of
 from vkood.train.run import Run, RunError
 from vkood.train.settings import from_yaml, keys_of, to_yaml
@@ -201,9 +201,7 @@ class Ledger:
             self.peak_memory = max(self.peak_memory, torch.cuda.max_memory_allocated() / 2**20)
         else:
             self.device_seconds += cpu - self._since[1]
-            self.peak_memory = max(
-                self.peak_memory, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            )
+            self.peak_memory = max(self.peak_memory, peak_memory())
         self._since = (wall, cpu)
 
     def write(self, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from transformers import BlipTextConfig
+from transformers import BlipTextConfig, PreTrainedConfig
 from transformers.models.blip.modeling_blip_text import BlipTextEmbeddings
 from transformers.utils.generic import ModelOutput
 from typing_extensions import override
@@ -143,10 +143,9 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self.outlier_layer = config.gate_config.build(config.fact_dim, width)
         self.adapters: nn.ModuleList | None = None
         if config.adapter_size is not None:
-            deepest = max(
-                config.text_config.num_hidden_layers,
-                config.vision_config.num_hidden_layers if config.adapt_vision else 0,
-            )  # pyright: ignore[reportAttributeAccessIssue]
+            assert isinstance(config.vision_config, PreTrainedConfig)
+            adapted_image_layers = config.vision_config.num_hidden_layers if config.adapt_vision else 0
+            deepest = max(config.text_config.num_hidden_layers, adapted_image_layers)
             self.adapters = new_adapters(config, deepest)
             lend_to_text(self.adapters, self.text_encoder.encoder.layer, config)
             if config.adapt_vision:
