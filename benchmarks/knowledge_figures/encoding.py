@@ -91,8 +91,8 @@ def row(name: str, seconds: float, facts: int, first: float) -> tuple[str, str, 
 def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
     """CPU seconds of a piece of work, of this process and its threads; and what came of it."""
     begin = time.process_time()
-    found = work()
-    return time.process_time() - begin, found
+    result = work()
+    return time.process_time() - begin, result
 
 
 def together(sentences: list[str]) -> dict[str, object]:
@@ -100,7 +100,7 @@ def together(sentences: list[str]) -> dict[str, object]:
 
     On a machine with fewer free cores than processes the wall time says little; the work that was done says all.
     """
-    rows, found = [], {}
+    rows, measured = [], {}
     for processes in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
@@ -111,7 +111,7 @@ def together(sentences: list[str]) -> dict[str, object]:
         encoded = [number for number, _ in outcomes]
         cpu = sum(seconds for _, seconds in outcomes)
         assert sum(encoded) == len(sentences)
-        found[processes] = {"encoded": encoded, "cpu_seconds": cpu, "wall_seconds": wall}
+        measured[processes] = {"encoded": encoded, "cpu_seconds": cpu, "wall_seconds": wall}
         shares = " + ".join(f"{number:,}" for number in encoded)
         rows.append((str(processes), shares, f"{cpu:.1f}", f"{wall:.1f}"))
     print_table(
@@ -119,7 +119,7 @@ def together(sentences: list[str]) -> dict[str, object]:
         ("processes", "encoded by each", "CPU s in all", "wall s"),
         rows,
     )
-    return {"facts": len(sentences), "processes": found}
+    return {"facts": len(sentences), "processes": measured}
 
 
 def _worker(folder: str, sentences: list[str]) -> tuple[int, float]:

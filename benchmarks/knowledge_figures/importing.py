@@ -14,7 +14,7 @@ from pathlib import Path
 
 from measuring import print_table
 
-from knowledge_figures.made_dump import write_dump
+from knowledge_figures.synthetic_dump import write_dump
 
 ROUNDS = 2
 
@@ -53,21 +53,21 @@ def run(quick: bool) -> dict[str, object]:
         dump, store = Path(folder) / "dump.csv", Path(folder) / "facts.db"
         for name, (num_lines, english) in cases.items():
             write_dump(dump, num_lines // 10 if quick else num_lines, english=english)
-            found = [_imported(dump, store) for _ in range(1 if quick else ROUNDS)]
-            records[name] = found
-            speeds = [one["lines"] / one["cpu_seconds"] for one in found]
+            runs = [_imported(dump, store) for _ in range(1 if quick else ROUNDS)]
+            records[name] = runs
+            speeds = [run["lines"] / run["cpu_seconds"] for run in runs]
             rows.append(
                 [
                     name,
                     f"{statistics.median(speeds):,.0f} ({max(speeds):,.0f})",
-                    f"{max(one['peak_mib'] for one in found):.0f}",
-                    f"{found[0]['facts']:,.0f}",
-                    f"{found[0]['concepts']:,.0f}",
-                    f"{found[0]['bytes_per_fact']:.0f}",
+                    f"{max(run['peak_mib'] for run in runs):.0f}",
+                    f"{runs[0]['facts']:,.0f}",
+                    f"{runs[0]['concepts']:,.0f}",
+                    f"{runs[0]['bytes_per_fact']:.0f}",
                 ]
             )
     print_table(
-        "Import of made assertions, in the form of ConceptNet's dump, on one core"
+        "Import of synthetic assertions, in the form of ConceptNet's dump, on one core"
         + (" (a tenth of the lines)" if quick else ""),
         ["assertions", "a second of CPU: median (most)", "peak MiB", "facts", "concepts", "bytes a fact"],
         rows,

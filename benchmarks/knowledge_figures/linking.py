@@ -80,7 +80,7 @@ def _triplets(
     sentences: list[LabelledSentence], graphs: list[list[Triplet]], chosen: list[int], relations: bool | None
 ) -> Agreement:
     def kept(triplets: Any) -> list[Triplet]:
-        return [one for one in triplets if relations is None or _is_relation(one) == relations]
+        return [triplet for triplet in triplets if relations is None or _is_relation(triplet) == relations]
 
     return agreement(
         [kept(graphs[place]) for place in chosen], [kept(sentences[place].triplets) for place in chosen]
@@ -100,7 +100,7 @@ def _shown(figure: Agreement) -> list[str]:
 def _speed(
     sentences: list[LabelledSentence], linker: Linker, parsers: dict[str, SceneParser], quick: bool
 ) -> dict[str, list[float]]:
-    captions = made_captions(sentences, QUICK_CAPTIONS if quick else CAPTIONS)
+    captions = synthetic_captions(sentences, QUICK_CAPTIONS if quick else CAPTIONS)
     parsed = captions[: QUICK_PARSED if quick else PARSED]
     rates: dict[str, list[float]] = {}
 
@@ -138,16 +138,16 @@ def _worded(linker: Linker, texts: list[str]) -> int:
     return sum(len(linked.sentence) for facts in linker.facts_for_many(texts) for linked in facts)
 
 
-def made_captions(sentences: list[LabelledSentence], count: int) -> list[str]:
+def synthetic_captions(sentences: list[LabelledSentence], count: int) -> list[str]:
     """Different captions: the labelled sentences, their things exchanged for one another."""
     draw = random.Random(0)
-    entries = sorted({one.entry for sentence in sentences for one in sentence.concepts})
-    made: dict[str, None] = {}
-    while len(made) < count:
+    entries = sorted({concept.entry for sentence in sentences for concept in sentence.concepts})
+    captions: dict[str, None] = {}
+    while len(captions) < count:
         sentence = draw.choice(sentences)
         text = sentence.text
         for concept in reversed(sentence.concepts):
             if draw.random() < 0.7:
                 text = text[: concept.span[0]] + draw.choice(entries) + text[concept.span[1] :]
-        made[text] = None
-    return list(made)
+        captions[text] = None
+    return list(captions)

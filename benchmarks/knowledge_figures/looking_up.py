@@ -117,18 +117,18 @@ class _ConceptNetLite:
         from conceptnet_lite import edges_from  # pyright: ignore[reportMissingImports] - of the extra `bench`
 
         lite = self._lite
-        found = {}
+        facts_of = {}
         for name in names:
             concepts = lite.Label.get(text=name, language="en").concepts
             edges = sorted(edges_from(concepts), key=lambda edge: -edge.etc["weight"])
-            found[name] = [(edge.start.text, edge.relation.name, edge.end.text) for edge in edges[:LIMIT]]
-        return found
+            facts_of[name] = [(edge.start.text, edge.relation.name, edge.end.text) for edge in edges[:LIMIT]]
+        return facts_of
 
     def joined(self, names: list[str]) -> dict[str, list[tuple[str, str, str]]]:
         """One query for each concept, which brings relations and ends along."""
         lite = self._lite
         start_label, end, end_label = lite.Label.alias(), lite.Concept.alias(), lite.Label.alias()
-        found = {}
+        facts_of = {}
         for name in names:
             query = (
                 lite.Edge.select(lite.Edge.etc, lite.Relation.name, end_label.text)
@@ -143,8 +143,8 @@ class _ConceptNetLite:
                 .tuples()
             )
             edges = sorted(query, key=lambda row: -row[0]["weight"])
-            found[name] = [(name, relation, text) for _, relation, text in edges[:LIMIT]]
-        return found
+            facts_of[name] = [(name, relation, text) for _, relation, text in edges[:LIMIT]]
+        return facts_of
 
 
 def _require_same_facts(
@@ -158,9 +158,9 @@ def _require_same_facts(
     }
     expected = {name: len(facts) for name, facts in store.lookup(names, limit=LIMIT).items()}
     for contestant, answer in contestants.items():
-        found = answer()
-        assert {name: len(facts) for name, facts in found.items()} == expected, contestant
-        for facts in found.values():
+        facts_of = answer()
+        assert {name: len(facts) for name, facts in facts_of.items()} == expected, contestant
+        for facts in facts_of.values():
             for fact in facts:
                 row = (fact.subject, fact.relation, fact.object) if isinstance(fact, Fact) else fact
                 assert row in known, (contestant, row)

@@ -125,7 +125,7 @@ def _towers(kit: Path) -> None:
 
 
 def _knowledge(kit: Path) -> None:
-    from support.made_dump import assertion
+    from support.synthetic_dump import assertion
 
     folder = kit / "knowledge"
     folder.mkdir()

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from support.command_line import refusal
-from support.made_dump import assertion
+from support.synthetic_dump import assertion
 from vkood.cli import app
 from vkood.knowledge import FactStore
 from vkood.knowledge.building import writing
@@ -141,7 +141,7 @@ def test_read_only_folder(dump, output):
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (sqlite3.OperationalError("database or disk is full"), "database or disk is full"),
         (sqlite3.OperationalError("attempt to write a readonly database"), "readonly database"),
@@ -151,7 +151,7 @@ def test_read_only_folder(dump, output):
     ],
 )
 @pytest.mark.parametrize("earlier", [False, True])
-def test_failures(dump, output, monkeypatch, error, told, earlier):
+def test_failures(dump, output, monkeypatch, error, message, earlier):
     if earlier:
         assert run("conceptnet", dump, "--output", output).exit_code == 0
     before = output.read_bytes() if earlier else None
@@ -161,11 +161,11 @@ def test_failures(dump, output, monkeypatch, error, told, earlier):
 
     monkeypatch.setattr(writing._Writer, "write", fail)
     result = run("conceptnet", dump, "--output", output)
-    assert result.exit_code == (130 if told == "interrupted" else 2)
+    assert result.exit_code == (130 if message == "interrupted" else 2)
     (sentence,) = result.stderr.splitlines()
-    assert told in sentence
+    assert message in sentence
     assert ("the store that was there is unchanged" if earlier else "nothing was written") in sentence
-    if told == "interrupted":
+    if message == "interrupted":
         assert "Run the same command again" in sentence
     assert os.listdir(output.parent) == (["facts.db"] if earlier else [])
     assert before is None or output.read_bytes() == before
@@ -184,9 +184,9 @@ def test_signals(output, tmp_path, number):
     while not os.listdir(output.parent):  # it has not begun
         time.sleep(0.02)
     process.send_signal(number)
-    _, told = process.communicate(timeout=600)
+    _, output_text = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert told == (
+    assert output_text == (
         "vkood: interrupted; nothing was written. Run the same command again: it starts from the beginning.\n"
     )
     assert os.listdir(output.parent) == []

@@ -27,7 +27,7 @@ class SmallStore:
             raise ValueError(f"`limit` must be at least 1; got {limit}.")
         self.questions += 1
         facts = {
-            name: [Fact(name, "IsA", f"{name} {one}") for one in ("thing", "sort", "kind")]
+            name: [Fact(name, "IsA", f"{name} {kind}") for kind in ("thing", "sort", "kind")]
             for name in concepts
         }
         return {name: facts[name][:limit] if name in self.entries else [] for name in concepts}

@@ -80,19 +80,19 @@ def test_the_hash_tells_facts_apart(tmp_path):
 
 def test_several_sources(tmp_path):
     path = tmp_path / "facts.db"
-    one = FactSource(
+    first = FactSource(
         [Fact("a", "IsA", "b", 1.0, "one"), Fact("a", "IsA", "c", 1.0, "one")], SourceInfo("One", "MIT")
     )
     two = FactSource([Fact("a", "IsA", "b", 2.0, "two")], SourceInfo("Two"))
     expected = [Fact("a", "IsA", "b", 2.0, "one + two"), Fact("a", "IsA", "c", 1.0, "one")]
-    report = build_store(path, [one, two])
+    report = build_store(path, [first, two])
     assert contents(path) == expected
     assert [(info.name, info.licence, info.num_facts) for info in report.header.sources] == [
         ("One", "MIT", 2),
         ("Two", "", 1),
     ]
     at_once = report.header.content_hash
-    build_store(path, [one])
+    build_store(path, [first])
     report = build_store(path, [two], append=True)
     assert contents(path) == expected
     assert report.header.content_hash == at_once

@@ -65,7 +65,7 @@ class TestEncoding:
 
     def test_any_number_of_facts_without_keeping_them(self, tmp_path, monkeypatch):
         monkeypatch.setattr(fact_encoder, "_WINDOW", 50)
-        tower, read, told = HashedTower(), [], []
+        tower, read, counts = HashedTower(), [], []
 
         def facts():
             for number in range(230):
@@ -74,8 +74,8 @@ class TestEncoding:
                     assert len(tower.encoded) >= 100
                 yield f"fact {number % 115}"
 
-        assert FactEncoder(tower, tmp_path).add(facts(), on_sentences=told.append) == 115
-        assert told[-1] == 230
+        assert FactEncoder(tower, tmp_path).add(facts(), on_sentences=counts.append) == 115
+        assert counts[-1] == 230
         assert FactEncoder(tower, tmp_path).add(facts()) == 0
 
     def test_encoders_share_a_folder_and_nothing_else(self, tmp_path):
@@ -104,20 +104,20 @@ class TestEncoding:
 
 class TestProgress:
     def test_it_grows_to_the_number_of_facts(self, filled):
-        told = []
+        counts = []
         more = [*SENTENCES, *(f"new {number}" for number in range(30)), *SENTENCES]
         FactEncoder(HashedTower(), filled.cache.folder.parent, batch_size=8).encode(
-            more, on_sentences=told.append
+            more, on_sentences=counts.append
         )
-        assert told[0] == 80
-        assert told[-1] == 110
-        assert len(told) > 4
-        assert all(before <= after for before, after in pairwise(told))
+        assert counts[0] == 80
+        assert counts[-1] == 110
+        assert len(counts) > 4
+        assert all(before <= after for before, after in pairwise(counts))
 
     def test_all_known(self, filled):
-        told = []
-        filled.encode(SENTENCES[:7], on_sentences=told.append)
-        assert told == [7]
+        counts = []
+        filled.encode(SENTENCES[:7], on_sentences=counts.append)
+        assert counts == [7]
 
 
 class TestRefusals:
@@ -300,18 +300,18 @@ class TestDamage:
 
 def test_threads_share_the_work(tmp_path):
     towers = [HashedTower(seconds=0.002) for _ in range(4)]
-    found = {}
+    results = {}
 
     def work(number):
         order = SENTENCES if number % 2 else SENTENCES[::-1]
-        found[number] = (order, FactEncoder(towers[number], tmp_path, batch_size=3).encode(order))
+        results[number] = (order, FactEncoder(towers[number], tmp_path, batch_size=3).encode(order))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    for order, vectors in found.values():
+    for order, vectors in results.values():
         np.testing.assert_array_equal(vectors, hashed(order))
     assert sorted(sentence for tower in towers for sentence in tower.encoded) == sorted(SENTENCES)
 

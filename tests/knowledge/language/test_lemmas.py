@@ -20,12 +20,14 @@ corps/corps testis/testes
 PLURALS = TABLE.split()
 
 
-@pytest.mark.parametrize(("one", "many"), [pair.split("/") for pair in PLURALS])
-def test_plurals_and_back(one, many):
-    assert plural(one) == many
-    assert singulars(many)[0] == one or (one in singulars(many) and singulars(many)[0] not in PLURALS)
-    assert singulars(one)[0] == one
-    assert is_plural(many) == (one != many)
+@pytest.mark.parametrize(("singular", "plural_form"), [pair.split("/") for pair in PLURALS])
+def test_plurals_and_back(singular, plural_form):
+    assert plural(singular) == plural_form
+    assert singulars(plural_form)[0] == singular or (
+        singular in singulars(plural_form) and singulars(plural_form)[0] not in PLURALS
+    )
+    assert singulars(singular)[0] == singular
+    assert is_plural(plural_form) == (singular != plural_form)
 
 
 @given(st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=10))

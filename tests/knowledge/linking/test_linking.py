@@ -35,7 +35,7 @@ def linker():
 
 
 def entries(concepts):
-    return ["!" * one.negated + one.entry for one in concepts]
+    return ["!" * concept.negated + concept.entry for concept in concepts]
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_linker_can_be_pickled():
 )
 def test_odd_texts(linker, text):
     concepts = linker.link(text)
-    assert all(text[slice(*one.span)] == "dog" for one in concepts)
+    assert all(text[slice(*concept.span)] == "dog" for concept in concepts)
 
 
 @pytest.mark.parametrize("text", ["x" * 1_000_000, "a dog " * 200_000])
@@ -215,9 +215,9 @@ def test_concepts_stand_in_the_text_in_order(text):
 
 
 def test_functions_share_a_linker():
-    assert [one.entry for one in link("a fire hydrant", STORE)] == ["fire hydrant"]
-    assert [one.fact.subject for one in facts_for("a dog", STORE, limit=1)] == ["dog"]
-    assert [one.entry for one in link("What color is the man's umbrella?")] == ["man", "umbrella"]
+    assert [concept.entry for concept in link("a fire hydrant", STORE)] == ["fire hydrant"]
+    assert [concept.fact.subject for concept in facts_for("a dog", STORE, limit=1)] == ["dog"]
+    assert [concept.entry for concept in link("What color is the man's umbrella?")] == ["man", "umbrella"]
 
 
 @pytest.mark.parametrize(("text", "expected"), WRITINGS)

@@ -66,7 +66,7 @@ def parser(store):
     ],
 )
 def test_triplets(parser, text, expected):
-    assert "; ".join(" ".join(one) for one in parser.parse(text).triplets()) == expected
+    assert "; ".join(" ".join(triplet) for triplet in parser.parse(text).triplets()) == expected
 
 
 def test_places_lead_back_to_the_text(parser):
@@ -139,7 +139,7 @@ PIECES = st.sampled_from(
 def test_any_text_has_a_graph(text):
     for way in (MODEL, "none"):
         graph = _PARSERS.setdefault(way, SceneParser(parser=way)).parse(text)
-        for place in [one.object for one in graph.attributes] + [one.subject for one in graph.relations]:
+        for place in [item.object for item in graph.attributes] + [item.subject for item in graph.relations]:
             assert 0 <= place < len(graph.objects)
         assert all(text[slice(*item.span)] for item in graph.objects)
 
@@ -195,11 +195,14 @@ def test_the_labels_are_of_the_store(store):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_concepts_agree_with_the_labels(store, part):
-    sentences = [one for one in read_labelled() if one.part == part]
-    found = Linker(store).link_many(one.text for one in sentences)
+    sentences = [sentence for sentence in read_labelled() if sentence.part == part]
+    linked = Linker(store).link_many(sentence.text for sentence in sentences)
     figures = agreement(
-        [[(one.span, one.entry, one.negated) for one in concepts] for concepts in found],
-        [[(one.span, one.entry, one.negated) for one in sentence.concepts] for sentence in sentences],
+        [[(concept.span, concept.entry, concept.negated) for concept in concepts] for concepts in linked],
+        [
+            [(concept.span, concept.entry, concept.negated) for concept in sentence.concepts]
+            for sentence in sentences
+        ],
     )
     assert figures.precision >= 0.95
     assert figures.recall >= 0.95
@@ -207,8 +210,9 @@ def test_concepts_agree_with_the_labels(store, part):
 
 @pytest.mark.parametrize("part", PARTS)
 def test_graphs_agree_with_the_labels(parser, part):
-    sentences = [one for one in read_labelled() if one.part == part]
+    sentences = [sentence for sentence in read_labelled() if sentence.part == part]
     figures = agreement(
-        [parser.parse(one.text).triplets() for one in sentences], [one.triplets for one in sentences]
+        [parser.parse(sentence.text).triplets() for sentence in sentences],
+        [sentence.triplets for sentence in sentences],
     )
     assert figures.f1 >= 0.80

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.made_dump import assertion
+from support.synthetic_dump import assertion
 from vkood.knowledge import ConceptNetSource, Fact, FactStore, UnreadableSourceError, build_store
 from vkood.knowledge.sources import conceptnet
 

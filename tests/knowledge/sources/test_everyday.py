@@ -48,10 +48,10 @@ def facts() -> list[Fact]:
 
 @pytest.fixture(scope="module")
 def objects(facts: list[Fact]) -> dict[tuple[str, str], set[str]]:
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    qualities: dict[tuple[str, str], set[str]] = defaultdict(set)
     for fact in facts:
-        found[fact.subject, fact.relation].add(fact.object)
-    return found
+        qualities[fact.subject, fact.relation].add(fact.object)
+    return qualities
 
 
 def test_there_are_enough_facts_of_enough_concepts(facts: list[Fact]) -> None:
@@ -83,8 +83,8 @@ def test_relations_are_balanced(facts: list[Fact]) -> None:
 def test_nothing_contradicts_itself(objects: dict[tuple[str, str], set[str]]) -> None:
     for (subject, relation), named in objects.items():
         if relation == "HasProperty":
-            for some, others in OPPOSITES:
-                assert not (named & some and named & others), (subject, named)
+            for values, others in OPPOSITES:
+                assert not (named & values and named & others), (subject, named)
 
 
 def test_no_concept_is_a_kind_or_part_of_itself(objects: dict[tuple[str, str], set[str]]) -> None:

@@ -54,8 +54,8 @@ def test_text(tmp_path, ending, text, compressed):
     path = tmp_path / f"table.{ending}{'.gz' * compressed}"
     content = text.encode()
     path.write_bytes(gzip.compress(content) if compressed else content)
-    found, report = build(path)
-    assert found == FACTS
+    built, report = build(path)
+    assert built == FACTS
     assert report.tallies[0].num_lines == 3
     assert report.header.sources[0].rebuild == f"table {path.name}"
 
@@ -79,8 +79,8 @@ def test_parquet(tmp_path):
 def test_names_and_licences(tmp_path):
     path = tmp_path / "my table.csv"
     path.write_text("subject,relation,object\na,IsA,b\n")
-    found, report = build(path, name="Our own ", licence="CC0")
-    assert {fact.source for fact in found} == {"Our own"}
+    built, report = build(path, name="Our own ", licence="CC0")
+    assert {fact.source for fact in built} == {"Our own"}
     [source] = report.header.sources
     assert (source.name, source.licence) == ("Our own", "CC0")
     assert source.rebuild == "table 'my table.csv' --name 'Our own ' --licence CC0"
@@ -107,8 +107,8 @@ def test_unreadable_rows(tmp_path, bad):
     rows.insert(57, bad)
     text = "subject,relation,object,weight\n" + "\n".join(rows) + "\n"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    found, report = build(path)
-    assert len(found) == 200
+    built, report = build(path)
+    assert len(built) == 200
     [line] = report.tallies[0].first_unreadable
     assert (line.file, line.line) == ("table.csv", 59)
     assert line.reason.rstrip(".").startswith(BAD_ROWS[bad].rstrip("."))

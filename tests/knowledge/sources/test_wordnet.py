@@ -65,8 +65,8 @@ def facts(*rows):
 
 
 def test_nouns(folder):
-    found, report = build(folder)
-    assert found == facts(
+    built, report = build(folder)
+    assert built == facts(
         ("dog", "IsA", "animal", 1.0),
         ("domestic dog", "IsA", "animal", 1.0),
         ("dog", "HasA", "tail", 1.0),
@@ -94,8 +94,8 @@ def test_nouns(folder):
 
 
 def test_other_words(folder):
-    found, _ = build(folder, parts_of_speech=("verb", "adj"))
-    assert found == facts(
+    built, _ = build(folder, parts_of_speech=("verb", "adj"))
+    assert built == facts(
         ("trot", "MannerOf", "move", 1.0),
         ("tame", "SimilarTo", "gentle", 1.0),
         ("docile", "SimilarTo", "gentle", 1.0),
@@ -106,16 +106,16 @@ def test_other_words(folder):
 
 
 def test_filters(folder):
-    found, report = build(folder, relations=frozenset({"MadeOf", "HasProperty"}))
-    assert {fact.relation for fact in found} == {"MadeOf", "HasProperty"}
+    built, report = build(folder, relations=frozenset({"MadeOf", "HasProperty"}))
+    assert {fact.relation for fact in built} == {"MadeOf", "HasProperty"}
     assert report.tallies[0].num_left_out == 13
     assert {fact.weight for fact in build(folder, max_sense=1)[0]} == {1.0}
 
 
 def test_a_sense_that_the_index_lacks(folder):
     (folder / "index.noun").write_text(LICENCE + "rex n 1 1 @i 1 0 00000080\n")
-    found, _ = build(folder)
-    assert {fact.weight for fact in found} == {1.0, 0.05}
+    built, _ = build(folder)
+    assert {fact.weight for fact in built} == {1.0, 0.05}
 
 
 def test_pointers_to_nothing(folder):
@@ -134,8 +134,8 @@ def test_unreadable_lines(folder):
     (folder / "data.noun").write_text(LICENCE + many + "\n".join(NOUNS + bad) + "\n")
     with (folder / "index.noun").open("ab") as file:
         file.write(b"dog n 3 0 3 0 00000020\n\xff\n")
-    found, report = build(folder)
-    assert len(found) > 600
+    built, report = build(folder)
+    assert len(built) > 600
     tally = report.tallies[0]
     assert tally.num_unreadable == 5
     assert [(line.file, line.line, line.reason) for line in tally.first_unreadable] == [

@@ -159,10 +159,10 @@ def test_stamps_that_lie_across_blocks(tmp_path, offset):
     before = stamp._BLOCK - 40 + 20 * offset
     path.write_bytes(b"a" * before + (STAMP + NO_STAMP).encode() + b"b" * 100)
     stamp.stamp_file(path)
-    found = path.read_bytes()[before + len(STAMP) :][:64].decode()
+    written_stamp = path.read_bytes()[before + len(STAMP) :][:64].decode()
     assert (
-        found
-        == stamp.stamped_hash(path, found)
+        written_stamp
+        == stamp.stamped_hash(path, written_stamp)
         == hashlib.sha256(b"a" * before + (STAMP + NO_STAMP).encode() + b"b" * 100).hexdigest()
     )
     with pytest.raises(ValueError, match="stamp was altered"):

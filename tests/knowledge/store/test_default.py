@@ -91,10 +91,10 @@ def test_wordnets_licence_lies_beside_it() -> None:
 def test_everyday_facts_are_in_it_as_the_tables_have_them(store: FactStore) -> None:
     """It fails when a table was edited and the store not rebuilt."""
     said = {(fact.subject, fact.relation, fact.object): fact.weight for fact in everyday_facts()}
-    found = store.lookup(sorted({subject for subject, _, _ in said}), limit=None)
+    stored = store.lookup(sorted({subject for subject, _, _ in said}), limit=None)
     stored = {
         (fact.subject, fact.relation, fact.object): fact.weight
-        for facts in found.values()
+        for facts in stored.values()
         for fact in facts
         if SOURCE in fact.source.split(" + ")
     }

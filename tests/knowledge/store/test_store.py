@@ -49,8 +49,8 @@ def store(path):
         yield store
 
 
-def objects(found):
-    return {name: [fact.object for fact in facts] for name, facts in found.items()}
+def objects(results):
+    return {name: [fact.object for fact in facts] for name, facts in results.items()}
 
 
 class TestLookup:
@@ -102,9 +102,9 @@ class TestLookup:
         assert store.neighbours(name) == []
 
     def test_ten_thousand_names(self, store):
-        found = store.lookup([f"nothing {number}" for number in range(10_000)] + ["lemon"])
-        assert len(found) == 10_001
-        assert len(found["lemon"]) == 4
+        facts = store.lookup([f"nothing {number}" for number in range(10_000)] + ["lemon"])
+        assert len(facts) == 10_001
+        assert len(facts["lemon"]) == 4
 
 
 class TestOtherQuestions:
@@ -122,8 +122,11 @@ class TestOtherQuestions:
 
     def test_neighbours(self, store):
         near = store.neighbours("fruit", hops=1)
-        assert [(one.concept, len(one.facts)) for one in near] == [("lemon", 1), ("tree", 1)]
-        far = {one.concept: one.facts for one in store.neighbours("leaf", hops=3)}
+        assert [(neighbour.concept, len(neighbour.facts)) for neighbour in near] == [
+            ("lemon", 1),
+            ("tree", 1),
+        ]
+        far = {neighbour.concept: neighbour.facts for neighbour in store.neighbours("leaf", hops=3)}
         assert [fact.subject for fact in far["fruit"]] == ["tree", "fruit"]
         assert far.keys() == {"tree", "fruit", "lemon", "sour", "yellow"}
         assert {len(facts) for facts in far.values()} == {1, 2, 3}
@@ -143,9 +146,9 @@ class TestOtherQuestions:
         assert repr(store) == f"FactStore({str(path)!r}, 8 facts)"
 
     def test_all_facts_subject_by_subject(self, store):
-        found = list(store.facts())
-        assert [fact.subject for fact in found] == sorted(fact.subject for fact in FACTS)
-        assert {(fact.subject, fact.relation, fact.object, fact.weight) for fact in found} == {
+        facts = list(store.facts())
+        assert [fact.subject for fact in facts] == sorted(fact.subject for fact in FACTS)
+        assert {(fact.subject, fact.relation, fact.object, fact.weight) for fact in facts} == {
             (fact.subject, fact.relation, fact.object, fact.weight) for fact in FACTS
         }
 
@@ -181,19 +184,19 @@ def test_what_goes_in_is_found(tmp_path_factory, put):
         for name in subjects:
             ends = {fact.object for fact in joined if fact.subject == name}
             ends |= {fact.subject for fact in joined if fact.object == name}
-            assert {one.concept for one in store.neighbours(name, hops=1)} == ends - {name}
+            assert {neighbour.concept for neighbour in store.neighbours(name, hops=1)} == ends - {name}
         store.verify()
 
 
 class TestManyReaders:
     def test_threads(self, store):
-        found = []
-        threads = [threading.Thread(target=lambda: found.append(store.known(["lemon"]))) for _ in range(4)]
+        facts = []
+        threads = [threading.Thread(target=lambda: facts.append(store.known(["lemon"]))) for _ in range(4)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert found == [{"lemon"}] * 4
+        assert facts == [{"lemon"}] * 4
 
     def test_pickled(self, store):
         again = pickle.loads(pickle.dumps(store))
@@ -220,8 +223,8 @@ class TestManyReaders:
             assert pool.map(store.known, [["lemon"], ["fruit", "x"]]) == [{"lemon"}, {"fruit"}]
 
     def test_while_others_read(self, path):
-        with FactStore.open(path) as one, FactStore.open(path) as other:
-            first = next(one.facts())
+        with FactStore.open(path) as first, FactStore.open(path) as other:
+            first = next(first.facts())
             assert next(other.facts()) == first
 
     def test_a_folder_that_is_read_only(self, path, tmp_path):

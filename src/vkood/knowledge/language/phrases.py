@@ -20,7 +20,6 @@ from vkood.knowledge.language.word_lists import (
     ING_NOUNS,
     NUMBERS,
     PASTIMES,
-    PLURAL_ONLY,
     PREPOSITIONS,
     PRONOUNS,
     pairs,
@@ -495,8 +494,3 @@ def kind_phrase(concept: str) -> str:
     if is_one_of_many or (" of the " in concept and noun_form(concept) is None and not is_many(concept)):
         return f"{article(concept)} {written(concept)}"
     return thing_phrase(concept)
-
-
-def is_adjective(phrase: str) -> bool:
-    """Whether a phrase says what something is like, as far as lists know."""
-    return phrase in ADJECTIVES and phrase not in PLURAL_ONLY

@@ -117,7 +117,6 @@ _CLOSED: dict[str, Kind] = {
     **dict.fromkeys(lists.NUMBERS, "number"),
     **dict.fromkeys(lists.DETERMINERS, "determiner"),
 }
-_AFTER_THINGS = frozenset(("noun", "auxiliary", "other"))
 _BEFORE_THINGS = frozenset(("determiner", "adjective", "number"))
 
 

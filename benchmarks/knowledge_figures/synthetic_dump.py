@@ -1,4 +1,4 @@
-"""Made assertions, in the exact form of ConceptNet's dump.
+"""Synthetic assertions, in the exact form of ConceptNet's dump.
 
 Like the English part of ConceptNet 5.7, of which 3.4 million assertions relate 1.2 million terms: a few terms are in
 very many assertions, most are in one or two.
@@ -41,7 +41,7 @@ _PIECE = 50_000
 
 
 def write_dump(path: Path, num_lines: int, *, english: float = 1.0, seed: int = 0) -> None:
-    """Write made assertions.
+    """Write synthetic assertions.
 
     Args:
         path: The file.
