@@ -40,15 +40,15 @@ def store(tmp_path_factory):
 @pytest.fixture
 def towers(monkeypatch):
     """The encoders that the command loads, replaced; with the folder that each was to come from."""
-    made = []
+    loaded = []
 
     def load(folder, *, batch_size):
         tower = HashedTower()
-        made.append((folder, batch_size, tower))
+        loaded.append((folder, batch_size, tower))
         return tower
 
     monkeypatch.setattr(models, "SentenceEncoder", load)
-    return made
+    return loaded
 
 
 def test_facts_are_encoded_once(store, towers, tmp_path):
