@@ -71,3 +71,22 @@ def test_the_papers_commands_are_those_that_are_tested():
 
     for command in (published.PRETRAIN, published.FINE_TUNE, published.TEST):
         assert f"    python vkood_vilt/train_vilt.py {command}\n" in text
+
+
+def test_a_task_of_ones_own(tmp_path, monkeypatch, capsys):
+    """The page's commands and its example, from a table of captions to a prediction."""
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "adding-a-task.md").read_text()
+    scope = {"__name__": "caption_matching"}
+    for block in re.findall(r"^```python\n(.*?)^```|^    vkood (.*?)$", text, flags=re.DOTALL | re.MULTILINE):
+        code, command = block
+        if code:
+            exec(compile(code, "docs/adding-a-task.md", "exec"), scope)
+            continue
+        picture = next(Path("raw").rglob("*.png"), "PICTURE")
+        result = CliRunner().invoke(app, shlex.split(command.replace("PICTURE", str(picture))))
+        assert result.exit_code == 0, (command, result.output, result.exception)
+    assert "{'captions_val': {'accuracy': " in capsys.readouterr().out
+    assert Path("runs/matching/report.html").read_text().count("The caption is the picture&#x27;s own") == 6
+    assert len(Path("results/captions_val.jsonl").read_text().splitlines()) > 3
+    assert re.search(r"[\d.]+  (yes|no)", result.output)

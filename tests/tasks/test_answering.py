@@ -7,7 +7,7 @@ import pytest
 
 from vkood.data.rows import Example, Rows
 from vkood.metrics import vqa_accuracy
-from vkood.tasks.answering import _Counted
+from vkood.tasks.answering import AnswerAccuracy
 
 
 def question(answers, scores, **types):
@@ -21,7 +21,7 @@ def counted(*pairs):
     """The numbers of (answer, question)."""
     rows = create_autospec(Rows, instance=True)
     rows.tables = (SimpleNamespace(told={"answers": ["red", "blue"]}),)
-    found = _Counted(rows, ())
+    found = AnswerAccuracy(rows, ())
     for answer, example in pairs:
         found.add(answer, example)
     return found.result()

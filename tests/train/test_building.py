@@ -1,5 +1,7 @@
 """A run's model: its configuration is checked, its size bounded, and no weight of a folder is lost in silence."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -8,14 +10,15 @@ from transformers import DistilBertConfig, DistilBertModel, ResNetConfig, ResNet
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.recipes.resolve import resolve
 from vkood.train.building import build, with_lora
-from vkood.train.run import RunError
+from vkood.train.run import RunError, task_of
 from vkood.train.training import require_same_weights
 
 
 def built(recipe, *changes):
     """The tiny model of a recipe; its tables are not looked at."""
-    answers = ("a", "b") if recipe == "vqa" else None
-    return build(resolve(recipe, ["tiny", "data.folder=unused", "num_gpus=0", *changes]), answers)
+    run = resolve(recipe, ["tiny", "data.folder=unused", "num_gpus=0", *changes])
+    task = task_of(run)
+    return build(run, replace(task, answers=("a", "b")) if recipe == "vqa" else task)
 
 
 def saved(folder, recipe):
@@ -55,7 +58,7 @@ def test_what_a_pretrained_model_may_not_lose(tmp_path):
             RunError, match=r"pretrained weights, such as '.*', do not fit what the run asks for"
         ):
             built("nlvr2", start, f"model.config.{change}")
-    described = built("nlvr2", start, "model.config.gate={joint_dim: 4}").told
+    described = built("nlvr2", start, "model.config.gate={joint_dim: 4}").summary
     assert "new weights: reasoning_head, outlier_layer" in described
 
 

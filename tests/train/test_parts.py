@@ -11,21 +11,22 @@ import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from support import prepared
-from vkood.data.batches import Collator, WordedAnswerBatches
+from vkood.data.batches import Collator, GenerativeAnswerBatches
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import find_tables
 from vkood.files import FileProblem
 from vkood.models import VkoodForVisualReasoning
 from vkood.models.blip.contrast import contrastive_loss
 from vkood.recipes.resolve import resolve
-from vkood.tasks.retrieval import RetrievalTask
+from vkood.tasks.answering import answers_in
+from vkood.tasks.reasoning import ReasoningTask
+from vkood.tasks.retrieval import AlphaRamp, RetrievalTask
 from vkood.train import features
 from vkood.train.assembly import assemble
-from vkood.train.building import answers_in, build, plain
-from vkood.train.callbacks import AlphaRamp
+from vkood.train.building import build, plain
 from vkood.train.evaluation import evaluate
 from vkood.train.launch import num_processes
-from vkood.train.run import RunError, require_possible
+from vkood.train.run import RunError, require_possible, task_of
 from vkood.train.training import _WholeSteps, train
 
 
@@ -41,7 +42,7 @@ def saved(folder, recipe="vqa", *changes, **config):
     """A new model with its processor, as a run leaves it."""
     run = resolve(recipe, words("vqav2", *changes))
     run.model.config |= config
-    built = build(run, None)
+    built = build(run, task_of(run))
     built.model.save_pretrained(folder)
     built.processor.save_pretrained(folder)
     return built
@@ -60,7 +61,12 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
         assembly.collator(assembly.train, training=True),
     )
     kept = features.cached_features(
-        model, rows, Collator(assembly.built.processor), tmp_path, with_texts=True, looking=assembly.looking()
+        model,
+        rows,
+        Collator(assembly.built.processor),
+        tmp_path,
+        with_texts=True,
+        options=assembly.evaluation_options(),
     )
     assert len(list(tmp_path.rglob("images-*.npy"))) == 10
     examples = [rows[index] for index in (0, 13, 30, 47)]
@@ -115,20 +121,20 @@ def test_damaged_features_are_named(tmp_path):
 
 def test_other_features_have_other_names(monkeypatch):
     one = small("vqa", "model.freeze_towers=true")
-    collate, looking = Collator(one.built.processor), one.looking()
-    name = features.fingerprint(one.built.model.base_model, one.train, collate, looking)
-    assert name == features.fingerprint(one.built.model.base_model, one.train, collate, looking)
+    collate, options = Collator(one.built.processor), one.evaluation_options()
+    name = features.fingerprint(one.built.model.base_model, one.train, collate, options)
+    assert name == features.fingerprint(one.built.model.base_model, one.train, collate, options)
     others = {
-        features.fingerprint(one.built.model.base_model, one.validation, collate, looking),
+        features.fingerprint(one.built.model.base_model, one.validation, collate, options),
         features.fingerprint(
-            one.built.model.base_model, one.train, collate, replace(looking, autocast=torch.bfloat16)
+            one.built.model.base_model, one.train, collate, replace(options, autocast=torch.bfloat16)
         ),
     }
     with torch.no_grad():
         next(one.built.model.base_model.image_tower.parameters()).add_(1e-3)
-    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, looking))
+    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, options))
     monkeypatch.setattr(features, "DECODING", features.DECODING + 1)
-    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, looking))
+    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, options))
     assert len(others | {name}) == 5
 
 
@@ -138,10 +144,13 @@ def test_pairs_are_scored_as_one_by_one(recipe):
     assembly = small(recipe, "data.evaluate_limit=9", "model.config.initializer_range=0.3", data="coco")
     rows, model, collate = assembly.validation, assembly.built.model.eval(), None
     collate = assembly.collator(rows, training=False)
-    scores = RetrievalTask(memory_limit=1).score(model, rows, collate, assembly.looking()).text_search
+    options, task = assembly.evaluation_options(), assembly.task
+    scores = (
+        replace(task, memory_limit=1, shortlist=None).pair_scores(model, rows, collate, options).text_search
+    )
     torch.testing.assert_close(
         scores,
-        RetrievalTask().score(model, rows, collate, assembly.looking()).text_search,
+        replace(task, shortlist=None).pair_scores(model, rows, collate, options).text_search,
         atol=1e-5,
         rtol=1e-5,
     )
@@ -159,32 +168,31 @@ def test_shortlists():
     """One of everything is no shortlist; a similarity is added with one and without."""
     assembly = small("blip-retrieval-coco", data="coco")
     rows, model = assembly.validation, assembly.built.model
-    collate, looking = assembly.collator(rows, training=False), assembly.looking()
-    full = RetrievalTask(num_false=0).score(model, rows, collate, looking).text_search
-    every = RetrievalTask(num_false=0, shortlist=1000).score(model, rows, collate, looking)
+    collate, options = assembly.collator(rows, training=False), assembly.evaluation_options()
+
+    def scores(**fields):
+        return RetrievalTask(family="blip", **fields).pair_scores(model, rows, collate, options)
+
+    full = scores().text_search
+    every = scores(shortlist=1000)
     assert torch.equal(every.text_search, full)
     assert torch.equal(every.image_search, full)
-    few = RetrievalTask(num_false=0, shortlist=3).score(model, rows, collate, looking)
+    few = scores(shortlist=3)
     assert ((few.text_search > -100).sum(1) == 3).all()
     assert ((few.image_search > -100).sum(0) == 3).all()
     kept = few.text_search > -100
     torch.testing.assert_close(few.text_search[kept], full[kept], atol=1e-5, rtol=1e-5)
-    added = (
-        RetrievalTask(num_false=0, add_similarity=True).score(model, rows, collate, looking).text_search
-        - full
-    )
+    added = scores(add_similarity=True).text_search - full
     assert (added.abs() <= 1.001).all()
     assert added.std() > 0
 
 
-def test_a_two_stream_model_has_no_first_look():
-    assembly = small("retrieval-coco", data="coco")
-    rows = assembly.validation
+def test_a_two_stream_model_has_no_features_to_rank_by():
     for name, value in (("shortlist", 3), ("add_similarity", True)):
-        with pytest.raises(ValueError, match=f"`{name}` needs a model with features for a first look"):
-            RetrievalTask(**{name: value}).score(
-                assembly.built.model, rows, assembly.collator(rows, training=False), assembly.looking()
-            )
+        with pytest.raises(
+            ValueError, match=r"`options.shortlist` and `options.add_similarity` need features"
+        ):
+            RetrievalTask(**{name: value})
         with pytest.raises(RunError, match=r"`options.shortlist` and `options.add_similarity` need features"):
             require_possible(resolve("retrieval-coco", [*words("coco"), f"options.{name}={value}"]))
 
@@ -206,9 +214,9 @@ def test_lora_is_merged():
 def test_from_one_image_to_two(tmp_path):
     """The second image's token type begins as the first's; what is of no use is left out, what is new is told."""
     before = saved(tmp_path, "pretrain").model
-    built = build(resolve("nlvr2", words("nlvr2", f"model.checkpoint={tmp_path}")), None)
+    built = build(resolve("nlvr2", words("nlvr2", f"model.checkpoint={tmp_path}")), ReasoningTask())
     assert isinstance(built.model, VkoodForVisualReasoning)
-    assert "new weights: reasoning_head" in built.told
+    assert "new weights: reasoning_head" in built.summary
     types, old = built.model.vkood.token_types.weight, before.vkood.token_types.weight
     assert torch.equal(types, old[[0, 1, 1, 2]])
 
@@ -223,13 +231,13 @@ def test_another_size_of_picture(tmp_path):
 
 
 def test_of_other_answers_the_shared_ones_are_kept(tmp_path):
-    answers = small("vqa").answers
+    answers = small("vqa").task.answers
     known = ("something else", answers[4], answers[1])
     labels = {"id2label": dict(enumerate(known)), "label2id": {a: i for i, a in enumerate(known)}}
     model = saved(tmp_path, **labels).model
     built = small("vqa", f"model.checkpoint={tmp_path}").built
     assert answers_in(built.model) == answers
-    assert f"it knows 2 of {len(answers)} answers" in built.told
+    assert f"it knows 2 of {len(answers)} answers" in built.summary
     head, before = built.model.answer_head, model.answer_head
     assert torch.equal(head[0].weight, before[0].weight)
     assert torch.equal(head[1].bias, before[1].bias)
@@ -267,7 +275,7 @@ def test_answers_that_a_checkpoint_has_no_words_for(tmp_path):
     told = (tmp_path / "out" / "vqav2_rest_val.jsonl").read_text()
     assert "LABEL" not in told
     saved(tmp_path / "9", num_answers=9)
-    with pytest.raises(RunError, match=r"answers with 9 numbers .* tell 8 answers"):
+    with pytest.raises(RunError, match=r"has 9 classes .* have 8 answers"):
         evaluated(tmp_path / "9", tmp_path / "out")
 
 
@@ -298,7 +306,7 @@ def test_fields_of_models_that_do_not_go_together():
 
 def test_what_has_no_head_is_not_evaluated(tmp_path):
     saved(tmp_path / "model", "pretrain")
-    with pytest.raises(RunError, match="has no head for vqa"):
+    with pytest.raises(RunError, match="has no head for answering"):
         evaluated(tmp_path / "model", tmp_path / "out")
 
 
@@ -313,10 +321,10 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
 def test_long_evaluations_report_how_far_they_are(monkeypatch):
     said = []
     assembly = small("vqa", "data.evaluate_limit=9", "optimisation.device_batch_size=4")
-    assembly.evaluate(assembly.validation, tell=said.append)
+    assembly.evaluate(assembly.validation, log=said.append)
     assert said == []  # it took no half minute
     monkeypatch.setattr("vkood.train.assembly._REPORT_EVERY", 0.0)
-    assembly.evaluate(assembly.validation, tell=said.append)
+    assembly.evaluate(assembly.validation, log=said.append)
     assert said == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
 
 
@@ -357,7 +365,7 @@ def test_training_moves_alpha(tmp_path, monkeypatch):
 def test_weights_of_worded_answers():
     """By how many annotators gave each; without annotators by the scores."""
     processor = small("blip-vqa").built.processor
-    collate = WordedAnswerBatches(processor, vocabulary=("red", "blue"))
+    collate = GenerativeAnswerBatches(processor, vocabulary=("red", "blue"))
     picture = Rows(find_tables(prepared.tables("vqav2"), ["vqav2_val"]))[0].images
     given = Example(images=picture, text="?", answers=("red", "blue", "red", "red"))
     scored = Example(images=picture, text="?", labels=(0, 1), scores=(0.9, 0.3))
@@ -369,7 +377,7 @@ def test_weights_of_worded_answers():
 def test_weights_are_shared_out_over_gpus_only():
     with pytest.raises(RunError, match=r"`optimisation.fsdp` needs GPUs"):
         num_processes(resolve("vqa", words("vqav2", "optimisation.fsdp=true")))
-    with pytest.raises(RunError, match=r"not for blip-retrieval"):
+    with pytest.raises(RunError, match=r"not for the task retrieval in the family blip"):
         require_possible(resolve("blip-retrieval-coco", words("coco", "optimisation.fsdp=true")))
 
 
@@ -394,7 +402,7 @@ def test_texts_of_an_image_come_together():
         (
             "nlvr2",
             ["data.texts_per_image=2"],
-            "for the task vqa with `features=computed`; got the task nlvr2",
+            "for the task answering with `features=computed`; got the task reasoning",
         ),
         ("vqa", ["data.texts_per_image=5"], r"`optimisation.batch_size` must be a multiple .* 5; got 16"),
     ],

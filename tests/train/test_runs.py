@@ -68,6 +68,7 @@ def losses(folder):
         ("retrieval-coco", "coco", (), {"text_recall@1", "image_recall@10", "mean_recall"}),
         ("retrieval-flickr30k", "flickr30k", ("lora",), {"text_recall@5", "mean_recall"}),
         ("blip-vqa", "vqav2", ("options.inference=generate",), {"soft_score", "accuracy"}),
+        ("blip-nlvr2", "nlvr2", (), {"accuracy", "consistency"}),
         ("blip-retrieval-coco", "coco", ("options.shortlist=8", "adapters"), {"image_recall@1"}),
     ],
 )

@@ -12,15 +12,6 @@ from vkood.cli.inputs import architectures, configuration_of, refuse, require_pa
 from vkood.cli.output import plain
 from vkood.cli.train import PACKAGES, carry_out
 
-_TASK_OF = {
-    "VkoodForPreTraining": "pretrain",
-    "VkoodForVisualQuestionAnswering": "vqa",
-    "VkoodForVisualReasoning": "nlvr2",
-    "VkoodForImageTextRetrieval": "retrieval",
-    "BlipVkoodForVisualQuestionAnswering": "blip-vqa",
-    "BlipVkoodForImageTextRetrieval": "blip-retrieval",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedOfTables:
@@ -44,7 +35,7 @@ class AskedOfTables:
 
 
 def evaluate_tables(asked: AskedOfTables) -> None:
-    """Evaluate, print the numbers and, of a model, write all that came out."""
+    """Evaluate, print the numbers and write the predictions of a model."""
     require_packages(PACKAGES, extra="train")
     if not asked.folder.is_dir():
         refuse(
@@ -56,17 +47,26 @@ def evaluate_tables(asked: AskedOfTables) -> None:
         _print(_of_predictions(asked, asked.predictions))
         return
     assert asked.model is not None
-    from vkood.train.evaluation import tables_for
+    from vkood.train.evaluation import tables_for, tasks_of_models
     from vkood.train.run import DataOptions, ModelOptions, Run, RunError
 
-    task = _task_of(asked.model)
+    name = next(iter(architectures(configuration_of(asked.model))), "model of no name")
+    known = tasks_of_models()
+    if name not in known:
+        refuse(f"the model in {str(asked.model)!r} is a {name}; it must be one of {', '.join(known)}.")
+    task, family = known[name]
+    if not (asked.model / "processor_config.json").is_file():
+        refuse(
+            f"the model folder {str(asked.model)!r} has no processor, so how pictures are prepared is not known; "
+            "`vkood train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
+        )
     try:
         tables = asked.tables or tables_for(asked.folder, task)
     except RunError as error:
         refuse(str(error))
     run = Run(
         task=task,
-        model=ModelOptions(checkpoint=str(asked.model)),
+        model=ModelOptions(family=family, checkpoint=str(asked.model)),
         data=DataOptions(folder=str(asked.folder), test=tables, evaluate_limit=asked.limit, workers=0),
         output=str(asked.output),
         evaluate_only=True,
@@ -87,23 +87,11 @@ def _of_predictions(asked: AskedOfTables, predictions: Path) -> dict[str, Any]:
         refuse(str(error))
 
 
-def _task_of(folder: Path) -> str:
-    name = next(iter(architectures(configuration_of(folder))), "model of no name")
-    if name not in _TASK_OF:
-        refuse(f"the model in {str(folder)!r} is a {name}; it must be one of {', '.join(_TASK_OF)}.")
-    if not (folder / "processor_config.json").is_file():
-        refuse(
-            f"the model folder {str(folder)!r} has no processor, so how pictures are prepared is not known; `vkood "
-            "train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
-        )
-    return _TASK_OF[name]
-
-
-def _print(found: dict[str, dict[str, float]]) -> None:
+def _print(results: dict[str, dict[str, float]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    for name, metrics in found.items():
+    for name, metrics in results.items():
         table = Table(title=plain(name), title_justify="left", show_header=False)
         for metric, value in metrics.items():
             table.add_row(plain(metric), f"{value:.4f}")

@@ -36,9 +36,12 @@ class Processor(Protocol):
 
 @runtime_checkable
 class Features(Protocol):
-    """What frozen towers made of images and texts, kept from before."""
+    """What frozen towers gave for images and texts, kept on disk."""
 
-    has_texts: bool
+    @property
+    def has_texts(self) -> bool:
+        """Whether texts are kept."""
+        ...
 
     def images(self, examples: Sequence[Example]) -> Tensor:
         """(B, tokens, width), or (B, images, tokens, width)."""
@@ -57,13 +60,15 @@ class Collator:
         processor: Makes tensors of pictures and texts.
         fact_vectors: (S, D) the vectors of all facts of the rows; None leaves facts out.
         augment: Changes pictures at random, in training.
-        features: What frozen towers made of images and texts, which are not computed then.
+        features: What frozen towers gave for images and texts, which are not computed then.
+        per_image: How many texts in a row are about one image, which is in the batch once: all else is (B, Q, ...).
     """
 
     processor: Processor
     fact_vectors: Float[np.ndarray, "sentences dim"] | None = None
     augment: RandAugment | None = None
     features: Features | None = None
+    per_image: int = 1
 
     def images(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """`pixel_values`, (B, C, H, W), or (B, images, C, H, W) with several each; or `image_features`.
@@ -124,12 +129,10 @@ class AnswerBatches(Collator):
     Args:
         num_answers: How many answers the model has.
         single_answer: Whether every question has one answer: `labels`, (B,), are ids of answers then.
-        per_image: How many questions in a row are about one image, which is in the batch once: all else is (B, Q, ...).
     """
 
     num_answers: int = 0
     single_answer: bool = False
-    per_image: int = 1
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Collate questions."""
@@ -223,7 +226,7 @@ class PreTrainingBatches(Collator):
 
 
 @dataclass
-class WordedAnswerBatches(Collator):
+class GenerativeAnswerBatches(Collator):
     """Questions with answers in words, for a model that writes them.
 
     Adds `labels`, (answers, words), token ids of all questions' answers in turn; `label_mask`; `answer_counts`, (B,);

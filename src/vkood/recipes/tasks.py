@@ -1,7 +1,7 @@
 """The recipes of the paper's tasks, with the values of its configurations. Splits are kept apart.
 
 METER's and VK-OOD's loaders validate COCO and Flickr30k on the test split, and VQAv2 on what they train on. Here the
-validation split chooses the model and the test split is looked at once; `published_splits` has the old habit.
+validation split chooses the model and the test split is used once; `published_splits` restores theirs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def pretrain() -> Run:
     """Pre-training on captions: masked words and matching (COCO, Visual Genome, SBU, Conceptual Captions)."""
     return Run(
         recipe="pretrain",
-        task="pretrain",
+        task="pretraining",
         data=DataOptions(
             train=["coco_caption_karpathy_train", "coco_caption_karpathy_restval", "vg", "sbu_*",
                    "conceptual_caption_train_*"],
@@ -40,7 +40,7 @@ def vqa() -> Run:
     """VQAv2, from a vocabulary of answers."""
     return Run(
         recipe="vqa",
-        task="vqa",
+        task="answering",
         model=ModelOptions(image_size=576),
         data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
                          test=["vqav2_test"]),
@@ -59,7 +59,7 @@ def nlvr2() -> Run:
     """NLVR2: is a sentence true of two images?"""
     return Run(
         recipe="nlvr2",
-        task="nlvr2",
+        task="reasoning",
         model=ModelOptions(image_size=288),
         data=DataOptions(train=["nlvr2_train"], validation=["nlvr2_dev"], test=["nlvr2_test1"]),
         optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=10.0, learning_rate=1e-5,
@@ -89,11 +89,11 @@ def retrieval_flickr30k() -> Run:
 
 
 def blip_vqa() -> Run:
-    """VQAv2 by BLIP, whose answers are ranked in words."""
+    """VQAv2 by BLIP, whose decoder ranks the answers."""
     return Run(
         recipe="blip-vqa",
-        task="blip-vqa",
-        model=ModelOptions(image="", text="bert-base-uncased", image_size=224),
+        task="generative-answering",
+        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=224),
         data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
                          test=["vqav2_test"], text_length=35),
         optimisation=OptimisationOptions(batch_size=32, device_batch_size=4, epochs=5.0, learning_rate=2e-5,
@@ -102,12 +102,25 @@ def blip_vqa() -> Run:
     )  # fmt: skip
 
 
+def blip_nlvr2() -> Run:
+    """NLVR2 by BLIP, which reads both images by cross-attentions of their own."""
+    return Run(
+        recipe="blip-nlvr2",
+        task="reasoning",
+        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
+        data=replace(nlvr2().data, text_length=35),
+        optimisation=OptimisationOptions(batch_size=256, device_batch_size=16, epochs=15.0, learning_rate=3e-5,
+                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
+                                         schedule="cosine", warmup=0.0),
+    )  # fmt: skip
+
+
 def blip_retrieval_coco() -> Run:
-    """Retrieval on COCO by BLIP: features first, then a closer look at the nearest."""
+    """Retrieval on COCO by BLIP: candidates by features, the best of them re-ranked."""
     return Run(
         recipe="blip-retrieval-coco",
-        task="blip-retrieval",
-        model=ModelOptions(image="", text="bert-base-uncased", image_size=384),
+        task="retrieval",
+        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
         data=replace(retrieval_coco().data, text_length=35),
         optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=6.0, learning_rate=1e-5,
                                          fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
@@ -130,8 +143,8 @@ def easy_vqa_run() -> Run:
     """easy-VQA with small new towers: a run for a laptop's CPU, of data that come with a package."""
     return Run(
         recipe="easy-vqa",
-        task="vqa",
-        # Convolutions see shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
+        task="answering",
+        # Convolutions learn shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
         model=ModelOptions(image="tiny", text="tiny", image_size=64,
                            config={"image_config": {"model_type": "resnet", **SMALL_RESNET},
                                    "pooling": "product"}),
@@ -157,6 +170,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "retrieval-coco": retrieval_coco,
     "retrieval-flickr30k": retrieval_flickr30k,
     "blip-vqa": blip_vqa,
+    "blip-nlvr2": blip_nlvr2,
     "blip-retrieval-coco": blip_retrieval_coco,
     "blip-retrieval-flickr30k": blip_retrieval_flickr30k,
     "easy-vqa": easy_vqa_run,

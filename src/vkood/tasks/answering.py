@@ -1,45 +1,50 @@
-"""Visual question answering on tables: with a vocabulary of answers, and in words."""
+"""Visual question answering on tables, from the vocabulary of answers that the model's configuration keeps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.data.batches import Collator
+from vkood.data.batches import AnswerBatches, Collator
+from vkood.data.layout import Kind
 from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
+from vkood.fields import Whole
 from vkood.metrics import GroupedMean, OutlierScores, VqaAccuracy, question_groups
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.tasks.predictions import field_of, wrong_field
 from vkood.tasks.ranks import gathered
-from vkood.tasks.task import Looking, Scores, Task, in_order, look_at
+from vkood.tasks.task import EvaluationOptions, Scores, Task, in_order, iterate
 
-_TOLD = 5
-"""Answers of each question that predictions tell."""
+NUM_RANKED = 5
+"""How many answers to each question predictions list."""
 _ANNOTATORS = 4
-"""Annotators from whom the leaderboard's accuracy can be 1, since it wants three more who agree with one."""
+"""Annotators from whom the leaderboard's accuracy can be 1: it needs three others who agree."""
+_INT64 = Whole(-(2**63), 2**63 - 1)
 
 
-class _Counted:
-    """Accuracy as training's soft scores have it, and as the leaderboard does where enough annotators were asked.
+class AnswerAccuracy:
+    """The soft score of training, and the leaderboard's accuracy where there are enough annotators.
 
     Args:
-        rows: The questions. Answers are looked up among the targets as words where the tables tell their vocabulary,
+        rows: The questions. Answers are looked up among the targets as texts where the tables have their vocabulary,
             since a model may have another one; else ids are taken to be the model's.
         answers: The model's vocabulary.
     """
 
     def __init__(self, rows: Rows, answers: Iterable[str]) -> None:
-        told = rows.tables[0].told.get("answers") or answers
-        self._ids = {answer: index for index, answer in enumerate(told)}
+        vocabulary = rows.tables[0].told.get("answers") or answers
+        self._ids = {answer: index for index, answer in enumerate(vocabulary)}
         self._soft, self._accuracy = GroupedMean(), VqaAccuracy()
 
     def add(self, answer: str, example: Example) -> None:
-        """Count an answer, if the question's are known."""
+        """Count an answer, if the right ones are known."""
         scores = dict(zip(example.labels, example.scores, strict=True))
         score = scores.get(self._ids.get(answer, -1), 0.0)
         if example.labels or example.answers:
@@ -54,19 +59,28 @@ class _Counted:
     def result(self) -> dict[str, float]:
         """Numbers over all processes."""
         soft, accuracy = GroupedMean(), GroupedMean()
-        for one, other in gathered((self._soft.state(), self._accuracy.sums.state())):
-            soft.merge(GroupedMean.from_state(one))
-            accuracy.merge(GroupedMean.from_state(other))
-        found = soft.means()
+        for soft_state, accuracy_state in gathered((self._soft.state(), self._accuracy.sums.state())):
+            soft.merge(GroupedMean.from_state(soft_state))
+            accuracy.merge(GroupedMean.from_state(accuracy_state))
+        metrics = soft.means()
         for group, value in accuracy.means().items():
-            found["accuracy" if group == "overall" else f"accuracy, {group}"] = value
-        return found
+            metrics["accuracy" if group == "overall" else f"accuracy, {group}"] = value
+        return metrics
 
 
-class _QuestionsTask(Task):
-    """What both ways of answering share."""
+@dataclass(frozen=True, kw_only=True)
+class QuestionTask(Task):
+    """What tasks of questions and answers share.
 
-    metric = "soft_score"
+    Attributes:
+        answers: The answer vocabulary of the tables; None if none of them has one.
+    """
+
+    metric: ClassVar[str] = "soft_score"
+    table_kind: ClassVar[Kind] = "questions"
+    checkpoint_task: ClassVar[str | None] = "vqa"
+
+    answers: tuple[str, ...] | None = None
 
     @override
     def rows(
@@ -74,37 +88,115 @@ class _QuestionsTask(Task):
     ) -> Rows:
         return Rows(tables, answered=training, seed=seed, limit=limit)
 
-
-class AnsweringTask(_QuestionsTask):
-    """Questions, answered from the vocabulary that the model's configuration keeps."""
-
-    name = "vqa"
+    @override
+    def target(self, example: Example) -> str:
+        return f"Annotators: {', '.join(example.answers) or 'not known'}"
 
     @override
-    def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
+    def check_prediction(self, place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str, Any]:
+        identifier = field_of(place, prediction, "question_id")
+        if not _INT64.accepts(identifier):
+            raise wrong_field(place, "question_id", "a whole number", identifier)
+        answer = field_of(place, prediction, "answer")
+        if not isinstance(answer, str):
+            raise wrong_field(place, "answer", "a text", answer)
+        return "question", identifier
+
+    @override
+    def score(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
+        answer_of = {prediction["question_id"]: prediction["answer"] for prediction in predictions}
+        examples = [rows[index] for index in range(len(rows))]
+        require_every_question(predictions, [int(example.id) for example in examples])
+        accuracy = AnswerAccuracy(rows, answers_of(rows.tables))
+        for example in examples:
+            accuracy.add(answer_of[example.id], example)
+        return accuracy.result()
+
+    @override
+    def submission(self, rows: Rows, predictions: Sequence[dict[str, Any]]) -> list[Any] | None:
+        """Predictions as the VQA server takes them."""
+        ids = [
+            question
+            for table in rows.tables
+            for row in table.scan(["question_id"])
+            for question in row["question_id"]
+        ]
+        require_every_question(predictions, ids)
+        return [{"question_id": line["question_id"], "answer": line["answer"]} for line in predictions]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnsweringTask(QuestionTask):
+    """Questions, answered from the vocabulary that the model's configuration keeps.
+
+    Attributes:
+        single_answer: Whether every question has exactly one right answer, which is trained by cross-entropy over all
+            answers; else by binary cross-entropy with soft scores of several.
+    """
+
+    name: ClassVar[str] = "answering"
+    models: ClassVar[Mapping[str, Any]] = {"two-stream": VkoodForVisualQuestionAnswering}
+    groups_texts: ClassVar[bool] = True
+
+    single_answer: bool = False
+
+    @override
+    def config_changes(self) -> dict[str, Any]:
+        if self.answers is None:
+            return {}
+        names = dict(enumerate(self.answers))
+        return {"id2label": names, "label2id": {answer: index for index, answer in names.items()}}
+
+    @override
+    def complete(self, model: Any) -> None:
+        """Give a model of METER or VK-OOD, whose checkpoint numbers its answers only, those of the tables."""
+        if names_answers(model):
+            return
+        num_classes = len(model.config.id2label)
+        if self.answers is None or len(self.answers) != num_classes:
+            raise ValueError(
+                f"the checkpoint has {num_classes:,} classes and no texts for them, and the tables have "
+                f"{0 if self.answers is None else len(self.answers):,} answers: `data.folder` must have the tables "
+                "that it was trained on."
+            )
+        for field, value in self.config_changes().items():
+            setattr(model.config, field, value)
+
+    @override
+    def collator(self, shared: Collator, *, training: bool) -> Collator:
+        if not training:
+            return shared
+        return AnswerBatches(
+            **vars(shared), num_answers=len(self.answers or ()), single_answer=self.single_answer
+        )
+
+    @override
+    def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
         """Soft score and the leaderboard's accuracy where answers are known; predictions in any case.
 
         Where tables say which facts agree with the image, and the model has a gate: also how well its scores tell them
         from the others, `filter_auroc` and `filter_fpr95`.
         """
         answers: dict[int, str] = model.config.id2label
-        counted = _Counted(rows, (answers[index] for index in range(len(answers))))
+        accuracy = AnswerAccuracy(rows, (answers[index] for index in range(len(answers))))
         predictions: list[tuple[int, dict[str, Any]]] = []
         facts = OutlierScores()
-        for examples, batch in look_at(model, rows, collate, looking):
+        for examples, batch in iterate(model, rows, collate, options):
             output = model(**batch)
             logits = output.logits.float()
             _add_facts(facts, output, examples, batch)
-            chances, best = logits.softmax(-1).topk(min(_TOLD, logits.shape[-1]))
-            for example, some, of_some in zip(examples, best.tolist(), chances.tolist(), strict=True):
-                answer = answers[some[0]]
-                counted.add(answer, example)
+            best, ids = logits.softmax(-1).topk(min(NUM_RANKED, logits.shape[-1]))
+            for example, probabilities, indices in zip(examples, best.tolist(), ids.tolist(), strict=True):
                 ranked = [
-                    [answers[index], round(chance, 6)] for index, chance in zip(some, of_some, strict=True)
+                    [answers[index], round(probability, 6)]
+                    for index, probability in zip(indices, probabilities, strict=True)
                 ]
-                told = {"question_id": example.id, "answer": answer, "ranked": ranked}
-                predictions.append((example.index, told))
-        return Scores(metrics=counted.result() | _filter_metrics(facts), predictions=in_order(predictions))
+                answer = answers[indices[0]]
+                accuracy.add(answer, example)
+                prediction = {"question_id": example.id, "answer": answer, "ranked": ranked}
+                predictions.append((example.index, prediction))
+        metrics = accuracy.result() | _filter_metrics(facts)
+        return Scores(metrics=metrics, predictions=in_order(predictions))
 
 
 def _add_facts(
@@ -118,103 +210,45 @@ def _add_facts(
 
 
 def _filter_metrics(facts: OutlierScores) -> dict[str, float]:
-    """What the scores of all processes give."""
-    of_all = OutlierScores()
-    for part in gathered(facts):
-        of_all.merge(part)
-    return {f"filter_{name}": value for name, value in of_all.result().items()}
+    """The metrics of the scores of all processes."""
+    total = OutlierScores()
+    for share in gathered(facts):
+        total.merge(share)
+    return {f"filter_{name}": value for name, value in total.result().items()}
 
 
-class WordedAnsweringTask(_QuestionsTask):
-    """Questions, answered in words: ranked among the vocabulary, or written freely.
-
-    Args:
-        vocabulary: The answers to rank.
-        inference: "rank" or "generate".
-        k: How many answers are ranked in full.
-    """
-
-    name = "blip-vqa"
-
-    def __init__(
-        self, vocabulary: Sequence[str], *, inference: Literal["rank", "generate"] = "rank", k: int = 128
-    ) -> None:
-        if inference not in ("rank", "generate"):
-            raise ValueError(f'`inference` must be "rank" or "generate"; got {inference!r}.')
-        self.vocabulary, self.inference, self.k = tuple(vocabulary), inference, k
-
-    @override
-    def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
-        """As for a vocabulary of the model's own; answers that are written freely count where they are in it."""
-        counted = _Counted(rows, self.vocabulary)
-        predictions: list[tuple[int, dict[str, Any]]] = []
-        worded = collate.texts(self.vocabulary) if self.inference == "rank" else {}
-        worded = {name: tensor.to(model.device) for name, tensor in worded.items()}
-        tokenizer = collate.processor.tokenizer
-        for examples, batch in look_at(model, rows, collate, looking):
-            if self.inference == "rank":
-                ranked = self._ranked(model, batch, worded)
-            else:
-                written = tokenizer.batch_decode(model.generate(**batch), skip_special_tokens=True)
-                ranked = [[[answer, math.nan]] for answer in written]
-            for example, some in zip(examples, ranked, strict=True):
-                answer = some[0][0]
-                counted.add(answer, example)
-                told: dict[str, Any] = {"question_id": example.id, "answer": answer}
-                told |= {"ranked": some} if self.inference == "rank" else {}
-                predictions.append((example.index, told))
-        return Scores(metrics=counted.result(), predictions=in_order(predictions))
-
-    def _ranked(
-        self, model: Any, batch: dict[str, Tensor], worded: dict[str, Tensor]
-    ) -> list[list[list[Any]]]:
-        found = model.rank_answers(
-            answer_ids=worded["input_ids"], answer_mask=worded["attention_mask"], k=self.k, **batch
-        )
-        return [
-            [[self.vocabulary[i], round(p, 6)] for i, p in zip(some[:_TOLD], chances[:_TOLD], strict=True)]
-            for some, chances in zip(found.indices.tolist(), found.probabilities.tolist(), strict=True)
-        ]
+def answers_in(model: Any) -> tuple[str, ...]:
+    """The answer vocabulary that a model's configuration keeps."""
+    labels = model.config.id2label or {}
+    return tuple(str(labels[index]) for index in sorted(labels))
 
 
-def require_every_question(predictions: Sequence[dict[str, Any]], wanted: Sequence[int]) -> None:
+def names_answers(model: Any) -> bool:
+    """Whether a model's configuration keeps the texts of its answers; METER's and VK-OOD's checkpoints do not."""
+    return answers_in(model)[:1] != ("LABEL_0",)
+
+
+def require_every_question(predictions: Sequence[dict[str, Any]], question_ids: Sequence[int]) -> None:
     """Refuse predictions that a VQA server would not take.
 
     Args:
         predictions: Each with `question_id` and `answer`.
-        wanted: The ids of all questions.
+        question_ids: The ids of all questions.
 
     Raises:
         ValueError: If a question is missing, answered twice, or unknown, or an answer is no text.
     """
-    given = [one["question_id"] for one in predictions]
-    missing = set(wanted).difference(given)
-    unknown = set(given).difference(wanted)
-    if missing or unknown or len(set(given)) != len(given):
+    answered = [prediction["question_id"] for prediction in predictions]
+    missing = set(question_ids).difference(answered)
+    unknown = set(answered).difference(question_ids)
+    if missing or unknown or len(set(answered)) != len(answered):
         raise ValueError(
-            f"every question must be answered exactly once: {len(missing):,} of {len(wanted):,} are missing, "
-            f"{len(given) - len(set(given)):,} answers come twice, {len(unknown):,} are to unknown questions"
+            f"every question must be answered exactly once: {len(missing):,} of {len(question_ids):,} are missing, "
+            f"{len(answered) - len(set(answered)):,} answers come twice, {len(unknown):,} are to unknown questions"
             f"{f' (such as {min(missing)})' if missing else ''}."
         )
-    for one in predictions:
-        if not isinstance(one["answer"], str):
-            raise ValueError(f"answers must be texts; question {one['question_id']} has {one['answer']!r}.")
-
-
-def score_answers(predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
-    """Numbers for answers that are in a file.
-
-    Args:
-        predictions: Each with `question_id` and `answer`.
-        rows: The questions, with what annotators said.
-
-    Raises:
-        ValueError: If not every question is answered exactly once.
-    """
-    answer_of = {one["question_id"]: one["answer"] for one in predictions}
-    examples = [rows[index] for index in range(len(rows))]
-    require_every_question(predictions, [int(example.id) for example in examples])
-    counted = _Counted(rows, answers_of(rows.tables))
-    for example in examples:
-        counted.add(answer_of[example.id], example)
-    return counted.result()
+    for prediction in predictions:
+        if not isinstance(prediction["answer"], str):
+            raise ValueError(
+                f"answers must be texts; question {prediction['question_id']} has {prediction['answer']!r}."
+            )

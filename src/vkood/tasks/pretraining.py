@@ -1,27 +1,57 @@
-"""Pre-training on tables of captions: masked words and matching."""
+"""Pre-training on tables of captions: masked language modelling and image-text matching."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.data.batches import Collator
-from vkood.data.masking import IGNORED
-from vkood.data.rows import Rows
+from vkood.data.batches import Collator, PreTrainingBatches
+from vkood.data.masking import IGNORED, WholeWordMask
+from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
 from vkood.metrics import GroupedMean
+from vkood.models import VkoodForPreTraining
+from vkood.models.explainable import MATCHING
 from vkood.tasks.ranks import gathered
-from vkood.tasks.task import Looking, Scores, Task, look_at
+from vkood.tasks.task import EvaluationOptions, Scores, Task, iterate
 
 
+@dataclass(frozen=True, kw_only=True)
 class PreTrainingTask(Task):
-    """Captions with hidden words, and captions that may be false."""
+    """Captions with masked tokens, and captions that may be of another image.
 
-    name = "pretrain"
-    metric = "score"
+    Attributes:
+        mask_share: Share of a caption's tokens that are masked; 0 for no masked language modelling.
+        matching: Whether captions are matched to images.
+    """
+
+    name: ClassVar[str] = "pretraining"
+    metric: ClassVar[str] = "score"
+    models: ClassVar[Mapping[str, Any]] = {"two-stream": VkoodForPreTraining}
+    checkpoint_task: ClassVar[str | None] = "pretraining"
+    fixed_texts: ClassVar[bool] = False
+
+    mask_share: float = 0.15
+    matching: bool = True
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.mask_share and not self.matching:
+            raise ValueError("pre-training needs `options.mask_share` above 0, or `options.matching`.")
+
+    @property
+    @override
+    def explains(self) -> bool:
+        return self.matching
+
+    @override
+    def config_changes(self) -> dict[str, Any]:
+        return {"masked_language": self.mask_share > 0, "matching": self.matching}
 
     @override
     def rows(
@@ -30,23 +60,32 @@ class PreTrainingTask(Task):
         return Rows(tables, num_false=1, seed=seed, limit=limit)
 
     @override
-    def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
-        """Accuracy on hidden words and on matches; `score` is the mean of those that there are."""
+    def collator(self, shared: Collator, *, training: bool) -> Collator:
+        mask = WholeWordMask(shared.processor.tokenizer, self.mask_share) if self.mask_share else None
+        return PreTrainingBatches(**vars(shared), mask=mask)
+
+    @override
+    def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
+        """Accuracy on masked tokens and on matches; `score` is the mean of those that there are."""
         means = GroupedMean()
-        for _, batch in look_at(model, rows, collate, looking):
+        for _, batch in iterate(model, rows, collate, options):
             output = model(**{name: tensor for name, tensor in batch.items() if "labels" not in name})
             _count(means, "masked_word_accuracy", output.logits, batch["labels"])
             _count(means, "match_accuracy", output.match_logits, batch["match_labels"])
-        everything = GroupedMean()
+        total = GroupedMean()
         for state in gathered(means.state()):
-            everything.merge(GroupedMean.from_state(state))
-        metrics = everything.means()
+            total.merge(GroupedMean.from_state(state))
+        metrics = total.means()
         return Scores(metrics=metrics | {"score": sum(metrics.values()) / max(1, len(metrics))})
+
+    @override
+    def target(self, example: Example) -> str:
+        return f"It {MATCHING[1]}: the caption is the picture's own."
 
 
 def _count(means: GroupedMean, name: str, logits: Tensor | None, labels: Tensor) -> None:
     if logits is None:
         return
-    asked = labels != IGNORED
-    for right in (logits[asked].argmax(-1) == labels[asked]).tolist():
+    labelled = labels != IGNORED
+    for right in (logits[labelled].argmax(-1) == labels[labelled]).tolist():
         means.add(float(right), [name])

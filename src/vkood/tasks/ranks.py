@@ -1,4 +1,4 @@
-"""The processes of a job: which one this is, and what all of them found."""
+"""The processes of a job: which one this is, and what each of them has."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def world_size() -> int:
     return dist.get_world_size() if _several() else 1
 
 
-def gathered(found: T) -> list[T]:
-    """What each process found, in the order of their numbers; every process gets all of it."""
+def gathered(value: T) -> list[T]:
+    """The value of each process, in the order of their numbers; every process gets all of them."""
     if not _several():
-        return [found]
-    everything: list[T] = [found] * world_size()
-    dist.all_gather_object(everything, found)
-    return everything
+        return [value]
+    values: list[T] = [value] * world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def own_share(items: Sequence[T]) -> list[T]:

@@ -1,31 +1,31 @@
-"""What every task does: rows for training, batches, and numbers and predictions from a model."""
+"""What every task is: the tables and models that it needs, its batches, its evaluation and its predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Subset
+from transformers import TrainerCallback
 
 from vkood.data.batches import Collator
+from vkood.data.layout import Kind
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
 from vkood.tasks.ranks import gathered, own_share
 
-OnRows = Callable[[int], None]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a model made of rows.
+    """What an evaluation gives.
 
     Attributes:
         metrics: Numbers by name; those of accuracy and recall from 0 to 1.
-        predictions: What it said of each row, in their order, in values that JSON has.
+        predictions: The model's predictions in the order of the rows, in values that JSON has.
     """
 
     metrics: dict[str, float]
@@ -33,32 +33,92 @@ class Scores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Looking:
-    """How rows are gone through.
+class EvaluationOptions:
+    """How rows are iterated over.
 
     Attributes:
         batch_size: Rows at a time.
         num_workers: Processes that read and decode.
         autocast: The type that matrix products are computed in; None for that of the weights.
-        on_rows: Called with the number of rows done since it was last called.
+        on_rows: Called after each batch with its number of rows.
     """
 
     batch_size: int = 32
     num_workers: int = 0
     autocast: torch.dtype | None = None
-    on_rows: OnRows | None = None
+    on_rows: Callable[[int], None] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class Task:
-    """From tables to examples, batches, and numbers.
+    """One task, from tables to numbers.
+
+    A task is a frozen dataclass: its class variables say what it needs, and its fields are its options. In a run they
+    are set by `options.<field>`, but for `family`, which is `model.family`. A new task overrides `evaluate`, and
+    whatever else differs from captions without targets; docs/adding-a-task.md has a whole one.
 
     Attributes:
         name: The task's name.
         metric: The number by which the best model is chosen; larger is better.
+        models: The class of its models in each family that has one.
+        table_kind: The kind of tables that it needs.
+        checkpoint_task: What `load_checkpoint` calls the task; None if no checkpoint of others is for it.
+        fixed_texts: Whether an example's text is the same in every epoch, so that what a frozen tower gives for it can
+            be kept.
+        groups_texts: Whether its batches may have several texts of each image (`data.texts_per_image`).
+        family: The family of the model.
     """
 
-    name: str
-    metric: str
+    name: ClassVar[str]
+    metric: ClassVar[str]
+    models: ClassVar[Mapping[str, Any]]
+    table_kind: ClassVar[Kind] = "captions"
+    checkpoint_task: ClassVar[str | None] = None
+    fixed_texts: ClassVar[bool] = True
+    groups_texts: ClassVar[bool] = False
+
+    family: str = "two-stream"
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ValueError: If the task has no model in the family, or an option cannot be.
+        """
+        if self.family not in self.models:
+            raise ValueError(
+                f"the task {self.name} has no model in the family {self.family!r}: `model.family` must be "
+                f"{' or '.join(self.models)}."
+            )
+
+    @property
+    def model_class(self) -> Any:
+        """The class of its models."""
+        return self.models[self.family]
+
+    @property
+    def momentum_encoder(self) -> bool:
+        """Whether training keeps a momentum encoder, and compares the examples of one device's batch with each other.
+
+        The result then depends on `optimisation.device_batch_size`, and weights cannot be sharded.
+        """
+        return False
+
+    @property
+    def explains(self) -> bool:
+        """Whether its models can explain what they predict for a single example."""
+        return True
+
+    def config_changes(self) -> dict[str, Any]:
+        """Fields of the model's configuration that the task decides."""
+        return {}
+
+    def complete(self, model: Any) -> None:
+        """Give a model that was loaded to be evaluated what its checkpoint does not have.
+
+        Raises:
+            ValueError: If it cannot be had.
+        """
 
     def rows(
         self, tables: Sequence[Table], *, training: bool, seed: int = 0, limit: int | None = None
@@ -67,20 +127,69 @@ class Task:
 
         Args:
             tables: The tables.
-            training: Whether they are to be learnt from.
+            training: Whether they are trained on.
             seed: Of what is drawn.
             limit: Only the first so many.
         """
         return Rows(tables, seed=seed, limit=limit)
 
-    def evaluate(self, model: Any, rows: Rows, collate: Collator, looking: Looking) -> Scores:
-        """Put a model to the test; every process takes its share, and all get the result."""
+    def collator(self, shared: Collator, *, training: bool) -> Collator:
+        """What makes the batches.
+
+        Args:
+            shared: Makes the part of a batch that all tasks share: images, texts and facts.
+            training: Whether they are trained on, and need targets.
+        """
+        return shared
+
+    def callbacks(self, model: Any) -> list[TrainerCallback]:
+        """What the Trainer calls beside its own while `model` is trained."""
+        return []
+
+    def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
+        """Evaluate a model on rows; every process takes its share, and all get the result."""
         raise NotImplementedError
+
+    def target(self, example: Example) -> str:
+        """The right answer of an example, as a sentence that stands below a model's explanation."""
+        return ""
+
+    def check_prediction(self, place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str, Any]:
+        """Check the fields of a prediction from a file.
+
+        Args:
+            place: Where it stands, for errors.
+            prediction: The prediction.
+            rows: The rows that the file is for.
+
+        Returns:
+            What it is a prediction for: its kind and its id.
+
+        Raises:
+            ValueError: If a field is missing or of another type.
+        """
+        raise NotImplementedError
+
+    def score(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
+        """Numbers for predictions from a file, each of which `check_prediction` accepts.
+
+        Raises:
+            ValueError: If not everything is predicted exactly once.
+        """
+        raise NotImplementedError
+
+    def submission(self, rows: Rows, predictions: Sequence[dict[str, Any]]) -> list[Any] | None:
+        """The predictions as a public server takes them; None if there is no such server.
+
+        Raises:
+            ValueError: If the server would refuse them.
+        """
+        return None
 
 
 @dataclass
 class _WithExamples:
-    """Batches together with the examples that they were made of, without their images."""
+    """Batches together with the examples that they were collated from, without their images."""
 
     collate: Collator
 
@@ -88,30 +197,30 @@ class _WithExamples:
         return [replace(example, images=()) for example in examples], self.collate(examples)
 
 
-def look_at(
-    model: Any, rows: Rows, collate: Collator, looking: Looking
+def iterate(
+    model: Any, rows: Rows, collate: Collator, options: EvaluationOptions
 ) -> Iterator[tuple[list[Example], dict[str, Tensor]]]:
     """This process's share of rows, a batch at a time, on the model's device.
 
-    While they are gone through, the model is in eval mode and no graphs are built.
+    Until the last batch, the model is in eval mode and no graphs are built.
     """
     share = own_share(range(len(rows)))
     loader = DataLoader(
         Subset(rows, share),
-        batch_size=looking.batch_size,
+        batch_size=options.batch_size,
         collate_fn=_WithExamples(collate),
-        num_workers=looking.num_workers,
+        num_workers=options.num_workers,
     )
-    with evaluating(model, looking.autocast):
+    with evaluating(model, options.autocast):
         for examples, batch in loader:
             yield examples, {name: tensor.to(model.device) for name, tensor in batch.items()}
-            if looking.on_rows is not None:
-                looking.on_rows(len(examples))
+            if options.on_rows is not None:
+                options.on_rows(len(examples))
 
 
 @contextmanager
 def evaluating(model: Any, autocast: torch.dtype | None) -> Iterator[None]:
-    """Eval mode, no graphs, matrix products in a given type; afterwards as before."""
+    """Eval mode, no graphs, matrix products in the type `autocast`; afterwards as before."""
     was_training = model.training
     model.eval()
     kind = model.device.type
@@ -123,6 +232,6 @@ def evaluating(model: Any, autocast: torch.dtype | None) -> Iterator[None]:
 
 
 def in_order(predictions: Sequence[tuple[int, dict[str, Any]]]) -> list[dict[str, Any]]:
-    """The predictions of all processes, in the order of their rows."""
-    everything = [one for some in gathered(list(predictions)) for one in some]
-    return [prediction for _, prediction in sorted(everything, key=lambda one: one[0])]
+    """The predictions of all processes, each with its row's number, in the order of the rows."""
+    numbered = [pair for share in gathered(list(predictions)) for pair in share]
+    return [prediction for _, prediction in sorted(numbered, key=lambda pair: pair[0])]

@@ -1,4 +1,4 @@
-"""What happens beside a training: checkpoints are marked, the best model kept, costs and numbers written down."""
+"""Callbacks of the Trainer: they mark complete checkpoints, keep the best model, and record costs and metrics."""
 
 from __future__ import annotations
 
@@ -93,30 +93,13 @@ class KeepBest(TrainerCallback):
         )
 
 
-class AlphaRamp(TrainerCallback):
-    """Lets the momentum encoder's opinion count for more and more in the first epoch, as BLIP does.
-
-    Args:
-        model: A model with an `alpha` of its own, which its configuration says the final value of.
-    """
-
-    def __init__(self, model: Any) -> None:
-        self._model = model
-
-    @override
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self._model.alpha = self._model.config.alpha * min(1.0, state.epoch or 0.0)
-
-
-class WriteDown(TrainerCallback):
-    """Writes numbers and costs to the run's folder, and reports them with the speed and the time left."""
+class RunLog(TrainerCallback):
+    """Records metrics and costs in the run's folder, and logs them with the speed and the time left."""
 
     def __init__(
-        self, folder: Path, log: MetricsLog, ledger: Ledger, batch_size: int, tell: Callable[[str], None]
+        self, folder: Path, log: MetricsLog, ledger: Ledger, batch_size: int, log_line: Callable[[str], None]
     ) -> None:
-        self._folder, self._log, self._ledger, self._tell = folder, log, ledger, tell
+        self._folder, self._log, self._ledger, self._log_line = folder, log, ledger, log_line
         self._batch_size = batch_size
         self._started = (0.0, 0)
 
@@ -146,7 +129,7 @@ class WriteDown(TrainerCallback):
             f"{name} {value:.4g}" for name, value in numbers.items() if name != "epoch" and "," not in name
         )
         speed = self._speed(state) if "loss" in numbers else ""
-        self._tell(
+        self._log_line(
             f"step {state.global_step:,} of {state.max_steps:,} (epoch {state.epoch or 0:.2f}): {shown}{speed}"
         )
 

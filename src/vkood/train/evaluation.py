@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,62 +10,59 @@ from vkood.data.layout import kind_of
 from vkood.data.rows import Rows
 from vkood.data.tables import Table, TableError, find_tables
 from vkood.files import write_text
-from vkood.tasks.answering import require_every_question, score_answers
+from vkood.tasks import TASKS, Scores, Task
+from vkood.tasks.predictions import read_predictions
 from vkood.tasks.ranks import rank
-from vkood.tasks.reasoning import score_judgements
-from vkood.tasks.retrieval import score_retrieved
-from vkood.tasks.task import Scores
-from vkood.train.assembly import KINDS, assemble
+from vkood.train.assembly import Log, assemble
 from vkood.train.launch import is_launched
-from vkood.train.predictions import read_predictions
 from vkood.train.record import write_predictions
-from vkood.train.run import Run, RunError, require_possible
+from vkood.train.run import Run, RunError, require_possible, with_task
 from vkood.train.training import join
 
-Tell = Callable[[str], None]
 
-
-def evaluate(run: Run, tell: Tell = lambda told: None) -> dict[str, dict[str, float]]:
+def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -> dict[str, dict[str, float]]:
     """Evaluate the model of a run on each of its test tables.
 
     Args:
         run: The run, with `model.checkpoint` and `evaluate_only`.
-        tell: Called with what is going on.
+        log: Called with what is going on.
+        task: The run's task; None for the one that it names.
 
     Returns:
         The numbers of each table; none for a table without answers. The run's folder gets `results.json`, the
-        predictions of each table, and for questions, if all are asked, `vqa_submit_<table>.json`, as the VQA server
-        takes it.
+        predictions of each table, and for questions, unless limited, `vqa_submit_<table>.json`, as the VQA server takes
+        it.
 
     Raises:
         RunError: If the run cannot be, or a table or the model is missing.
     """
     run = replace(run, data=replace(run.data, test=run.data.test or run.data.validation), evaluate_only=True)
-    require_possible(run)
+    run = run if task is None else with_task(run, task)
+    task = require_possible(run, task)
     if is_launched():
         join(run)
-    tell = tell if rank() == 0 else (lambda told: None)
+    log = log if rank() == 0 else (lambda line: None)
     folder = Path(run.output or "results")
-    assembly = assemble(run, tell)
-    found: dict[str, dict[str, float]] = {}
+    assembly = assemble(run, log, task)
+    results: dict[str, dict[str, float]] = {}
     for name in run.data.test:
         rows = assembly.rows([name])
-        scores = assembly.evaluate(rows, tell=tell)
-        found[name] = scores.metrics
-        told = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.metrics.items())
-        tell(f"{name}: {told or 'no answers are known'}")
+        scores = assembly.evaluate(rows, log=log)
+        results[name] = scores.metrics
+        numbers = ", ".join(f"{metric} {value:.4f}" for metric, value in scores.metrics.items())
+        log(f"{name}: {numbers or 'no answers are known'}")
         if rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             write_predictions(folder / f"{name}.jsonl", scores.predictions)
-            if rows.kind == "questions" and run.data.evaluate_limit is None:
-                _write_submission(folder / f"vqa_submit_{name}.json", rows, scores, tell)
+            if run.data.evaluate_limit is None:
+                _write_submission(folder / f"vqa_submit_{name}.json", task, rows, scores, log)
     if rank() == 0:
-        write_text(folder / "results.json", json.dumps(found, indent=1) + "\n")
-    return found
+        write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+    return results
 
 
 def evaluate_predictions(folder: str | Path, table: str, predictions: str | Path) -> dict[str, float]:
-    """Score predictions that lie in a file.
+    """Score predictions from a file.
 
     Args:
         folder: The folder of the tables.
@@ -80,10 +76,18 @@ def evaluate_predictions(folder: str | Path, table: str, predictions: str | Path
     """
     try:
         rows = Rows(find_tables(folder, [table]), images=False)
-        score = {"questions": score_answers, "pairs": score_judgements, "captions": score_retrieved}
-        return score[rows.kind](read_predictions(predictions, rows), rows)
+        # Of the tasks on captions, retrieval comes first; pre-training has no predictions.
+        task = next(kind() for kind in TASKS.values() if kind.table_kind == rows.kind)
+        return task.score(read_predictions(predictions, task, rows), rows)
     except ValueError as error:
         raise RunError(str(error)) from error
+
+
+def tasks_of_models() -> dict[str, tuple[str, str]]:
+    """The name of the task and of the family for each class of models, by the class's name."""
+    return {
+        kind.__name__: (task.name, family) for task in TASKS.values() for family, kind in task.models.items()
+    }
 
 
 def tables_for(folder: str | Path, task: str) -> list[str]:
@@ -92,13 +96,13 @@ def tables_for(folder: str | Path, task: str) -> list[str]:
     Raises:
         RunError: If there are none.
     """
-    wanted = KINDS.get(task, "captions")
+    needed = TASKS[task].table_kind
     try:
-        names = [table.name for table in find_tables(folder, ["*"]) if _is_of(table, wanted)]
+        names = [table.name for table in find_tables(folder, ["*"]) if _is_of(table, needed)]
     except TableError as error:
         raise RunError(str(error)) from error
     if not names:
-        raise RunError(f"{str(folder)!r} has no tables of {wanted}, which the task {task} needs.")
+        raise RunError(f"{str(folder)!r} has no tables of {needed}, which the task {task} needs.")
     return names
 
 
@@ -109,14 +113,12 @@ def _is_of(table: Table, kind: str) -> bool:
         return False
 
 
-def _write_submission(path: Path, rows: Rows, scores: Scores, tell: Tell) -> None:
-    wanted = [
-        one for table in rows.tables for row in table.scan(["question_id"]) for one in row["question_id"]
-    ]
+def _write_submission(path: Path, task: Task, rows: Rows, scores: Scores, log: Log) -> None:
+    """Write the file that a public server takes, if there is one for the task."""
     try:
-        require_every_question(scores.predictions, wanted)
+        lines = task.submission(rows, scores.predictions)
     except ValueError as error:
-        raise RunError(f"{path.name} cannot be handed in: {error}") from error
-    answers = [{"question_id": one["question_id"], "answer": one["answer"]} for one in scores.predictions]
-    write_text(path, json.dumps(answers))
-    tell(f"{path} has {len(answers):,} answers, one for every question, as the VQA server takes them")
+        raise RunError(f"{path.name} cannot be submitted: {error}") from error
+    if lines is not None:
+        write_text(path, json.dumps(lines))
+        log(f"{path} has {len(lines):,} answers, one for every question, as the VQA server takes them")

@@ -1,7 +1,7 @@
-"""What frozen towers make of images and texts, computed once and kept on disk at two bytes a number.
+"""What frozen towers give for images and texts, computed once and kept on disk at two bytes a number.
 
-Files of a few hundred images (or texts) appear when they are complete, so that an interrupted job goes on where it was,
-and several processes share the work. They lie in a folder that is called by a fingerprint of towers, preparation and
+Files of a few hundred images (or texts) appear when they are complete, so that an interrupted job resumes where it was,
+and several processes share the work. They lie in a folder named by a fingerprint of towers, preparation and
 tables.
 """
 
@@ -25,7 +25,7 @@ from vkood.data.rows import Example, RowImages, Rows
 from vkood.files import FileProblem, complete_file
 from vkood.images import DECODING
 from vkood.tasks.ranks import gathered, own_share
-from vkood.tasks.task import Looking, evaluating
+from vkood.tasks.task import EvaluationOptions, evaluating
 
 _IMAGES_IN_FILE = 256
 _TEXTS_IN_FILE = 4096
@@ -72,14 +72,14 @@ class CachedFeatures:
             start, count = self._starts[number], self._tokens[number]
             shard = _mapped(self.folder / f"texts-{number // _TEXTS_IN_FILE:06d}.npy")
             rows.append(shard[start : start + count].astype(np.float32))
-        found = torch.zeros(len(rows), length, rows[0].shape[1])
-        for row, states in zip(found, rows, strict=True):
+        padded = torch.zeros(len(rows), length, rows[0].shape[1])
+        for row, states in zip(padded, rows, strict=True):
             row[: len(states)] = torch.from_numpy(states)
-        return found
+        return padded
 
 
 def cached_features(
-    model: Any, rows: Rows, collate: Collator, folder: Path, *, with_texts: bool, looking: Looking
+    model: Any, rows: Rows, collate: Collator, folder: Path, *, with_texts: bool, options: EvaluationOptions
 ) -> CachedFeatures:
     """The features of rows: read where they are there, computed where they are not.
 
@@ -91,37 +91,37 @@ def cached_features(
         collate: Prepares pictures and texts.
         folder: Where features of all kinds are kept.
         with_texts: Whether texts are kept too.
-        looking: How to go through the rows.
+        options: How to iterate over the rows.
     """
     core = model.base_model
-    place = folder / fingerprint(core, rows, collate, looking)
+    place = folder / fingerprint(core, rows, collate, options)
     place.mkdir(parents=True, exist_ok=True)
-    with evaluating(model, looking.autocast):
-        _fill_images(core, rows, collate, place, looking)
+    with evaluating(model, options.autocast):
+        _fill_images(core, rows, collate, place, options)
         texts = tuple(dict.fromkeys(rows.text(index)[0] for index in range(len(rows)))) if with_texts else ()
         tokens = collate.tokens(texts) if texts else []
-        _fill_texts(core, tokens, collate, place, looking)
+        _fill_texts(core, tokens, collate, place, options)
     gathered(None)  # all have written
     return CachedFeatures(place, texts, [len(ids) for ids in tokens])
 
 
-def fingerprint(core: Any, rows: Rows, collate: Collator, looking: Looking) -> str:
+def fingerprint(core: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> str:
     """What features depend on, as a short name: weights, preparation of pictures and texts, tables, precision."""
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for tower in (core.image_tower, core.text_tower):
         for name, tensor in sorted(tower.state_dict().items()):
-            found.update(name.encode())
-            found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     processor: Any = collate.processor
-    found.update(json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str).encode())
-    found.update(f"decoding {DECODING}".encode())
-    told = [(table.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in rows.tables]
-    found.update(json.dumps([told, processor.max_length, len(rows), str(looking.autocast)]).encode())
-    found.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
-    return found.hexdigest()[:20]
+    digest.update(json.dumps(processor.image_processor.to_dict(), sort_keys=True, default=str).encode())
+    digest.update(f"decoding {DECODING}".encode())
+    files = [(table.name, table.path.stat().st_size, table.path.stat().st_mtime_ns) for table in rows.tables]
+    digest.update(json.dumps([files, processor.max_length, len(rows), str(options.autocast)]).encode())
+    digest.update(json.dumps(processor.tokenizer.get_vocab(), sort_keys=True).encode())
+    return digest.hexdigest()[:20]
 
 
-def _fill_images(core: Any, rows: Rows, collate: Collator, place: Path, looking: Looking) -> None:
+def _fill_images(core: Any, rows: Rows, collate: Collator, place: Path, options: EvaluationOptions) -> None:
     device = next(core.parameters()).device
     for part in own_share(range(-(-rows.num_images // _IMAGES_IN_FILE))):
         path = place / f"images-{part:06d}.npy"
@@ -130,34 +130,35 @@ def _fill_images(core: Any, rows: Rows, collate: Collator, place: Path, looking:
         numbers = np.arange(part * _IMAGES_IN_FILE, min((part + 1) * _IMAGES_IN_FILE, rows.num_images))
         loader = DataLoader(
             RowImages(rows, numbers),
-            batch_size=looking.batch_size,
+            batch_size=options.batch_size,
             collate_fn=collate.images,
-            num_workers=looking.num_workers,
+            num_workers=options.num_workers,
         )
-        _write(path, (_see(core, batch["pixel_values"].to(device)) for batch in loader))
+        _write(path, (_encode_images(core, batch["pixel_values"].to(device)) for batch in loader))
 
 
-def _see(core: Any, pixels: Tensor) -> Tensor:
+def _encode_images(core: Any, pixels: Tensor) -> Tensor:
     if pixels.dim() == 4:
         return core.image_tower(pixels)
     return core.image_tower(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
 
 
-def _fill_texts(core: Any, tokens: list[list[int]], collate: Collator, place: Path, looking: Looking) -> None:
+def _fill_texts(
+    core: Any, tokens: list[list[int]], collate: Collator, place: Path, options: EvaluationOptions
+) -> None:
     device = next(core.parameters()).device
     for part in own_share(range(-(-len(tokens) // _TEXTS_IN_FILE))):
         path = place / f"texts-{part:06d}.npy"
         if path.exists():
             continue
-        some = tokens[part * _TEXTS_IN_FILE : (part + 1) * _TEXTS_IN_FILE]
-        batches = (
-            some[start : start + looking.batch_size] for start in range(0, len(some), looking.batch_size)
-        )
-        _write(path, (_read(core, batch, collate, device) for batch in batches))
+        in_file = tokens[part * _TEXTS_IN_FILE : (part + 1) * _TEXTS_IN_FILE]
+        starts = range(0, len(in_file), options.batch_size)
+        batches = (in_file[start : start + options.batch_size] for start in starts)
+        _write(path, (_encode_texts(core, batch, collate, device) for batch in batches))
 
 
-def _read(core: Any, tokens: list[list[int]], collate: Collator, device: torch.device) -> Tensor:
-    """The states of all tokens of some texts, one text's after the other's."""
+def _encode_texts(core: Any, tokens: list[list[int]], collate: Collator, device: torch.device) -> Tensor:
+    """The states of all tokens of texts, one text's after the other's."""
     batch = {name: tensor.to(device) for name, tensor in collate.padded(tokens).items()}
     return core.text_tower(**batch)[batch["attention_mask"].bool()]
 

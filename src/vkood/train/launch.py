@@ -23,20 +23,20 @@ def num_processes(run: Run) -> int:
     """How many processes a machine starts for a run: one for each GPU, or as many as it says without GPUs.
 
     Raises:
-        RunError: If it asks for more GPUs than there are, or to share out weights over none.
+        RunError: If it asks for more GPUs than there are, or to shard weights over none.
     """
-    there = torch.cuda.device_count()
-    wanted = there if run.num_gpus is None else run.num_gpus
-    if wanted > there:
+    available = torch.cuda.device_count()
+    num_gpus = available if run.num_gpus is None else run.num_gpus
+    if num_gpus > available:
         raise RunError(
-            f"`num_gpus` is {wanted}, but this machine has {there}; `num_gpus=0` runs on the CPU"
-            f"{f', `num_gpus={there}` on what there is' if there else ''}."
+            f"`num_gpus` is {num_gpus}, but this machine has {available}; `num_gpus=0` runs on the CPU"
+            f"{f', `num_gpus={available}` on what there is' if available else ''}."
         )
-    if run.optimisation.fsdp and not wanted:
+    if run.optimisation.fsdp and not num_gpus:
         raise RunError(
             "`optimisation.fsdp` needs GPUs: on the CPU every process has all weights. Leave it out."
         )
-    return wanted or run.processes
+    return num_gpus or run.processes
 
 
 def is_launched() -> bool:

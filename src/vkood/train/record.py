@@ -1,4 +1,4 @@
-"""A run's folder: what was asked, on what it ran, what it cost, and what came out."""
+"""A run's folder: its configuration, its environment, its costs and its results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BEST, LAST = "best", "last"
 
 _PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "pyarrow", "omegaconf")
 _LEFTOVERS = (METRICS_FILE, LEDGER_FILE, "environment.json", "report.html", "tensorboard", "predictions")
-# Where a run is started or lies, and how much it does at once, does not decide what comes out.
+# Where a run is started or lies, and how much it does at once, does not change its results.
 _FREE = (
     "output",
     "num_gpus",
@@ -47,8 +47,13 @@ _FREE = (
 )
 
 
-def is_finished(folder: Path, run: Run) -> bool:
+def is_finished(folder: Path, run: Run, *, same_device_batch: bool = False) -> bool:
     """Whether a run's folder has its results already. Nothing is written.
+
+    Args:
+        folder: The run's folder.
+        run: The run.
+        same_device_batch: Whether `optimisation.device_batch_size` changes the results.
 
     Raises:
         RunError: If the folder has another run, of which there is a checkpoint or a model; or it cannot be written to;
@@ -56,7 +61,7 @@ def is_finished(folder: Path, run: Run) -> bool:
     """
     _require_writable(folder)
     if (folder / RUN_FILE).exists() and not _may_be_taken_over(folder):
-        _require_same(folder, run)
+        _require_same(folder, run, same_device_batch)
     elif not (folder / RUN_FILE).exists() and not _may_be_taken_over(folder):
         raise RunError(
             f"the folder {str(folder)!r} has a run, but no {RUN_FILE} that says which. Give another `output`, or "
@@ -75,7 +80,7 @@ def begin(folder: Path, run: Run, *, checkpoint: Path | None) -> None:
     """Write down which run a folder has, once it is known that it can be; what a run without a checkpoint left goes.
 
     Args:
-        folder: The run's folder, which `is_finished` has looked at.
+        folder: The run's folder, which `is_finished` has checked.
         run: The run.
         checkpoint: The checkpoint that it resumes from, if any; half-written ones after it are removed.
 
@@ -114,7 +119,7 @@ def _require_writable(folder: Path) -> None:
 
 
 def _may_be_taken_over(folder: Path) -> bool:
-    """Whether a folder has nothing of a run that would be lost if another one began there."""
+    """Whether a folder has nothing of a run that would be lost if another run began there."""
     return not any(
         path.exists()
         for path in (
@@ -124,21 +129,19 @@ def _may_be_taken_over(folder: Path) -> bool:
     )
 
 
-def _require_same(folder: Path, run: Run) -> None:
+def _require_same(folder: Path, run: Run, same_device_batch: bool) -> None:
     try:
-        there = keys_of(from_yaml(folder / RUN_FILE))
+        recorded = keys_of(from_yaml(folder / RUN_FILE))
     except RunError as error:
         raise RunError(
             f"it is not known which run the folder {str(folder)!r} has: {error} Give another `output`, or delete the "
             "folder."
         ) from None
-    asked = keys_of(run)
-    free = [
-        name for name in _FREE if name != "optimisation.device_batch_size" or run.task != "blip-retrieval"
-    ]
-    other = [name for name, value in asked.items() if name not in free and there.get(name) != value]
+    values = keys_of(run)
+    free = {*_FREE} - ({"optimisation.device_batch_size"} if same_device_batch else set())
+    other = [name for name, value in values.items() if name not in free and recorded.get(name) != value]
     if other:
-        changes = "; ".join(f"{name} was {there.get(name)!r}, is {asked[name]!r}" for name in other[:4])
+        changes = "; ".join(f"{name} was {recorded.get(name)!r}, is {values[name]!r}" for name in other[:4])
         raise RunError(
             f"the folder {str(folder)!r} has another run ({changes}). Give another `output`, or delete the folder."
         )
@@ -167,11 +170,11 @@ def _version(package: str) -> str | None:
 
 @dataclass
 class Ledger:
-    """What a training has cost so far, over all times that it was started.
+    """What training has cost so far, over all times that it was started.
 
     Attributes:
         steps: Optimiser steps.
-        samples: Examples seen.
+        samples: Examples trained on.
         seconds: Wall time.
         device_seconds: Time of all GPUs, or else of this process on the CPU.
         parameters: Numbers in the model.
@@ -255,4 +258,4 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def write_predictions(path: Path, predictions: list[dict[str, Any]]) -> None:
     """Write predictions, a JSON object a line; `vkood evaluate --predictions` reads them."""
-    write_text(path, "".join(json.dumps(one) + "\n" for one in predictions))
+    write_text(path, "".join(json.dumps(prediction) + "\n" for prediction in predictions))

@@ -9,7 +9,6 @@ from typing import Any
 from vkood.data.rows import Example, Rows
 from vkood.escaping import printable
 from vkood.files import write_text
-from vkood.models.explainable import MATCHING, TRUTH
 from vkood.reporting.pages import render
 from vkood.tasks.task import evaluating
 from vkood.train.assembly import Assembly, autocast_type
@@ -31,8 +30,8 @@ def write_report(folder: Path, assembly: Assembly, model: Any) -> None:
     rows = assembly.validation if assembly.validation is not None else assembly.train
     assert rows is not None
     values = {
-        "name": assembly.run.recipe or assembly.run.task,
-        "start": assembly.built.told,
+        "name": assembly.run.recipe or assembly.task.name,
+        "start": assembly.built.summary,
         "curves": _curves(folder),
         "cost": json.loads((folder / LEDGER_FILE).read_text(encoding="utf-8")),
         "metrics": _last_numbers(folder),
@@ -80,7 +79,7 @@ def _last_numbers(folder: Path) -> dict[str, float]:
 
 
 def _examples(assembly: Assembly, rows: Rows, model: Any) -> list[dict[str, Any]]:
-    if assembly.run.task == "pretrain" and not assembly.run.options.matching:
+    if not assembly.task.explains:
         return []
     indices = range(0, len(rows), max(1, len(rows) // _EXAMPLES))[:_EXAMPLES]
     model.processor = assembly.built.processor
@@ -93,12 +92,4 @@ def _explained(model: Any, rows: Rows, example: Example, assembly: Assembly) -> 
     """What the model answers for an example, and what the example's target is."""
     facts = [rows.sentences[fact] for fact in example.facts] if assembly.run.data.facts else []
     explanation = model.explain(example.images, example.text, facts=facts or None)
-    return {"shown": explanation.template_values(), "target": _target(assembly.run.task, example)}
-
-
-def _target(task: str, example: Example) -> str:
-    if task == "nlvr2":
-        return f"It is {TRUTH[example.labels[0]]}." if example.labels else "Whether it is true is not known."
-    if task in ("vqa", "blip-vqa"):
-        return f"Annotators: {', '.join(example.answers) or 'not known'}"
-    return f"It {MATCHING[1]}: the caption is the picture's own."
+    return {"shown": explanation.template_values(), "target": assembly.task.target(example)}

@@ -1,15 +1,18 @@
-"""One complete, typed run: everything that decides what a training does, in values that YAML has."""
+"""One complete, typed run: everything that decides what training does, in values that YAML has."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vkood.fields import Choice, Optional, Real, Rule, Several, Whole, require_rules, ruled
 
-TASKS = ("pretrain", "vqa", "nlvr2", "retrieval", "blip-vqa", "blip-retrieval")
+if TYPE_CHECKING:
+    from vkood.tasks import Task
+
+FAMILY_NAMES = ("two-stream", "blip")
 SCHEDULES = ("polynomial", "cosine", "linear", "constant")
 PRECISIONS = ("float32", "bf16", "fp16")
 AUGMENTATIONS = ("none", "randaug")
@@ -32,6 +35,7 @@ class ModelOptions:
     """What is trained.
 
     Attributes:
+        family: "two-stream" for METER's architecture, "blip" for BLIP's.
         image: Hub name or folder of the image tower; "tiny" for a small new one.
         text: Hub name or folder of the text tower; "tiny" for a small new one.
         checkpoint: What training starts from, or what is evaluated: a folder of ours, or a checkpoint of METER, VK-OOD
@@ -44,6 +48,7 @@ class ModelOptions:
         gradient_checkpointing: Whether to compute activations twice, to save memory.
     """
 
+    family: str = ruled("two-stream", Choice(FAMILY_NAMES))
     image: str = "openai/clip-vit-base-patch16"
     text: str = "roberta-base"
     checkpoint: str | None = None
@@ -143,18 +148,19 @@ class OptimisationOptions:
 
 @dataclass(kw_only=True)
 class TaskOptions:
-    """What the tasks need to know; each reads its own.
+    """The options of all tasks; each takes those that its class has.
 
     Attributes:
-        single_answer: Whether every question has exactly one right answer, which cross-entropy over all answers learns
-            (answering with a vocabulary); else soft scores of several, which binary cross-entropy learns.
-        false_texts: False captions of each image (retrieval).
-        mask_share: Share of a caption's tokens that are hidden (pre-training); 0 for no masked words.
+        single_answer: Whether every question has exactly one right answer, which is trained by cross-entropy over all
+            answers (answering); else by binary cross-entropy with soft scores of several.
+        false_texts: False captions of each image (retrieval by two streams).
+        mask_share: Share of a caption's tokens that are masked (pre-training); 0 for no masked language modelling.
         matching: Whether captions are matched to images (pre-training).
-        inference: "rank" or "generate" (BLIP's answers).
-        k: How many answers are ranked in full (BLIP).
-        shortlist: How many candidates are looked at closely (BLIP's retrieval); all, if None.
-        add_similarity: Whether the first look's similarity counts too, as in BLIP; VK-OOD has the closer look alone.
+        inference: "rank" or "generate" (generative answering).
+        k: How many answers are ranked by all their tokens (generative answering).
+        shortlist: How many candidates, the best by features, are re-ranked (retrieval by BLIP); all, if None.
+        add_similarity: Whether the similarity of features is added to the score, as in BLIP; VK-OOD takes the matching
+            head's score alone.
         memory_limit: Megabytes for scoring pairs (retrieval).
     """
 
@@ -175,12 +181,12 @@ class Run:
 
     Attributes:
         recipe: The recipe it was made by.
-        task: What is learnt.
+        task: The name of its task, one of `vkood.tasks.TASKS`.
         model: What is trained.
         data: What is read.
-        optimisation: How it is learnt.
-        options: What the task needs to know.
-        features: "cached" to run frozen towers once and train from what they gave; "computed" to run them every time.
+        optimisation: How it is trained.
+        options: The task's options.
+        features: "cached" to run frozen towers once and keep their outputs; "computed" to run them every time.
         output: The run's folder.
         num_gpus: GPUs on each machine, a process for each; 0 for none, None for all that there are.
         num_nodes: Machines.
@@ -189,7 +195,7 @@ class Run:
     """
 
     recipe: str = ""
-    task: str = ruled("vqa", Choice(TASKS))
+    task: str = "answering"
     model: ModelOptions = field(default_factory=ModelOptions)
     data: DataOptions = field(default_factory=DataOptions)
     optimisation: OptimisationOptions = field(default_factory=OptimisationOptions)
@@ -200,11 +206,6 @@ class Run:
     num_nodes: int = ruled(1, Whole(1, 100_000))
     processes: int = ruled(1, Whole(1, 4096))
     evaluate_only: bool = False
-
-    @property
-    def is_blip(self) -> bool:
-        """Whether it is about the BLIP family."""
-        return self.task.startswith("blip-")
 
     @property
     def is_new(self) -> bool:
@@ -253,27 +254,65 @@ def require_values(run: Run) -> None:
         raise RunError(str(error)) from None
 
 
-def require_possible(run: Run) -> None:
-    """Refuse what shows at once to be wrong, before anything is loaded.
+def with_task(run: Run, task: Task) -> Run:
+    """A run of a task of one's own."""
+    return replace(run, task=task.name, model=replace(run.model, family=task.family))
+
+
+def task_of(run: Run) -> Task:
+    """The task of a run, with its options.
 
     Raises:
-        RunError: If it is.
+        RunError: If there is no task of this name, or it cannot have these options.
+    """
+    from vkood.tasks import TASKS  # not before it is needed: it imports PyTorch, which takes seconds
+
+    if run.task not in TASKS:
+        raise RunError(
+            f"`task` must be one of {', '.join(TASKS)} (the family of the model is `model.family`); got {run.task!r}."
+        )
+    kind, options = TASKS[run.task], asdict(run.options)
+    own = {item.name: options[item.name] for item in fields(kind) if item.name in options}
+    try:
+        return kind(family=run.model.family, **own)
+    except ValueError as error:
+        raise RunError(str(error)) from None
+
+
+def require_possible(run: Run, task: Task | None = None) -> Task:
+    """Refuse what shows at once to be wrong, before anything is loaded.
+
+    Args:
+        run: The run.
+        task: Its task; None for the one that it names.
+
+    Returns:
+        The task.
+
+    Raises:
+        RunError: If something is wrong.
     """
     require_values(run)
     if not run.data.folder:
         raise RunError("`data.folder` must be the folder of the tables, as `vkood data prepare` writes it.")
     if not run.data.train and not run.evaluate_only:
         raise RunError("`data.train` must name at least one table to train on.")
-    if run.task == "pretrain" and not run.options.mask_share and not run.options.matching:
-        raise RunError("pre-training needs `options.mask_share` above 0, or `options.matching`.")
     _require_fitting(run)
+    task = task_of(run) if task is None else task
+    _require_fitting_batches(run, task)
+    if run.optimisation.fsdp and task.momentum_encoder:
+        raise RunError(
+            f"`optimisation.fsdp` is not for the task {task.name} in the family {task.family}, whose momentum encoder "
+            "follows weights that are then on other processes."
+        )
+    return task
 
 
 def _require_fitting(run: Run) -> None:
     """Refuse options that do not go with each other."""
-    _require_fitting_batches(run)
+    blip = run.model.family == "blip"
     if run.features == "cached":
-        if run.is_blip:
+        if blip:
             raise RunError(
                 '`features` must be "computed" for BLIP, whose text encoder reads the image and is trained.'
             )
@@ -282,14 +321,9 @@ def _require_fitting(run: Run) -> None:
                 "`features=cached` needs `model.freeze_towers=true` and `data.augment=none`, and goes without "
                 "`model.lora_rank`: what towers give must stay the same."
             )
-    if not run.is_blip and (run.options.add_similarity or run.options.shortlist is not None):
-        raise RunError(
-            "`options.shortlist` and `options.add_similarity` need features for a first look, which BLIP alone has; "
-            f"{run.task} has two streams."
-        )
-    if run.model.adapter_size is not None and not run.is_blip:
+    if run.model.adapter_size is not None and not blip:
         raise RunError("`model.adapter_size` is for the BLIP family; take `model.lora_rank` for two streams.")
-    if run.is_blip and run.model.checkpoint is None and not run.is_new:
+    if blip and run.model.checkpoint is None and not run.is_new:
         raise RunError(
             "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
             "take the preset `tiny` for small new ones)."
@@ -298,24 +332,19 @@ def _require_fitting(run: Run) -> None:
         raise RunError(
             "`optimisation.patience` needs `data.validation`, whose scores decide when training ends."
         )
-    if run.optimisation.fsdp and run.task == "blip-retrieval":
-        raise RunError(
-            "`optimisation.fsdp` is not for blip-retrieval, whose momentum encoder follows weights that are then on "
-            "other processes."
-        )
     if run.evaluate_only and run.model.checkpoint is None:
         raise RunError("`evaluate_only` needs `model.checkpoint`, the model to evaluate.")
 
 
-def _require_fitting_batches(run: Run) -> None:
-    """Refuse several texts an image where a task or a batch cannot have them."""
+def _require_fitting_batches(run: Run, task: Task) -> None:
+    """Refuse several texts of an image where a task or a batch cannot have them."""
     per_image, optimisation = run.data.texts_per_image, run.optimisation
     if per_image == 1:
         return
-    if run.task != "vqa" or run.features == "cached":
+    if not task.groups_texts or run.features == "cached":
         raise RunError(
-            "`data.texts_per_image` above 1 is for the task vqa with `features=computed`; "
-            f"got the task {run.task} with `features={run.features}`."
+            "`data.texts_per_image` above 1 is for the task answering with `features=computed`; "
+            f"got the task {task.name} with `features={run.features}`."
         )
     for name in ("batch_size", "device_batch_size"):
         if getattr(optimisation, name) % per_image:

@@ -1,4 +1,4 @@
-"""Whole models of those whose weights are shared out over processes (FSDP)."""
+"""Whole models of those whose weights are sharded over processes (FSDP)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 class WholeCopy:
     """A copy of a model that has all weights in every process, for what uses parts of it, or not at the same time.
 
-    To evaluate, processes look at different rows, and some at more of them than others; sharded layers would wait for
-    each other.
+    In an evaluation, processes have different rows, and different numbers of them; sharded layers would wait for each
+    other.
 
     Args:
-        model: The model, before its weights are shared out.
+        model: The model, before its weights are sharded.
     """
 
     def __init__(self, model: Any) -> None:

@@ -1,9 +1,9 @@
-"""Train by the Hugging Face Trainer: a run resumes from its last whole checkpoint, and ends the same as unbroken."""
+"""Train by the Hugging Face Trainer: a run resumes from its last complete checkpoint, and ends as if unbroken."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ from typing_extensions import override
 from vkood.data.rows import Rows
 from vkood.files import write_text
 from vkood.models.loading import LoadingError, load_model, require_finite
+from vkood.tasks import Scores, Task
 from vkood.tasks.ranks import gathered, rank, world_size
-from vkood.tasks.task import Scores
-from vkood.train.assembly import Assembly, assemble
+from vkood.train.assembly import Assembly, Log, assemble
 from vkood.train.building import plain
-from vkood.train.callbacks import SCORES_FILE, AlphaRamp, Checkpoints, KeepBest, WriteDown, save_to
+from vkood.train.callbacks import SCORES_FILE, Checkpoints, KeepBest, RunLog, save_to
 from vkood.train.checkpoints import all_checkpoints, has_ended, how_to_resume, newest_whole, steps_of
 from vkood.train.fitting import Epochs, parameter_groups
 from vkood.train.launch import is_launched
@@ -37,10 +37,9 @@ from vkood.train.record import (
     is_finished,
     write_predictions,
 )
-from vkood.train.run import Run, RunError, planned_steps, require_possible, steps_of_epoch
+from vkood.train.run import Run, RunError, planned_steps, require_possible, steps_of_epoch, with_task
 from vkood.train.sharding import WholeCopy
 
-Tell = Callable[[str], None]
 SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
     "polynomial": ("polynomial", {"power": 1.0, "lr_end": 0.0}),
     "cosine": ("cosine", {}),
@@ -49,13 +48,14 @@ SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def train(run: Run, tell: Tell = lambda told: None) -> Path:
+def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> Path:
     """Carry out a run, or resume it.
 
     Args:
         run: The run. What its folder holds afterwards: `run.yaml`, `environment.json`, `metrics.jsonl`, `ledger.json`,
             `tensorboard`, `checkpoints`, the models `best` and `last`, `predictions`, `results.json`, `report.html`.
-        tell: Called with what is going on.
+        log: Called with what is going on.
+        task: The run's task; None for the one that it names.
 
     Returns:
         The run's folder.
@@ -64,30 +64,32 @@ def train(run: Run, tell: Tell = lambda told: None) -> Path:
         RunError: If the run cannot be, or its folder has another one. Nothing is written then.
         KeyboardInterrupt: After Ctrl-C; its message says how to resume.
     """
-    require_possible(run)
+    run = run if task is None else with_task(run, task)
+    task = require_possible(run, task)
     if is_launched():
         join(run)
     folder = run.folder
-    tell = tell if rank() == 0 else _silent
-    if any_process(is_finished(folder, run) if rank() == 0 else False):
-        tell(f"{folder} is finished already")
+    log = log if rank() == 0 else _silent
+    finished = rank() == 0 and is_finished(folder, run, same_device_batch=task.momentum_encoder)
+    if any_process(finished):
+        log(f"{folder} is finished already")
         return folder
-    assembly = assemble(run, tell)
+    assembly = assemble(run, log, task)
     arguments = _arguments(assembly, folder)
-    checkpoint = _resumed(folder, run, tell)
+    checkpoint = _resumed(folder, run, log)
     try:
-        trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, tell)
+        trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, log)
         if checkpoint is not None:
             ledger.resume(checkpoint)
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
         trainer.keep(folder / LAST)
-        _finish(assembly, trainer, ledger, folder, tell)
+        _finish(assembly, trainer, ledger, folder, log)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(how_to_resume(folder / "checkpoints")) from None
     return folder
 
 
-def _resumed(folder: Path, run: Run, tell: Tell) -> Path | None:
+def _resumed(folder: Path, run: Run, log: Log) -> Path | None:
     """The checkpoint to resume from, if any; the first process looks for it, and then makes the folder the run's."""
     step = -1
     if rank() == 0:
@@ -95,8 +97,8 @@ def _resumed(folder: Path, run: Run, tell: Tell) -> Path | None:
         step = -1 if checkpoint is None else steps_of(checkpoint)
         damaged = [path for path in all_checkpoints(folder / "checkpoints") if steps_of(path) > step]
         for path in damaged:
-            tell(f"{path} is incomplete or damaged, and is removed")
-        tell("begins with the first step" if checkpoint is None else f"resumes from {checkpoint}")
+            log(f"{path} is incomplete or damaged, and is removed")
+        log("begins with the first step" if checkpoint is None else f"resumes from {checkpoint}")
         begin(folder, run, checkpoint=checkpoint)
     step = gathered(step)[0]
     return None if step < 0 else folder / "checkpoints" / f"checkpoint-{step}"
@@ -109,13 +111,13 @@ def join(run: Run) -> None:
     PartialState(cpu=_on_cpu(run))
 
 
-def any_process(this: bool) -> bool:
-    """Whether anything is so in any process."""
+def any_process(condition: bool) -> bool:
+    """Whether a condition holds in any process."""
     if world_size() == 1:
-        return this
-    told = torch.tensor(int(this), device=None if dist.get_backend() == "gloo" else "cuda")
-    dist.all_reduce(told)
-    return bool(told)
+        return condition
+    count = torch.tensor(int(condition), device=None if dist.get_backend() == "gloo" else "cuda")
+    dist.all_reduce(count)
+    return bool(count)
 
 
 def examples_of_epoch(rows: Rows, per_image: int) -> int:
@@ -124,7 +126,7 @@ def examples_of_epoch(rows: Rows, per_image: int) -> int:
 
 
 class _WholeSteps(Sampler[int]):
-    """The order of an epoch, which depends on the seed and the epoch alone, so that it is the same when taken up again.
+    """The order of an epoch, which depends on the seed and the epoch alone, so that it is the same when resumed.
 
     What is over a whole number of steps is left out, other examples in each epoch, on however many devices.
     """
@@ -155,10 +157,10 @@ class _WholeSteps(Sampler[int]):
 class _Trainer(Trainer):
     """The Hugging Face Trainer with a task's own loss and evaluation."""
 
-    def __init__(self, assembly: Assembly, *, has_ended: bool, tell: Tell, **options: Any) -> None:
+    def __init__(self, assembly: Assembly, *, has_ended: bool, log: Log, **options: Any) -> None:
         whole = WholeCopy(assembly.built.model) if assembly.run.optimisation.fsdp else None
         super().__init__(model=assembly.built.model, **options)
-        self._assembly, self._copy, self._has_ended, self._tell = assembly, whole, has_ended, tell
+        self._assembly, self._copy, self._has_ended, self._log_line = assembly, whole, has_ended, log
 
     @override
     def set_initial_training_values(self, args: TrainingArguments, dataloader: Any) -> Any:
@@ -168,20 +170,20 @@ class _Trainer(Trainer):
 
     @override
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        # not given to the Trainer when it is made, which FSDP does not allow
+        # not passed to the Trainer's constructor, which FSDP does not allow
         if self.optimizer is None:
-            told = self._assembly.run.optimisation
+            options = self._assembly.run.optimisation
             trained: Any = self.model if model is None else model
             groups = parameter_groups(
                 trained,
-                learning_rate=told.learning_rate,
-                weight_decay=told.weight_decay,
-                fusion_factor=told.fusion_factor,
-                head_factor=told.head_factor,
+                learning_rate=options.learning_rate,
+                weight_decay=options.weight_decay,
+                fusion_factor=options.fusion_factor,
+                head_factor=options.head_factor,
             )
-            betas = (told.betas[0], told.betas[1])
+            betas = (options.betas[0], options.betas[1])
             self.optimizer = torch.optim.AdamW(
-                groups, lr=told.learning_rate, betas=betas, eps=told.eps, fused=True
+                groups, lr=options.learning_rate, betas=betas, eps=options.eps, fused=True
             )
         return self.optimizer
 
@@ -200,7 +202,7 @@ class _Trainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         assert self._assembly.validation is not None
-        scores = self._assembly.evaluate(self._assembly.validation, self.whole_model(), self._tell)
+        scores = self._assembly.evaluate(self._assembly.validation, self.whole_model(), self._log_line)
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -223,7 +225,7 @@ class _Trainer(Trainer):
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Write a checkpoint's weights under the names that they have in memory.
 
-        `save_pretrained` writes some under the names of earlier releases, which the Trainer, going on from a
+        `save_pretrained` writes some under the names of earlier releases, which the Trainer, resuming from a
         checkpoint, takes for missing and silently leaves new.
         """
         assert output_dir is not None
@@ -264,7 +266,7 @@ def require_same_weights(path: Path, model: Any) -> None:
 
 
 def _trainer(
-    assembly: Assembly, arguments: TrainingArguments, folder: Path, checkpoint: Path | None, tell: Tell
+    assembly: Assembly, arguments: TrainingArguments, folder: Path, checkpoint: Path | None, log: Log
 ) -> tuple[_Trainer, Ledger]:
     run, rows, model = assembly.run, assembly.train, assembly.built.model
     assert rows is not None
@@ -274,31 +276,31 @@ def _trainer(
         trainable_parameters=sum(p.numel() for p in parameters if p.requires_grad),
         processes=world_size(),
     )
-    told = run.optimisation
     trainer = _Trainer(
         assembly,
         has_ended=checkpoint is not None and has_ended(checkpoint, steps=arguments.max_steps),
-        tell=tell,
+        log=log,
         args=arguments,
         data_collator=assembly.collator(rows, training=True),
         train_dataset=rows,
         eval_dataset=assembly.validation,
         callbacks=[Epochs(rows)],
     )
-    for shown in (PrinterCallback, ProgressCallback):
-        trainer.remove_callback(shown)  # `tell` says how it goes
+    for own in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(own)  # `log` says how it goes
     trainer.add_callback(Checkpoints(ledger, trainer.accelerator.wait_for_everyone))
-    if assembly.run.task == "blip-retrieval":
-        trainer.add_callback(AlphaRamp(model))
+    for callback in assembly.task.callbacks(model):
+        trainer.add_callback(callback)
     trainer.add_callback(KeepBest(folder, assembly.task.metric, trainer.keep))
     if rank() == 0:
-        log = MetricsLog(folder, after=0 if checkpoint is None else steps_of(checkpoint))
-        trainer.add_callback(WriteDown(folder, log, ledger, told.batch_size, tell))
+        metrics = MetricsLog(folder, after=0 if checkpoint is None else steps_of(checkpoint))
+        trainer.add_callback(RunLog(folder, metrics, ledger, run.optimisation.batch_size, log))
         from torch.utils.tensorboard import SummaryWriter
 
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(folder / "tensorboard"))))
-    if told.patience is not None and assembly.validation is not None:
-        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=told.patience))
+    patience = run.optimisation.patience
+    if patience is not None and assembly.validation is not None:
+        trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
     return trainer, ledger
 
 
@@ -307,41 +309,41 @@ def _arguments(assembly: Assembly, folder: Path) -> TrainingArguments:
     run = assembly.run
     num_examples = examples_of_epoch(assembly.train, run.data.texts_per_image)
     metric = f"eval_{assembly.task.metric}" if assembly.validation is not None else None
-    told = run.optimisation
-    share = told.batch_size // world_size()
-    device_batch_size = min(told.device_batch_size, max(1, share))
-    if share == 0 or told.batch_size % (device_batch_size * world_size()):
+    options = run.optimisation
+    share = options.batch_size // world_size()
+    device_batch_size = min(options.device_batch_size, max(1, share))
+    if share == 0 or options.batch_size % (device_batch_size * world_size()):
         raise RunError(
-            f"`optimisation.batch_size`, {told.batch_size}, must be a multiple of {world_size()} processes times "
+            f"`optimisation.batch_size`, {options.batch_size}, must be a multiple of {world_size()} processes times "
             f"`optimisation.device_batch_size`, {device_batch_size}."
         )
     epoch = steps_of_epoch(run, num_examples)
     steps = planned_steps(run, num_examples)
-    between = max(1, round(told.evaluate_every * epoch))
-    schedule, schedule_options = SCHEDULES[told.schedule]
+    between = max(1, round(options.evaluate_every * epoch))
+    schedule, schedule_options = SCHEDULES[options.schedule]
     return TrainingArguments(
         output_dir=str(folder / "checkpoints"),
         max_steps=steps,
         per_device_train_batch_size=device_batch_size,
-        gradient_accumulation_steps=told.batch_size // (device_batch_size * world_size()),
-        learning_rate=told.learning_rate,
+        gradient_accumulation_steps=options.batch_size // (device_batch_size * world_size()),
+        learning_rate=options.learning_rate,
         lr_scheduler_type=schedule,
         lr_scheduler_kwargs=schedule_options,
-        warmup_steps=round(told.warmup * steps),
-        max_grad_norm=told.max_grad_norm,
-        bf16=told.precision == "bf16",
-        fp16=told.precision == "fp16",
-        seed=told.seed,
-        data_seed=told.seed,
-        logging_steps=told.log_every,
+        warmup_steps=round(options.warmup * steps),
+        max_grad_norm=options.max_grad_norm,
+        bf16=options.precision == "bf16",
+        fp16=options.precision == "fp16",
+        seed=options.seed,
+        data_seed=options.seed,
+        logging_steps=options.log_every,
         logging_nan_inf_filter=False,
         eval_strategy="no" if metric is None else "steps",
         eval_steps=between,
         metric_for_best_model=metric,
         greater_is_better=None if metric is None else True,
         save_strategy="steps",
-        save_steps=told.save_every or min(between, steps),
-        save_total_limit=told.keep_checkpoints,
+        save_steps=options.save_every or min(between, steps),
+        save_total_limit=options.keep_checkpoints,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -350,8 +352,8 @@ def _arguments(assembly: Assembly, folder: Path) -> TrainingArguments:
         dataloader_pin_memory=not _on_cpu(run),
         use_cpu=_on_cpu(run),
         ddp_backend="gloo" if world_size() > 1 and _on_cpu(run) else None,
-        ddp_find_unused_parameters=True if world_size() > 1 and not told.fsdp else None,
-        fsdp=True if told.fsdp else None,  # pyright: ignore[reportArgumentType] (text, before transformers 5.20)
+        ddp_find_unused_parameters=True if world_size() > 1 and not options.fsdp else None,
+        fsdp=True if options.fsdp else None,  # pyright: ignore[reportArgumentType] (text, before transformers 5.20)
         restore_callback_states_from_checkpoint=True,
         average_tokens_across_devices=False,
     )
@@ -361,8 +363,8 @@ def _on_cpu(run: Run) -> bool:
     return run.num_gpus == 0 or not torch.cuda.is_available()
 
 
-def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path, tell: Tell) -> None:
-    """Evaluate the best model on the test tables, and write down all that came out."""
+def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path, log: Log) -> None:
+    """Evaluate the best model on the test tables, and write results and report."""
     from vkood.train.report import write_report
 
     model = trainer.whole_model()
@@ -377,8 +379,8 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
         if name == "test" and assembly.run.data.test:
             rows = assembly.rows(assembly.run.data.test)
         if rows is not None:
-            tell(f"evaluates on {name}")
-            scores = assembly.evaluate(rows, model, tell)
+            log(f"evaluates on {name}")
+            scores = assembly.evaluate(rows, model, log)
             results[name] = scores.metrics
             if rank() == 0:
                 _write_scores(folder, name, scores)
@@ -388,7 +390,7 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
         results["cost"] = ledger.as_dict()
         write_report(folder, assembly, model)
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
-        tell(f"results are in {folder / RESULTS_FILE}, and to look at in {folder / 'report.html'}")
+        log(f"results are in {folder / RESULTS_FILE}, and a report in {folder / 'report.html'}")
     trainer.accelerator.wait_for_everyone()
 
 
@@ -399,5 +401,5 @@ def _write_scores(folder: Path, name: str, scores: Scores) -> None:
         write_predictions(folder / "predictions" / f"{name}.jsonl", scores.predictions)
 
 
-def _silent(told: str) -> None:
-    """Only the first process tells."""
+def _silent(line: str) -> None:
+    """What other processes than the first do with lines to log."""
