@@ -13,6 +13,7 @@ import random
 import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,6 @@ from vkood.models import (
     VkoodForImageTextRetrieval,
 )
 from vkood.recipes.resolve import resolve
-from vkood.tasks.retrieval import RetrievalTask
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
 
@@ -191,9 +191,11 @@ def recall(steps: int) -> dict[str, float]:
 
 def _recall(assembly: Assembly, candidates: int | None) -> float:
     rows = assembly.rows(["shapes_val"])
-    task = RetrievalTask(num_false=0, shortlist=candidates)
+    task = replace(assembly.task, shortlist=candidates)
     collate = assembly.collator(rows, training=False)
-    return task.evaluate(assembly.built.model, rows, collate, assembly.looking()).metrics["mean_recall"]
+    return task.evaluate(assembly.built.model, rows, collate, assembly.evaluation_options()).metrics[
+        "mean_recall"
+    ]
 
 
 def main() -> None:
