@@ -34,7 +34,7 @@ def test_families():
     for task in TASKS.values():
         for family, model in task.models.items():
             assert issubclass(model.config_class, FAMILIES[family].config_class)
-    with pytest.raises(ValueError, match="no model in the family 'blip': `model.family` must be two-stream"):
+    with pytest.raises(ValueError, match=r"no model in the family 'blip': `model.family` must be two-stream"):
         AnsweringTask(family="blip")
     assert ReasoningTask(family="blip").model_class is models.BlipVkoodForVisualReasoning
 
