@@ -159,7 +159,7 @@ def test_schedules(name):
     import torch
     from transformers import get_scheduler
 
-    from vkood.train.training import SCHEDULES
+    from vkood.train.arguments import SCHEDULES
 
     wanted = json.loads((oracles.FOLDER / "metrics" / "lr_schedule.json").read_text())
     parameter = torch.nn.Parameter(torch.zeros(1))

@@ -112,7 +112,10 @@ def recipes(
 
     console = Console()
     if keys:
-        for name, value in keys_of(Run()).items():
+        from vkood.train.arguments import further_fields
+
+        further = {f"optimisation.arguments.{name}": value for name, value in further_fields().items()}
+        for name, value in (keys_of(Run()) | further).items():
             typer.echo(f"{name}={'' if value is None else value}")
         return
     table = Table("Recipe", "What it does", title_justify="left", title="Recipes")

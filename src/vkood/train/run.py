@@ -96,16 +96,16 @@ class DataOptions:
 
 @dataclass(kw_only=True)
 class OptimisationOptions:
-    """How it is learnt.
+    """How it is trained.
 
     Attributes:
         batch_size: Examples of an optimiser step, over all processes.
-        device_batch_size: Examples that a process takes at once; what is missing to `batch_size` is accumulated.
-        epochs: How often all examples are gone through.
+        device_batch_size: Examples that a process takes at once; gradients are accumulated up to `batch_size`.
+        epochs: How often all examples are trained on.
         steps: Optimiser steps, in place of `epochs`; None for as many as `epochs` takes.
         learning_rate: Peak rate of the towers.
-        fusion_factor: How many times faster the fusion learns.
-        head_factor: How many times faster heads learn.
+        fusion_factor: How many times faster the fusion is trained.
+        head_factor: How many times faster heads are trained.
         weight_decay: AdamW's; none on biases and norms.
         betas: AdamW's.
         eps: AdamW's.
@@ -117,10 +117,11 @@ class OptimisationOptions:
         save_every: Steps between checkpoints; None for one with each validation.
         keep_checkpoints: How many of them are kept; at least 2, so that a whole one is left while the next is
             written.
-        patience: End after so many validations without a better model; None for never.
-        seed: Of weights, order, dropout and all that is drawn.
+        patience: Validations without a better model after which training ends; None for never.
+        seed: Of weights, order, dropout and all random draws.
         fsdp: Whether weights are sharded over processes (FSDP), not copied (DDP).
         log_every: Steps between reports of the loss.
+        arguments: Further fields of transformers' `TrainingArguments` by their names, as `label_smoothing_factor`.
     """
 
     batch_size: int = ruled(32, Whole(1, 10**7))
@@ -144,6 +145,7 @@ class OptimisationOptions:
     seed: int = ruled(0, Whole(0, 2**32 - 1))
     fsdp: bool = False
     log_every: int = ruled(10, _COUNT)
+    arguments: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True)
@@ -297,6 +299,10 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
         raise RunError("`data.folder` must be the folder of the tables, as `vkood data prepare` writes it.")
     if not run.data.train and not run.evaluate_only:
         raise RunError("`data.train` must name at least one table to train on.")
+    if run.optimisation.arguments:
+        from vkood.train.arguments import require_arguments  # imports PyTorch, which takes seconds
+
+        require_arguments(run.optimisation.arguments)
     _require_fitting(run)
     task = task_of(run) if task is None else task
     _require_fitting_batches(run, task)

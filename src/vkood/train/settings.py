@@ -19,6 +19,8 @@ from vkood.files import FileProblem, read_text
 from vkood.spelling import nearest
 from vkood.train.run import Run, RunError, require_values
 
+_FREE = ("model.config", "optimisation.arguments")
+"""Keys below which there may be any name, since others know which there are."""
 _MAX_BYTES = 2**20
 _MAX_DEPTH = 20
 _SHOWN = 60
@@ -128,20 +130,19 @@ def keys_of(record: Any, above: str = "") -> dict[str, Any]:
 
 
 def _flat(values: Mapping[Any, Any], above: str = "") -> list[str]:
-    free = {"model.config"}
     return [
         key
         for name, value in values.items()
         for key in (
             _flat(value, f"{above}{name}.")
-            if isinstance(value, Mapping) and f"{above}{name}" not in free
+            if isinstance(value, Mapping) and f"{above}{name}" not in _FREE
             else [f"{above}{name}"]
         )
     ]
 
 
 def _require_known(key: str, known: Mapping[str, Any], source: str) -> None:
-    if key in known or (key.startswith("model.config.") and all(key.split("."))):
+    if key in known or (key.startswith(tuple(f"{free}." for free in _FREE)) and all(key.split("."))):
         return
     if inner := [name for name in known if name.startswith(f"{key}.")]:
         raise RunError(

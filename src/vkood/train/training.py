@@ -21,11 +21,12 @@ from vkood.files import write_text
 from vkood.models.loading import LoadingError, load_model, require_finite
 from vkood.tasks import Scores, Task
 from vkood.tasks.ranks import gathered, rank, world_size
+from vkood.train.arguments import RunArguments, on_cpu, run_arguments
 from vkood.train.assembly import Assembly, Log, assemble
 from vkood.train.building import plain
 from vkood.train.callbacks import SCORES_FILE, Checkpoints, KeepBest, RunLog, save_to
 from vkood.train.checkpoints import all_checkpoints, has_ended, how_to_resume, newest_whole, steps_of
-from vkood.train.fitting import Epochs, parameter_groups
+from vkood.train.fitting import Epochs
 from vkood.train.launch import is_launched
 from vkood.train.record import (
     BEST,
@@ -37,15 +38,8 @@ from vkood.train.record import (
     is_finished,
     write_predictions,
 )
-from vkood.train.run import Run, RunError, planned_steps, require_possible, steps_of_epoch, with_task
+from vkood.train.run import Run, RunError, require_possible, steps_of_epoch, with_task
 from vkood.train.sharding import WholeCopy
-
-SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
-    "polynomial": ("polynomial", {"power": 1.0, "lr_end": 0.0}),
-    "cosine": ("cosine", {}),
-    "linear": ("linear", {}),
-    "constant": ("constant_with_warmup", {}),
-}
 
 
 def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> Path:
@@ -75,7 +69,13 @@ def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> P
         log(f"{folder} is finished already")
         return folder
     assembly = assemble(run, log, task)
-    arguments = _arguments(assembly, folder)
+    assert assembly.train is not None
+    arguments = run_arguments(
+        run,
+        folder,
+        num_examples=examples_of_epoch(assembly.train, run.data.texts_per_image),
+        metric=None if assembly.validation is None else task.metric,
+    )
     checkpoint = _resumed(folder, run, log)
     try:
         trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, log)
@@ -108,7 +108,7 @@ def join(run: Run) -> None:
     """Join the other processes of a run that a launcher has started."""
     from accelerate import PartialState
 
-    PartialState(cpu=_on_cpu(run))
+    PartialState(cpu=on_cpu(run))
 
 
 def any_process(condition: bool) -> bool:
@@ -172,19 +172,9 @@ class _Trainer(Trainer):
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         # not passed to the Trainer's constructor, which FSDP does not allow
         if self.optimizer is None:
-            options = self._assembly.run.optimisation
-            trained: Any = self.model if model is None else model
-            groups = parameter_groups(
-                trained,
-                learning_rate=options.learning_rate,
-                weight_decay=options.weight_decay,
-                fusion_factor=options.fusion_factor,
-                head_factor=options.head_factor,
-            )
-            betas = (options.betas[0], options.betas[1])
-            self.optimizer = torch.optim.AdamW(
-                groups, lr=options.learning_rate, betas=betas, eps=options.eps, fused=True
-            )
+            assert isinstance(self.args, RunArguments)
+            whole: Any = self.model
+            self.optimizer = self.args.optimizer(whole if model is None else model)
         return self.optimizer
 
     def whole_model(self) -> Any:
@@ -266,7 +256,7 @@ def require_same_weights(path: Path, model: Any) -> None:
 
 
 def _trainer(
-    assembly: Assembly, arguments: TrainingArguments, folder: Path, checkpoint: Path | None, log: Log
+    assembly: Assembly, arguments: RunArguments, folder: Path, checkpoint: Path | None, log: Log
 ) -> tuple[_Trainer, Ledger]:
     run, rows, model = assembly.run, assembly.train, assembly.built.model
     assert rows is not None
@@ -302,65 +292,6 @@ def _trainer(
     if patience is not None and assembly.validation is not None:
         trainer.add_callback(EarlyStoppingCallback(early_stopping_patience=patience))
     return trainer, ledger
-
-
-def _arguments(assembly: Assembly, folder: Path) -> TrainingArguments:
-    assert assembly.train is not None
-    run = assembly.run
-    num_examples = examples_of_epoch(assembly.train, run.data.texts_per_image)
-    metric = f"eval_{assembly.task.metric}" if assembly.validation is not None else None
-    options = run.optimisation
-    share = options.batch_size // world_size()
-    device_batch_size = min(options.device_batch_size, max(1, share))
-    if share == 0 or options.batch_size % (device_batch_size * world_size()):
-        raise RunError(
-            f"`optimisation.batch_size`, {options.batch_size}, must be a multiple of {world_size()} processes times "
-            f"`optimisation.device_batch_size`, {device_batch_size}."
-        )
-    epoch = steps_of_epoch(run, num_examples)
-    steps = planned_steps(run, num_examples)
-    between = max(1, round(options.evaluate_every * epoch))
-    schedule, schedule_options = SCHEDULES[options.schedule]
-    return TrainingArguments(
-        output_dir=str(folder / "checkpoints"),
-        max_steps=steps,
-        per_device_train_batch_size=device_batch_size,
-        gradient_accumulation_steps=options.batch_size // (device_batch_size * world_size()),
-        learning_rate=options.learning_rate,
-        lr_scheduler_type=schedule,
-        lr_scheduler_kwargs=schedule_options,
-        warmup_steps=round(options.warmup * steps),
-        max_grad_norm=options.max_grad_norm,
-        bf16=options.precision == "bf16",
-        fp16=options.precision == "fp16",
-        seed=options.seed,
-        data_seed=options.seed,
-        logging_steps=options.log_every,
-        logging_nan_inf_filter=False,
-        eval_strategy="no" if metric is None else "steps",
-        eval_steps=between,
-        metric_for_best_model=metric,
-        greater_is_better=None if metric is None else True,
-        save_strategy="steps",
-        save_steps=options.save_every or min(between, steps),
-        save_total_limit=options.keep_checkpoints,
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_drop_last=True,
-        dataloader_num_workers=run.data.workers,
-        dataloader_pin_memory=not _on_cpu(run),
-        use_cpu=_on_cpu(run),
-        ddp_backend="gloo" if world_size() > 1 and _on_cpu(run) else None,
-        ddp_find_unused_parameters=True if world_size() > 1 and not options.fsdp else None,
-        fsdp=True if options.fsdp else None,  # pyright: ignore[reportArgumentType] (text, before transformers 5.20)
-        restore_callback_states_from_checkpoint=True,
-        average_tokens_across_devices=False,
-    )
-
-
-def _on_cpu(run: Run) -> bool:
-    return run.num_gpus == 0 or not torch.cuda.is_available()
 
 
 def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path, log: Log) -> None:

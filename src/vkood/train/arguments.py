@@ -1,0 +1,212 @@
+"""A run's arguments of the Trainer: transformers' `TrainingArguments`, with what the optimiser needs beyond them."""
+
+from __future__ import annotations
+
+import types
+import typing
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments
+
+from vkood.fields import shown
+from vkood.spelling import nearest
+from vkood.tasks.ranks import world_size
+from vkood.train.fitting import parameter_groups
+from vkood.train.run import Run, RunError, planned_steps, steps_of_epoch
+
+SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {
+    "polynomial": ("polynomial", {"power": 1.0, "lr_end": 0.0}),
+    "cosine": ("cosine", {}),
+    "linear": ("linear", {}),
+    "constant": ("constant_with_warmup", {}),
+}
+KEYS = {
+    "output_dir": "output",
+    "num_train_epochs": "optimisation.epochs",
+    "max_steps": "optimisation.steps",
+    "per_device_train_batch_size": "optimisation.device_batch_size",
+    "per_device_eval_batch_size": "optimisation.device_batch_size",
+    "gradient_accumulation_steps": "optimisation.batch_size",
+    "learning_rate": "optimisation.learning_rate",
+    "fusion_factor": "optimisation.fusion_factor",
+    "head_factor": "optimisation.head_factor",
+    "weight_decay": "optimisation.weight_decay",
+    "adam_beta1": "optimisation.betas",
+    "adam_beta2": "optimisation.betas",
+    "adam_epsilon": "optimisation.eps",
+    "lr_scheduler_type": "optimisation.schedule",
+    "warmup_steps": "optimisation.warmup",
+    "max_grad_norm": "optimisation.max_grad_norm",
+    "bf16": "optimisation.precision",
+    "fp16": "optimisation.precision",
+    "seed": "optimisation.seed",
+    "data_seed": "optimisation.seed",
+    "logging_steps": "optimisation.log_every",
+    "eval_strategy": "data.validation",
+    "eval_steps": "optimisation.evaluate_every",
+    "save_strategy": "optimisation.save_every",
+    "save_steps": "optimisation.save_every",
+    "save_total_limit": "optimisation.keep_checkpoints",
+    "fsdp": "optimisation.fsdp",
+    "gradient_checkpointing": "model.gradient_checkpointing",
+    "dataloader_num_workers": "data.workers",
+    "use_cpu": "num_gpus",
+}
+"""Fields that have a key of their own; all others may be set by `optimisation.arguments.<field>`."""
+_KINDS: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, dict: dict, list: list}
+
+
+@dataclass
+class RunArguments(TrainingArguments):
+    """Arguments of a run's Trainer.
+
+    Attributes:
+        fusion_factor: How many times faster the fusion is trained than the towers.
+        head_factor: How many times faster heads are trained.
+    """
+
+    # transformers takes whole numbers for its fields of type float, which jaxtyping's checks under pytest do not.
+    __no_type_check__ = True
+
+    fusion_factor: float = 5.0
+    head_factor: float = 5.0
+
+    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser that `optim` names, with a learning rate for each part of the model."""
+        groups = parameter_groups(
+            model,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            fusion_factor=self.fusion_factor,
+            head_factor=self.head_factor,
+        )
+        kind, options = Trainer.get_optimizer_cls_and_kwargs(self)
+        return kind(groups, **options)
+
+
+def further_fields() -> dict[str, Any]:
+    """The fields that `optimisation.arguments` may set, with their defaults."""
+    return {
+        item.name: item.default_factory() if item.default_factory is not MISSING else item.default
+        for item in fields(RunArguments)
+        if item.init and item.name not in KEYS
+    }
+
+
+def require_arguments(values: dict[str, Any]) -> None:
+    """Refuse fields of `optimisation.arguments` that are unknown, have a key of their own, or are of another type.
+
+    Raises:
+        RunError: If there is one.
+    """
+    known, types_of = further_fields(), typing.get_type_hints(TrainingArguments)
+    for name, value in values.items():
+        key = f"optimisation.arguments.{name}"
+        if name in KEYS:
+            raise RunError(f"`{key}` has a key of its own: set `{KEYS[name]}` in its place.")
+        if name not in known:
+            near = nearest(name, known)
+            hint = f" Did you mean `optimisation.arguments.{near[0]}`?" if near else ""
+            raise RunError(
+                f"there is no `{key}`: it must be a field of transformers' TrainingArguments.{hint}"
+            )
+        if not _fits(value, types_of[name]):
+            expected = str(getattr(types_of[name], "__name__", types_of[name])).replace("typing.", "")
+            raise RunError(f"`{key}` must be of the type {expected}; got {shown(value)}.")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value may be of an annotated type, as far as YAML's types tell; enumerations take their names."""
+    members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    for member in members:
+        kind = _KINDS.get(typing.get_origin(member) or member, str)
+        if (value is None and member is type(None)) or (
+            isinstance(value, kind) and (member is bool or not isinstance(value, bool))
+        ):
+            return True
+    return False
+
+
+def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | None) -> RunArguments:
+    """The arguments of a run.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        num_examples: How many examples an epoch has.
+        metric: The metric by which the best model is chosen; None without validation.
+
+    Raises:
+        RunError: If a batch cannot be divided among the processes, or `optimisation.arguments` cannot be.
+    """
+    options = run.optimisation
+    share = options.batch_size // world_size()
+    device_batch_size = min(options.device_batch_size, max(1, share))
+    if share == 0 or options.batch_size % (device_batch_size * world_size()):
+        raise RunError(
+            f"`optimisation.batch_size`, {options.batch_size}, must be a multiple of {world_size()} processes times "
+            f"`optimisation.device_batch_size`, {device_batch_size}."
+        )
+    steps = planned_steps(run, num_examples)
+    between = max(1, round(options.evaluate_every * steps_of_epoch(run, num_examples)))
+    schedule, schedule_options = SCHEDULES[options.schedule]
+    cpu, several = on_cpu(run), world_size() > 1
+    values: dict[str, Any] = {
+        "output_dir": str(folder / "checkpoints"),
+        "max_steps": steps,
+        "per_device_train_batch_size": device_batch_size,
+        "gradient_accumulation_steps": options.batch_size // (device_batch_size * world_size()),
+        "learning_rate": options.learning_rate,
+        "fusion_factor": options.fusion_factor,
+        "head_factor": options.head_factor,
+        "weight_decay": options.weight_decay,
+        "adam_beta1": options.betas[0],
+        "adam_beta2": options.betas[1],
+        "adam_epsilon": options.eps,
+        "optim": "adamw_torch_fused",  # on CPUs too: one pass over each parameter in place of a dozen
+        "lr_scheduler_type": schedule,
+        "lr_scheduler_kwargs": schedule_options,
+        "warmup_steps": round(options.warmup * steps),
+        "max_grad_norm": options.max_grad_norm,
+        "bf16": options.precision == "bf16",
+        "fp16": options.precision == "fp16",
+        "seed": options.seed,
+        "data_seed": options.seed,
+        "logging_steps": options.log_every,
+        "logging_nan_inf_filter": False,
+        "eval_strategy": "no" if metric is None else "steps",
+        "eval_steps": between,
+        "metric_for_best_model": None if metric is None else f"eval_{metric}",
+        "greater_is_better": None if metric is None else True,
+        "save_strategy": "steps",
+        "save_steps": options.save_every or min(between, steps),
+        "save_total_limit": options.keep_checkpoints,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_drop_last": True,
+        "dataloader_num_workers": run.data.workers,
+        "dataloader_pin_memory": not cpu,
+        "use_cpu": cpu,
+        "ddp_backend": "gloo" if several and cpu else None,
+        "ddp_find_unused_parameters": True if several and not options.fsdp else None,
+        "fsdp": True if options.fsdp else None,
+        "restore_callback_states_from_checkpoint": True,
+        "average_tokens_across_devices": False,
+    }
+    require_arguments(options.arguments)
+    try:
+        return RunArguments(**(values | options.arguments))
+    except (ValueError, TypeError, ImportError) as error:
+        if not options.arguments:
+            raise
+        raise RunError(f"`optimisation.arguments` cannot be: {str(error).splitlines()[0]}") from error
+
+
+def on_cpu(run: Run) -> bool:
+    """Whether a run has no GPU."""
+    return run.num_gpus == 0 or not torch.cuda.is_available()
