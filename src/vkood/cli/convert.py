@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count
-from vkood.cli.output import say
+from vkood.cli.output import quieten_transformers, say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -95,12 +95,9 @@ def convert(
     _require_free(output)
     names = None if answers is None else _read_answers(answers)
 
-    from transformers.utils import logging
-
     from vkood.models.convert import CheckpointError, load_checkpoint
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quieten_transformers()
     try:
         model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task, names)
     except CheckpointError as error:

@@ -22,6 +22,14 @@ def say(line: str, *, err: bool = False) -> None:
     typer.echo(printable(line), err=err)
 
 
+def quieten_transformers() -> None:
+    """Hide transformers' own bars and advice: commands report progress and problems themselves."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+
+
 def plain(text: object, style: str = "") -> Text:
     """A text for rich's tables and trees, without markup or emoji codes.
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_file
-from vkood.cli.output import say
+from vkood.cli.output import quieten_transformers, say
 
 MAX_ANSWERS = 100  # as many as an explanation has
 MAX_FACTS = 10_000
@@ -89,12 +89,9 @@ def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cac
     except (ValueError, OSError) as error:
         refuse(str(error))
 
-    from transformers.utils import logging
-
     from vkood.models.loading import load_model
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quieten_transformers()
     try:
         model: Any = load_model(folder)
         if not hasattr(model, "explain"):

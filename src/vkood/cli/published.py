@@ -24,7 +24,7 @@ def train_blip(arguments: Sequence[str]) -> None:
     """Carry out `python vkood_blip/train_vqa.py --config FILE --output_dir FOLDER [--evaluate] [key=value...]`."""
     parser = argparse.ArgumentParser(prog="vkood_blip/train_vqa.py", description=train_blip.__doc__)
     parser.add_argument("--config", default="./configs/vqa.yaml", help="a YAML file with BLIP's keys")
-    parser.add_argument("--output_dir", default="output/vqa", help="the folder for what comes out")
+    parser.add_argument("--output_dir", default="output/vqa", help="the folder for results")
     parser.add_argument("--evaluate", action="store_true", help="evaluate only")
     parser.add_argument("changes", nargs="*", metavar="key=value", help="values of ours, which win")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""`vkood train` and `vkood recipes`: carry out a run, go on with it, or show what there is."""
+"""`vkood train` and `vkood recipes`: carry out a run or resume it, and list recipes, presets and keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_packages
-from vkood.cli.output import say
+from vkood.cli.output import quieten_transformers, say
 
 if TYPE_CHECKING:
     from vkood.train.run import Run
@@ -33,7 +33,7 @@ def train(recipe: Recipe = None, words: Words = None, config: Config = None, dry
     """Train a model, and evaluate it: pre-training, questions, reasoning, retrieval.
 
     A run needs the folder of its tables (`data.folder=...`; `vkood data prepare` makes it) and has a folder of its own
-    (`output=...`). Stopped at any moment and started again with the same words, it goes on from its last checkpoint
+    (`output=...`). Stopped at any moment and started again with the same words, it resumes from its last checkpoint
     and ends as if unbroken. `num_gpus` and `num_nodes` start a process for each GPU.
     """
     require_packages(PACKAGES, extra="train")
@@ -83,15 +83,15 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         if processes > 1 or (run.num_nodes > 1 and not is_launched()):
             launch(arguments, run, processes=processes)
             return
-        _quieten_transformers()
+        quieten_transformers()
         if run.evaluate_only:
             from vkood.train.evaluation import evaluate
 
-            evaluate(run, _tell)
+            evaluate(run, _log)
         else:
             from vkood.train.training import train
 
-            train(run, _tell)
+            train(run, _log)
     except (RunError, CheckpointError) as error:
         refuse(str(error))
 
@@ -129,13 +129,5 @@ def recipes(
     console.print(table)
 
 
-def _tell(told: str) -> None:
-    say(told, err=True)
-
-
-def _quieten_transformers() -> None:
-    """Hide the loader's own bars and advice."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+def _log(line: str) -> None:
+    say(line, err=True)

@@ -1,6 +1,6 @@
 """From examples to named batches, for each task: a loader's `collate_fn`, which runs in its workers.
 
-Legend: B examples, Q texts of an example, L words, F facts, D width of a fact, C channels.
+Legend: B examples, Q texts of an example, L tokens, F facts, D width of a fact, C channels.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ class Collator:
             return {"image_features": self.features.images(examples)}
         pictures = [[_decoded(image, example.name) for image in example.images] for example in examples]
         if self.augment is not None:
-            for some, example in zip(pictures, examples, strict=True):
+            for images, example in zip(pictures, examples, strict=True):
                 generator = example.generator()
-                some[:] = [self.augment(picture, generator) for picture in some]
+                images[:] = [self.augment(image, generator) for image in images]
         return {"pixel_values": self.processor(images=pictures)["pixel_values"]}
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -174,7 +174,7 @@ class RankBatches(Collator):
         """Collate captions."""
         groups = [((example.text, example.facts), *example.false_texts) for example in examples]
         shape = (len(examples), len(groups[0]))
-        flat = [one for group in groups for one in group]
+        flat = [text for group in groups for text in group]
         texts = self.texts([text for text, _ in flat]) | self.facts([facts for _, facts in flat])
         matches = torch.full(shape, IGNORED)
         matches[:, :2] = torch.tensor([1, 0])
@@ -188,13 +188,13 @@ class RankBatches(Collator):
 
 @dataclass
 class PreTrainingBatches(Collator):
-    """Two texts for each image: its caption with hidden words, and, to be matched, its caption or a false one.
+    """Two texts for each image: its caption with masked tokens, and, to be matched, its caption or a false one.
 
-    `input_ids`, `attention_mask` and facts are (B, 2, ...); `labels`, (B, 2, L), has the hidden words' ids; and
+    `input_ids`, `attention_mask` and facts are (B, 2, ...); `labels`, (B, 2, L), has the masked tokens' ids; and
     `match_labels`, (B, 2), 1 or 0 for the second.
 
     Args:
-        mask: Hides words; None for no masked words.
+        mask: Masks tokens; None for no masked language modelling.
     """
 
     mask: WholeWordMask | None = None
@@ -209,27 +209,27 @@ class PreTrainingBatches(Collator):
             generator = example.generator()
             false = bool(generator.random() < 0.5)
             (own,) = self.tokens([example.text])
-            hidden, guessed = (own, [IGNORED] * len(own)) if self.mask is None else self.mask(own, generator)
+            masked, targets = (own, [IGNORED] * len(own)) if self.mask is None else self.mask(own, generator)
             text, of_text = example.false_texts[0] if false else (example.text, example.facts)
             other = self.tokens([text])[0] if false else own
-            ids += [hidden, other]
-            labels += [guessed, [IGNORED] * len(other)]
+            ids += [masked, other]
+            labels += [targets, [IGNORED] * len(other)]
             facts += [example.facts, of_text]
             matches[number, 1] = int(not false)
         shape = (len(examples), 2)
         batch = self.padded(ids) | self.facts(facts)
         batch["labels"] = torch.full_like(batch["input_ids"], IGNORED)
-        for row, some in zip(batch["labels"], labels, strict=True):
-            row[: len(some)] = torch.tensor(some)
+        for row, ids_of_row in zip(batch["labels"], labels, strict=True):
+            row[: len(ids_of_row)] = torch.tensor(ids_of_row)
         split = {name: tensor.unflatten(0, shape) for name, tensor in batch.items()}
         return {**self.images(examples), **split, "match_labels": matches}
 
 
 @dataclass
 class GenerativeAnswerBatches(Collator):
-    """Questions with answers in words, for a model that writes them.
+    """Questions with the texts of their answers, for a model that generates them.
 
-    Adds `labels`, (answers, words), token ids of all questions' answers in turn; `label_mask`; `answer_counts`, (B,);
+    Adds `labels`, (answers, tokens), token ids of all questions' answers in turn; `label_mask`; `answer_counts`, (B,);
     and `answer_weights`, (answers,): each different answer by how many annotators gave it, as BLIP has it.
 
     Args:
@@ -244,19 +244,19 @@ class GenerativeAnswerBatches(Collator):
         weights: list[float] = []
         counts: list[int] = []
         for example in examples:
-            some = self._weighted(example)
-            answers += some
-            weights += some.values()
-            counts.append(len(some))
-        worded = self.texts(answers)
+            weight_of = self._weights(example)
+            answers += weight_of
+            weights += weight_of.values()
+            counts.append(len(weight_of))
+        tokens = self.texts(answers)
         return super().__call__(examples) | {
-            "labels": worded["input_ids"],
-            "label_mask": worded["attention_mask"],
+            "labels": tokens["input_ids"],
+            "label_mask": tokens["attention_mask"],
             "answer_counts": torch.tensor(counts),
             "answer_weights": torch.tensor(weights),
         }
 
-    def _weighted(self, example: Example) -> dict[str, float]:
+    def _weights(self, example: Example) -> dict[str, float]:
         if example.answers:
             share = 1 / len(example.answers)
             weights: dict[str, float] = {}
@@ -270,7 +270,7 @@ class GenerativeAnswerBatches(Collator):
 
 @dataclass
 class ContrastBatches(Collator):
-    """Captions to be told from each other: adds `image_ids`, (B,), the number of each image."""
+    """Captions to be contrasted with each other: adds `image_ids`, (B,), the number of each image."""
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, Tensor]:
         """Collate captions."""

@@ -24,13 +24,13 @@ class Example:
         matches: For each fact, whether it agrees with the image; empty where that is unknown.
         index: The example's number among the rows.
         image_index: The number of its image (or pair) among those of all tables.
-        name: What to call it in errors.
-        seed: What everything random about it is drawn from; another one in every epoch.
+        name: Its table and row, for errors.
+        seed: The seed of its random draws; another in every epoch.
         id: The question's id, the sentence's identifier, or the image's id.
         labels: Ids of answers; of a sentence 1 if it is true, 0 if not.
         scores: The score of each label.
         answers: What annotators answered, word for word.
-        answer_type: By which accuracy is told apart; may be empty.
+        answer_type: A group in which accuracy is reported too; may be empty.
         question_type: Likewise.
         false_texts: Texts that belong to other images, with the facts of each.
     """
@@ -61,7 +61,7 @@ class Rows(Dataset[Example]):
 
     Args:
         tables: Tables of one kind.
-        answered: Leave out questions without a target, from which nothing can be learnt.
+        answered: Leave out questions without a target, which cannot be trained on.
         num_false: False texts to draw for each example, from captions of other images.
         seed: Of what is drawn.
         images: Whether examples bring their images.
@@ -118,7 +118,7 @@ class Rows(Dataset[Example]):
             raise TableError("false texts need at least two images.")
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw anew."""
+        """Draw again, with the seed of another epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -129,21 +129,26 @@ class Rows(Dataset[Example]):
         """An example."""
         text, facts, row, place = self._text(index, everything=True)
         seed = (self.seed, self.epoch, index)
-        told: dict[str, Any] = {"index": index, "image_index": int(self.image_index[index]), "seed": seed}
-        told["name"] = self.name_of(told["image_index"])
+        image_index = int(self.image_index[index])
+        fields: dict[str, Any] = {
+            "index": index,
+            "image_index": image_index,
+            "name": self.name_of(image_index),
+            "seed": seed,
+        }
         images = tuple(row[column] for column in IMAGES_OF[self.kind]) if self._images else ()
         if self.kind == "questions":
-            told |= _question(row, place)
+            fields |= _question(row, place)
         elif self.kind == "pairs":
             identifiers = row.get("identifiers") or [
                 f"{row['identifier']}-{n}" for n in range(len(row["questions"]))
             ]
-            told |= {"id": identifiers[place], "labels": (int(row["answers"][place] == "True"),)}
+            fields |= {"id": identifiers[place], "labels": (int(row["answers"][place] == "True"),)}
         else:
-            told["id"] = str(row.get("image_id", ""))
+            fields["id"] = str(row.get("image_id", ""))
         if self.num_false:
-            told["false_texts"] = self._false_texts(index, np.random.default_rng((*seed, 1)))
-        return Example(images=images, text=text, facts=facts, **told)
+            fields["false_texts"] = self._false_texts(index, np.random.default_rng((*seed, 1)))
+        return Example(images=images, text=text, facts=facts, **fields)
 
     def text(self, index: int) -> tuple[str, tuple[int, ...]]:
         """A text and its facts, without anything else of its row."""
@@ -215,7 +220,7 @@ class RowImages(Dataset[Example]):
 
 def _question(row: dict[str, Any], place: int) -> dict[str, Any]:
     """The targets of a question, as far as they are known."""
-    told: dict[str, Any] = {"id": row["question_id"][place]}
+    fields: dict[str, Any] = {"id": row["question_id"][place]}
     for name, column in (
         ("labels", "answer_labels"),
         ("scores", "answer_scores"),
@@ -223,11 +228,11 @@ def _question(row: dict[str, Any], place: int) -> dict[str, Any]:
         ("matches", MATCHES),
     ):
         if row.get(column):
-            told[name] = tuple(row[column][place])
+            fields[name] = tuple(row[column][place])
     for name, column in (("answer_type", "answer_types"), ("question_type", "question_types")):
         if row.get(column):
-            told[name] = row[column][place]
-    return told
+            fields[name] = row[column][place]
+    return fields
 
 
 def _text_index(table: Table, texts: str, answered: bool) -> tuple[np.ndarray, np.ndarray]:

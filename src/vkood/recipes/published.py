@@ -1,4 +1,4 @@
-"""The paper's own commands, in words of ours: what its scripts took, and which recipe and values that is.
+"""The paper's own commands, translated: the arguments of its scripts, and the recipe and values that they mean here.
 
 `vkood_vilt/train_vilt.py` took names and key=value in the manner of METER's; `vkood_blip/train_vqa.py` options and a
 YAML file in the manner of BLIP's.
@@ -72,11 +72,11 @@ _TEST_TABLES = ["vqav2_test", "vqav2_test-dev"]
 
 @dataclass
 class Translation:
-    """Words of ours.
+    """A command line of `vkood train`.
 
     Attributes:
         recipe: The recipe.
-        words: Presets and key=value, behind it.
+        words: Presets and key=value, after it.
     """
 
     recipe: str
@@ -84,7 +84,7 @@ class Translation:
 
     @property
     def arguments(self) -> list[str]:
-        """The command line behind `vkood`."""
+        """The command line after `vkood`."""
         return ["train", self.recipe, *self.words]
 
 
@@ -92,7 +92,7 @@ def from_vilt(words: Sequence[str]) -> Translation:
     """What the words of `train_vilt.py` mean.
 
     Args:
-        words: Behind the script's name; METER's "with" before them is fine.
+        words: After the script's name; METER's "with" before them is fine.
 
     Raises:
         RunError: If a word is unknown, a space is missing between two of them, or no task is named.
@@ -134,9 +134,9 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
 
     Args:
         config: The YAML file, with BLIP's keys.
-        output: The folder for what comes out.
-        evaluate: Whether to evaluate only: what training left in the folder, if it left something, or else the
-            file's `pretrained`.
+        output: The folder for results.
+        evaluate: Whether to evaluate only: the best model in the folder, if there is one, or else the file's
+            `pretrained`.
         changes: key=value of ours, which win.
 
     Raises:
@@ -165,7 +165,7 @@ def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Seque
 
 
 def _require_space(word: str, value: str) -> None:
-    """Tell of two words that run into each other, as on the published page."""
+    """Refuse two words without a space between them, as on the published page."""
     for name in (*_TASKS, *_NAMES):
         if value != name and value.endswith(name) and re.fullmatch(r"[\w./-]*?\d", value[: -len(name)]):
             cut = word[: -len(name)]

@@ -20,7 +20,7 @@ _ADDRESS, _PORT, _NODE = "MASTER_ADDR", "MASTER_PORT", "NODE_RANK"
 
 
 def num_processes(run: Run) -> int:
-    """How many processes a machine starts for a run: one for each GPU, or as many as it says without GPUs.
+    """How many processes a machine starts for a run: one for each GPU, or `processes` without GPUs.
 
     Raises:
         RunError: If it asks for more GPUs than there are, or to shard weights over none.
@@ -40,7 +40,7 @@ def num_processes(run: Run) -> int:
 
 
 def is_launched() -> bool:
-    """Whether this process is one of several that a launcher has started."""
+    """Whether this process is one of several that a launcher started."""
     return "LOCAL_RANK" in os.environ
 
 

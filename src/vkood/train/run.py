@@ -115,7 +115,7 @@ class OptimisationOptions:
         precision: "float32", "bf16" or "fp16".
         evaluate_every: Epochs between validations; 0.1 for ten in an epoch.
         save_every: Steps between checkpoints; None for one with each validation.
-        keep_checkpoints: How many of them are kept; at least 2, so that a whole one is left while the next is
+        keep_checkpoints: How many of them are kept; at least 2, so that a complete one is left while the next is
             written.
         patience: Validations without a better model after which training ends; None for never.
         seed: Of weights, order, dropout and all random draws.
@@ -211,7 +211,7 @@ class Run:
 
     @property
     def is_new(self) -> bool:
-        """Whether the model is new from end to end, and nothing pretrained is wanted."""
+        """Whether the model is new from end to end, and without pretrained parts."""
         return self.model.image == TINY and self.model.checkpoint is None
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
-from vkood.cli.output import say
+from vkood.cli.output import quieten_transformers, say
 from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
@@ -90,12 +90,9 @@ def encode(
 def _tower(name: str, batch_size: int) -> SentenceEncoder:
     """Load the encoder, or refuse in one sentence."""
     folder = _folder(name)
-    from transformers.utils import logging
-
     from vkood.models import SentenceEncoder
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quieten_transformers()
     try:
         return SentenceEncoder(folder, batch_size=batch_size)
     except ValueError as error:
