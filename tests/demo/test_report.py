@@ -5,7 +5,6 @@ import copy
 import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -13,12 +12,12 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from support.html_page import Page
 from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
 from vkood.demo.table import print_table
 
 ARMS = ("no_facts", "unfiltered", "filtered")
 IRRELEVANT, CONTRADICTING = ("0", "3", "12", "48", "150"), ("6", "12", "24", "48")
-VOID = {"meta", "img", "source", "br"}
 
 
 def shares(offset, numbers):
@@ -74,32 +73,6 @@ def item(seed=0, **changes):
 def demo_report(**changes):
     curves = {arm: [(25, 2.5 - place), (50, 1.25)] for place, arm in enumerate(ARMS)}
     return DemoReport(**({"results": RESULTS, "curves": curves, "gallery": [item(0), item(1)]} | changes))
-
-
-class Page(HTMLParser):
-    """The elements and the text of a page; fails where tags do not close."""
-
-    def __init__(self, source):
-        super().__init__()
-        self.elements, self.text, self._open = [], "", []
-        self.feed(source)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.elements.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if self._open and self._open[-1] not in ("style", "title"):
-            self.text += data
-
-    def named(self, tag):
-        return [attributes for name, attributes in self.elements if name == tag]
 
 
 @pytest.fixture

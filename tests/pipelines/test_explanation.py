@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from support.every_model import KINDS, two_stream_config
+from support.html_page import Page
 from support.tiny_pictures import image_processor, picture
 from support.tiny_vqa import tiny_tokenizer
 from vkood.images import ImageProblem
@@ -56,6 +57,12 @@ def test_explanation(processor, tmp_path):
     assert "&lt;b&gt;a mug breaks." in page
     assert "http" not in page
     assert page.count("<img") == 3
+    for source in (page, explanation.to_page()):
+        read = Page(source)
+        read.require_accessible()
+        assert len(read.named("caption")) == len(read.named("table")) == 2
+        assert all(fact in read.text for fact in FACTS)
+    assert read.named("html") == [{"lang": "en"}]
     explanation.plot().savefig(tmp_path / "plot.png")
     assert "gate" in str(explanation)
 

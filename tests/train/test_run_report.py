@@ -3,6 +3,7 @@
 import base64
 import json
 
+from support.html_page import Page
 from vkood.reporting.pages import render
 from vkood.train.record import METRICS_FILE
 from vkood.train.report import _TEMPLATE, _curves, _last_numbers
@@ -36,3 +37,6 @@ def test_hostile_names_of_metrics(tmp_path):
     assert "<td>1,234</td>" in page
     assert "without a matching head" in page
     assert "http" not in page
+    read = Page(page)
+    read.require_accessible()
+    assert read.text.count(HOSTILE.partition(" ")[0]) == 5  # name, start, cost, metric, settings

@@ -17,7 +17,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 """The page that others extend (`page.html.jinja`), macros for tables and figures, and the style sheet."""
 
 
-def render(template: Path, values: Mapping[str, Any]) -> Markup:
+def render(template: Path, values: Mapping[str, Any]) -> str:
     """Render a template.
 
     Every value is escaped, and characters that are invisible or change the direction of writing are shown as escapes.
@@ -26,7 +26,7 @@ def render(template: Path, values: Mapping[str, Any]) -> Markup:
         template: The template's file; it may extend and import the templates of `TEMPLATES`.
         values: What it shows; a missing value is an error.
     """
-    return Markup(_environment(template.parent).get_template(template.name).render(values))
+    return _environment(template.parent).get_template(template.name).render(values)
 
 
 @functools.cache
