@@ -10,17 +10,13 @@ import platform
 import statistics
 import time
 import tracemalloc
-import unittest.mock
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
-from vkood.mixture import host
-
 Contestant = Callable[[], object]
-_Result = TypeVar("_Result")
 
 
 def clock() -> float:
@@ -58,23 +54,12 @@ def milliseconds(seconds: Sequence[float]) -> str:
     return f"{statistics.median(seconds) * 1e3:.2f} ({min(seconds) * 1e3:.2f})"
 
 
-def without_numba(work: Callable[[], _Result]) -> Callable[[], _Result]:
-    """The same as where the extra `fast` is not installed."""
-
-    def in_torch() -> _Result:
-        with unittest.mock.patch.object(host, "compiled", lambda: None):
-            return work()
-
-    return in_torch
-
-
 def peak_bytes(work: Contestant) -> int:
     """Most bytes that were held at one time within `work`, by tensors and by NumPy.
 
     The two are measured one after the other, by torch's allocator's own account and by Python's, and added: their
-    peaks need not fall together, so this is an upper bound. It is done without Numba, whose arrays nobody counts.
+    peaks need not fall together, so this is an upper bound. Numba's arrays are not counted: force the back end "torch".
     """
-    work = without_numba(work)
     work()
     gc.collect()
     with torch.profiler.profile(

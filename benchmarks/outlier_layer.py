@@ -24,17 +24,15 @@ from measuring import (
     print_table,
     ratio,
     setting,
-    without_numba,
     write_json,
 )
 from synthetic_sets import clustered_sets
 from torch import Tensor
 from training_step import training_step
 
-from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
-from vkood.mixture.em import expectation, maximization
+from vkood.mixture import BackendName, Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
+from vkood.mixture.families.gaussian import expectation, maximization, starting_mixture
 from vkood.mixture.fit import DEFAULT_SOLVER
-from vkood.mixture.start import starting_mixture
 from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 
 TOLERANCE, BUDGET = 1e-4, 300
@@ -148,13 +146,19 @@ def with_torchdeq(
     return run
 
 
-def with_vkood(problem: Problem, name: str, solver: Solver) -> Callable[[], None]:
+def with_vkood(
+    problem: Problem, name: str, solver: Solver, backend: BackendName | None = None
+) -> Callable[[], None]:
     """Forward and backward with `fit_mixture` and the gradient of the last iterate."""
 
     def run() -> None:
         problem.tokens.grad = None
         mixture, solution = fit_mixture(
-            problem.tokens, num_components=problem.shape[3], start=problem.means, solver=solver
+            problem.tokens,
+            num_components=problem.shape[3],
+            start=problem.means,
+            solver=solver,
+            backend=backend,
         )
         (packed(mixture) * problem.cotangent).sum().backward()
         problem.steps[name] = _steps(solution.steps.float(), int((~solution.converged).sum()))
@@ -182,7 +186,7 @@ def beside_torchdeq(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 f"vkood {name}": with_vkood(problem, f"vkood {name}", solver) for name, solver in ours.items()
             }
             name = "vkood Squarem in torch"
-            contestants[name] = without_numba(with_vkood(problem, name, ours["Squarem"]))
+            contestants[name] = with_vkood(problem, name, ours["Squarem"], "torch")
             solvers = (
                 ("fixed_point_iter",) if arguments.quick else ("fixed_point_iter", "anderson", "broyden")
             )
@@ -255,12 +259,14 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
                 taken.append(model.fit(tokens[row].numpy()).n_iter_)
             numbers["scikit-learn"] = f"{sum(taken) / len(taken):.0f} / {max(taken)}"
 
-        def ours() -> None:
+        def ours(backend: BackendName | None = None) -> None:
             with torch.no_grad():
-                _, solution = fit_mixture(tokens, num_components=components, start=means, solver=solver)
+                _, solution = fit_mixture(
+                    tokens, num_components=components, start=means, solver=solver, backend=backend
+                )
             numbers["vkood"] = _steps(solution.steps.float(), 0)
 
-        contestants = {"vkood": ours, "vkood in torch": without_numba(ours), "scikit-learn": theirs}
+        contestants = {"vkood": ours, "vkood in torch": lambda: ours("torch"), "scikit-learn": theirs}
         seconds = interleaved(contestants, rounds, warm_up=1)
         rows = [
             [
@@ -336,7 +342,7 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
                 problem.tokens.grad = None
                 mixture, _ = fit_mixture(
                     problem.tokens, num_components=problem.shape[3], start=problem.means,
-                    solver=Squarem(tolerance=0.0, max_steps=steps), gradient=gradient,
+                    solver=Squarem(tolerance=0.0, max_steps=steps), gradient=gradient, backend="torch",
                 )  # fmt: skip
                 (packed(mixture) * problem.cotangent).sum().backward()
 

@@ -17,7 +17,7 @@ from vkood.gating.gate import JointSpace
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.recipes.easy_vqa import easy_vqa
 from vkood.solve import Gradient, Implicit
-from vkood.solve.iteration import FlatMap
+from vkood.solve.loop import FlatMap
 
 from .materials import Materials, answers
 

@@ -5,21 +5,20 @@ import math
 import pytest
 import torch
 
-from support.sets import FAMILIES, batch, layer_of, name, normal
+from support.sets import batch, each_backend, each_member, layer_of, name, normal
 from vkood.gating import OutlierLayer
 from vkood.mixture import fit_mixture, negative_log_density
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Squarem, Status, Unrolled
 
 SCORES = ["negative_log_density", "gem", "mahalanobis"]
-each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 each_score = pytest.mark.parametrize("score", SCORES)
 
 
 @each_score
-@each_family
-def test_gates_are_the_sigmoid_of_the_margin(covariance, score):
+@each_member
+def test_gates_are_the_sigmoid_of_the_margin(covariance, backend, score):
     layer, (facts, image) = (
-        layer_of(covariance=covariance, score=score, threshold=0.5, temperature=0.3),
+        layer_of(family=covariance, backend=backend, score=score, threshold=0.5, temperature=0.3),
         batch(),
     )
     out = layer(facts, context=image)
@@ -30,20 +29,21 @@ def test_gates_are_the_sigmoid_of_the_margin(covariance, score):
     assert out.solution.status.shape == (3,)
 
 
-def test_scores_are_those_of_the_mixture_fitted_to_the_context_in_the_joint_space():
-    layer, (facts, image) = layer_of(), batch()
+@each_backend
+def test_scores_are_those_of_the_mixture_fitted_to_the_context_in_the_joint_space(backend):
+    layer, (facts, image) = layer_of(backend=backend), batch()
     with torch.no_grad():
         joint, tokens = layer.joint.candidates(facts, None), layer.joint.context(image, None)
-        mixture, _ = fit_mixture(tokens, num_components=2)
-        expected = negative_log_density(joint, mixture, layer.covariance)
+        mixture, _ = fit_mixture(tokens, backend=backend, num_components=2)
+        expected = negative_log_density(joint, mixture, layer.family)
         torch.testing.assert_close(layer(facts, context=image).score, expected)
     torch.testing.assert_close(tokens.norm(dim=-1), torch.full((3, 9), 2.0))
 
 
-@each_family
-def test_nothing_depends_on_batch_neighbours_or_padding(covariance):
+@each_member
+def test_nothing_depends_on_batch_neighbours_or_padding(covariance, backend):
     layer, (facts, image) = (
-        layer_of(covariance=covariance, solver=Squarem(tolerance=1e-6, max_steps=500)),
+        layer_of(family=covariance, backend=backend, solver=Squarem(tolerance=1e-6, max_steps=500)),
         batch(),
     )
     out = layer(facts, context=image)
@@ -63,10 +63,10 @@ def test_nothing_depends_on_batch_neighbours_or_padding(covariance):
     assert (padded.score[:, :2] == torch.inf).all()
 
 
-@each_family
+@each_member
 @each_score
-def test_padding_full_of_nan_gives_finite_gradients(covariance, score):
-    layer, (facts, image) = layer_of(covariance=covariance, score=score), batch()
+def test_padding_full_of_nan_gives_finite_gradients(covariance, backend, score):
+    layer, (facts, image) = layer_of(family=covariance, backend=backend, score=score), batch()
     facts[:, 1], image[:, :2] = torch.nan, torch.inf
     facts.requires_grad_()
     image.requires_grad_()
@@ -86,8 +86,9 @@ def test_padding_full_of_nan_gives_finite_gradients(covariance, score):
     assert all((gradient != 0).any() for gradient in used)
 
 
-def test_a_context_that_is_empty_is_the_prior():
-    layer, (facts, _) = layer_of(), batch()
+@each_backend
+def test_a_context_that_is_empty_is_the_prior(backend):
+    layer, (facts, _) = layer_of(backend=backend), batch()
     for context, mask in ((torch.zeros(3, 0, 5), None), (torch.zeros(3, 4, 5), torch.zeros(3, 4))):
         out = layer(facts, context=context, context_mask=mask)
         expected = torch.full(
@@ -97,15 +98,17 @@ def test_a_context_that_is_empty_is_the_prior():
         assert out.solution.converged.all()
 
 
-def test_no_candidates_and_no_rows():
-    layer = layer_of()
+@each_backend
+def test_no_candidates_and_no_rows(backend):
+    layer = layer_of(backend=backend)
     assert layer(torch.zeros(2, 0, 6), context=torch.ones(2, 3, 5)).gate.shape == (2, 0)
     assert layer(torch.zeros(0, 4, 6), context=torch.ones(0, 3, 5)).gate.shape == (0, 4)
 
 
+@each_backend
 @pytest.mark.parametrize("rule", [LastIterate(), Neumann(), Implicit(), Unrolled()], ids=name)
-def test_gradients_reach_weights_prior_and_both_projections(rule):
-    layer, (facts, image) = layer_of(gradient=rule), batch()
+def test_gradients_reach_weights_prior_and_both_projections(rule, backend):
+    layer, (facts, image) = layer_of(backend=backend, gradient=rule), batch()
     given = {
         "context_mask": torch.full((3, 9), 0.7, requires_grad=True),
         "prior_mean": normal(3, 4, seed=3).float().requires_grad_(),
@@ -117,8 +120,9 @@ def test_gradients_reach_weights_prior_and_both_projections(rule):
         assert (tensor.grad != 0).any()
 
 
-def test_the_prior_mean_pulls_with_its_strength():
-    layer, (facts, image) = layer_of(), batch()
+@each_backend
+def test_the_prior_mean_pulls_with_its_strength(backend):
+    layer, (facts, image) = layer_of(backend=backend), batch()
     towards = normal(3, 4, seed=3).float()
     distances = []
     for strength in (0.1, 10.0, 1e4):
@@ -138,8 +142,9 @@ def test_the_prior_mean_pulls_with_its_strength():
     torch.testing.assert_close(each.mixture.mean, normal(3, 2, 4, seed=4).float(), rtol=0, atol=1e-2)
 
 
-def test_weights_say_which_tokens_count():
-    layer, (facts, image) = layer_of(), batch()
+@each_backend
+def test_weights_say_which_tokens_count(backend):
+    layer, (facts, image) = layer_of(backend=backend), batch()
     whole = layer(facts, context=image, context_mask=torch.tensor([[1.0, 2.0, 0.0] * 3] * 3))
     repeated = layer(facts, context=image[:, [0, 1, 1, 3, 4, 4, 6, 7, 7]])
     torch.testing.assert_close(whole.gate, repeated.gate, rtol=1e-3, atol=1e-4)
@@ -148,8 +153,9 @@ def test_weights_say_which_tokens_count():
     torch.testing.assert_close(layer(facts, context=image, context_mask=integers.float()).gate, boolean.gate)
 
 
-def test_starts_may_be_learned_queries():
-    layer, (facts, image) = layer_of(solver=Squarem(tolerance=1e-6, max_steps=500)), batch()
+@each_backend
+def test_starts_may_be_learned_queries(backend):
+    layer, (facts, image) = layer_of(backend=backend, solver=Squarem(tolerance=1e-6, max_steps=500)), batch()
     queries = normal(2, 4, seed=5).float()
     out, swapped = (
         layer(facts, context=image, start=queries),
@@ -171,8 +177,9 @@ def test_save_and_load_round_trip(tmp_path):
     )
 
 
-def test_a_fit_that_runs_out_of_steps_is_reported_and_still_gates():
-    layer, (facts, image) = layer_of(solver=Anderson(tolerance=0.0, max_steps=2)), batch()
+@each_backend
+def test_a_fit_that_runs_out_of_steps_is_reported_and_still_gates(backend):
+    layer, (facts, image) = layer_of(backend=backend, solver=Anderson(tolerance=0.0, max_steps=2)), batch()
     out = layer(facts, context=image)
     assert out.solution.status.tolist() == [Status.OUT_OF_STEPS] * 3
     assert torch.isfinite(out.gate).all()

@@ -7,17 +7,16 @@ import torch
 from torch import nn
 
 from support.ranks import in_a_new_process
-from support.sets import FAMILIES, batch, layer_of, name
+from support.sets import batch, each_backend, each_member, layer_of, name
 from vkood.gating import KernelGate, OutlierLayer
-from vkood.mixture import Prior, compiled, fit_mixture
+from vkood.mixture import Prior, fit_mixture, graph_operator
 from vkood.mixture.fit import DEFAULT_SOLVER
 from vkood.solve import Implicit, LastIterate, Status
 
-each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 
-
+@each_backend
 @pytest.mark.parametrize("rule", [LastIterate(), Implicit()], ids=name)
-def test_it_learns_to_tell_facts_that_belong(rule):
+def test_it_learns_to_tell_facts_that_belong(rule, backend):
     """Candidates that lie among the context tokens belong; random ones do not."""
     torch.manual_seed(0)
     layer = OutlierLayer(8, 8, 8, gradient=rule)
@@ -49,9 +48,9 @@ def test_it_learns_to_tell_facts_that_belong(rule):
     assert right > 0.85
 
 
-@each_family
-def test_under_autocast_the_fit_and_the_gates_are_in_single_precision(covariance):
-    layer, (facts, image) = layer_of(covariance=covariance), batch()
+@each_member
+def test_under_autocast_the_fit_and_the_gates_are_in_single_precision(covariance, backend):
+    layer, (facts, image) = layer_of(family=covariance, backend=backend), batch()
     plain = layer(facts, context=image)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = layer(facts, context=image)
@@ -63,8 +62,9 @@ def test_under_autocast_the_fit_and_the_gates_are_in_single_precision(covariance
     assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())
 
 
-def test_a_layer_in_half_precision_keeps_its_fit_in_single():
-    layer, (facts, image) = layer_of().bfloat16(), batch()
+@each_backend
+def test_a_layer_in_half_precision_keeps_its_fit_in_single(backend):
+    layer, (facts, image) = layer_of(backend=backend).bfloat16(), batch()
     out = layer(facts.bfloat16(), context=image.bfloat16())
     assert out.gate.dtype == out.mixture.mean.dtype == torch.float32
     assert torch.isfinite(out.gate).all()
@@ -110,7 +110,7 @@ def graph_breaks() -> dict[str, list[str]]:
 def test_a_compiled_module_breaks_its_graph_once_if_at_all():
     breaks = in_a_new_process(graph_breaks)
     for key, function in (
-        ("fit with an implicit gradient", "fixed_point"),
+        ("fit with an implicit gradient", "solve_fit"),
         ("population in training", "update"),
     ):
         assert len(breaks[key]) == 1
@@ -174,12 +174,12 @@ def the_operator() -> None:
     """What torch itself asks of an operator: its schema, its shapes, and that it has no hidden gradient."""
     tokens, weights = torch.randn(2, 5, 3), torch.rand(2, 5)
     torch.compile(fit_mixture, backend="eager")(tokens, weights)
-    (method,) = compiled._methods
+    (method,) = graph_operator._methods
     first = (torch.zeros(2, 2), torch.randn(2, 2, 3), torch.zeros(2, 2, 3))
     prior = Prior().of_sets(2, tokens)
     given = (method, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
     asked = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
-    torch.library.opcheck(compiled._solve, given, test_utils=asked)
+    torch.library.opcheck(graph_operator._solve, given, test_utils=asked)
 
 
 def test_the_operator_is_one_that_torch_accepts():

@@ -100,7 +100,7 @@ def batches(number: int, rows: int = 4):
 @pytest.mark.parametrize("score", ["negative_log_density", "gem", "mahalanobis"])
 @each_family
 def test_what_was_common_in_training_is_an_inlier(covariance, score):
-    layer = layer_of(covariance=covariance, score=score)
+    layer = layer_of(family=covariance, score=score)
     with torch.no_grad():
         for facts in batches(60):
             layer(facts)
@@ -235,7 +235,7 @@ def test_a_layer_of_another_type_learns_in_single_precision_all_the_same(covaria
     candidates = normal(3, 40, 6, seed=1).float()
     learned = []
     for of_type in (torch.float32, dtype):
-        layer = layer_of(covariance=covariance).to(of_type)
+        layer = layer_of(family=covariance).to(of_type)
         for _ in range(4):
             layer(candidates.to(of_type))
         assert float(layer.population.seen) == pytest.approx(480)

@@ -14,6 +14,8 @@ from support.sets import (
     FAMILIES,
     PRIOR,
     clusters,
+    each_backend,
+    each_member,
     name,
     normal,
     numbers,
@@ -100,12 +102,12 @@ def test_the_m_step_is_the_maximum_for_one_component(covariance):
     torch.testing.assert_close(step.log_scale[triangle], best[2:], rtol=1e-6, atol=1e-7)
 
 
-@each_family
-def test_a_fit_is_a_stationary_point_of_the_map_objective(covariance):
+@each_member
+def test_a_fit_is_a_stationary_point_of_the_map_objective(covariance, backend):
     tokens = clusters()
     weights = torch.rand(3, 30, generator=torch.Generator().manual_seed(2)).double()
     mixture, solution = fit_mixture(
-        tokens, weights, num_components=3, covariance=covariance, prior=PRIOR, solver=TIGHT
+        tokens, weights, num_components=3, family=covariance, backend=backend, prior=PRIOR, solver=TIGHT
     )
     solution.require_convergence()
     parameters = [tensor.detach().requires_grad_() for tensor in numbers(mixture)]
@@ -122,12 +124,14 @@ def test_a_fit_is_a_stationary_point_of_the_map_objective(covariance):
 # -- against scikit-learn --------------------------------------------------------------------------
 
 
-@each_family
-def test_without_a_prior_worth_speaking_of_it_is_the_mixture_of_scikit_learn(covariance):
+@each_member
+def test_without_a_prior_worth_speaking_of_it_is_the_mixture_of_scikit_learn(covariance, backend):
     tokens = clusters(sets=2, each=40)
     starts = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double()
     prior = Prior(concentration=1e-9, mean_strength=1e-9, variance=1.0, variance_strength=1e-9)
-    mixture, solution = fit_mixture(tokens, covariance=covariance, prior=prior, start=starts, solver=TIGHT)
+    mixture, solution = fit_mixture(
+        tokens, family=covariance, backend=backend, prior=prior, start=starts, solver=TIGHT
+    )
     solution.require_convergence()
     kind = {"Diagonal": "diag", "Spherical": "spherical", "Tied": "tied", "Full": "full"}[name(covariance)]
     for row in range(2):
@@ -148,24 +152,34 @@ def test_without_a_prior_worth_speaking_of_it_is_the_mixture_of_scikit_learn(cov
 # -- weights, order, place -------------------------------------------------------------------------
 
 
-@each_family
-def test_whole_weights_are_repeated_tokens(covariance):
+@each_member
+def test_whole_weights_are_repeated_tokens(covariance, backend):
     tokens, weights = clusters(each=6), torch.tensor([1.0, 3.0, 2.0] * 4).double().expand(3, 12)
-    options = {"covariance": covariance, "prior": PRIOR, "solver": TIGHT, "start": normal(2, 2, seed=5)}
+    options = {
+        "family": covariance,
+        "backend": backend,
+        "prior": PRIOR,
+        "solver": TIGHT,
+        "start": normal(2, 2, seed=5),
+    }
     weighted, _ = fit_mixture(tokens, weights, **options)
     repeated, _ = fit_mixture(tokens.repeat_interleave(weights[0].long(), 1), **options)
     same(weighted, repeated)
 
 
-@each_family
-def test_masked_tokens_are_absent_whatever_they_hold(covariance):
+@each_member
+def test_masked_tokens_are_absent_whatever_they_hold(covariance, backend):
     tokens = clusters(each=6)
     mask = torch.tensor([True, False, True, True] * 3).expand(3, 12)
     for filling in (0.0, 1e30, torch.nan, torch.inf):
         filled = torch.where(mask[..., None], tokens, filling).requires_grad_()
-        mixture, solution = fit_mixture(filled, mask, num_components=3, covariance=covariance, solver=TIGHT)
+        mixture, solution = fit_mixture(
+            filled, mask, num_components=3, family=covariance, backend=backend, solver=TIGHT
+        )
         solution.require_convergence()
-        absent, _ = fit_mixture(tokens[:, mask[0]], num_components=3, covariance=covariance, solver=TIGHT)
+        absent, _ = fit_mixture(
+            tokens[:, mask[0]], num_components=3, family=covariance, backend=backend, solver=TIGHT
+        )
         same(mixture, absent)
         gradient = torch.autograd.grad([tensor.sum() for tensor in numbers(mixture)], filled)[0]
         assert (gradient[~mask] == 0).all()
@@ -184,7 +198,7 @@ def test_the_order_of_tokens_and_padding_do_not_matter(weighted, covariance, com
     padded_weights = torch.cat([weights, torch.zeros(1, padding).double()], 1)[:, order]
     options = {
         "num_components": components,
-        "covariance": covariance,
+        "family": covariance,
         "prior": PRIOR,
         "solver": Picard(max_steps=20),
         "start": normal(components, 2),
@@ -194,12 +208,14 @@ def test_the_order_of_tokens_and_padding_do_not_matter(weighted, covariance, com
     same(plain, shuffled, rtol=1e-6, atol=1e-6)
 
 
-@each_family
-def test_the_default_start_does_not_depend_on_the_order(covariance):
+@each_member
+def test_the_default_start_does_not_depend_on_the_order(covariance, backend):
     tokens = torch.cat([clusters(each=8), normal(3, 4, 2, seed=4)], 1)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))
-    plain, _ = fit_mixture(tokens, num_components=3, covariance=covariance, solver=TIGHT)
-    shuffled, _ = fit_mixture(tokens[:, order], num_components=3, covariance=covariance, solver=TIGHT)
+    plain, _ = fit_mixture(tokens, num_components=3, family=covariance, backend=backend, solver=TIGHT)
+    shuffled, _ = fit_mixture(
+        tokens[:, order], num_components=3, family=covariance, backend=backend, solver=TIGHT
+    )
     same(plain, shuffled)
     few = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]]]).double()  # fewer than components
     for order in ([1, 2, 0], [2, 1, 0]):
@@ -209,17 +225,17 @@ def test_the_default_start_does_not_depend_on_the_order(covariance):
         )
 
 
-@each_family
-def test_permuted_starts_permute_the_components(covariance):
+@each_member
+def test_permuted_starts_permute_the_components(covariance, backend):
     tokens, start, order = clusters(), normal(3, 2, seed=5), [2, 0, 1]
-    options = {"num_components": 3, "covariance": covariance, "prior": PRIOR, "solver": TIGHT}
+    options = {"num_components": 3, "family": covariance, "backend": backend, "prior": PRIOR, "solver": TIGHT}
     plain, _ = fit_mixture(tokens, start=start, **options)
     other, _ = fit_mixture(tokens, start=start[order], **options)
     same(permuted(plain, order, covariance), other)
 
 
-@each_family
-def test_rows_are_fitted_by_themselves(covariance):
+@each_member
+def test_rows_are_fitted_by_themselves(covariance, backend):
     tokens = torch.cat(
         [
             clusters(),
@@ -228,7 +244,7 @@ def test_rows_are_fitted_by_themselves(covariance):
             torch.zeros(1, 30, 2).double(),
         ]
     )
-    options = {"num_components": 3, "covariance": covariance, "solver": TIGHT}
+    options = {"num_components": 3, "family": covariance, "backend": backend, "solver": TIGHT}
     whole, solution = fit_mixture(tokens, **options)
     assert solution.status.tolist() == [0] * 6 + [Status.NOT_FINITE, 0]
     for rows in ([7, 3, 1], [6, 0], [5]):
@@ -238,13 +254,13 @@ def test_rows_are_fitted_by_themselves(covariance):
             torch.testing.assert_close(left, right[rows], rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
-@each_family
+@each_member
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_moving_everything_moves_the_fit(covariance, dtype):
+def test_moving_everything_moves_the_fit(covariance, backend, dtype):
     """At an offset of 1000 with a spread of 0.1, single precision keeps what it can: three digits."""
     tokens, offset = 0.1 * clusters(), torch.tensor([1000.0, -700.0]).double()
     prior = Prior(mean=torch.tensor([0.03, -0.02]).double(), variance=0.01)
-    options = {"num_components": 2, "covariance": covariance}
+    options = {"num_components": 2, "family": covariance, "backend": backend}
     plain, solution = fit_mixture(
         tokens, prior=prior, solver=Anderson(tolerance=1e-6, max_steps=500), **options
     )
@@ -269,16 +285,16 @@ def test_moving_everything_moves_the_fit(covariance, dtype):
 # -- every set is well defined ---------------------------------------------------------------------
 
 
-@each_family
+@each_member
 @pytest.mark.parametrize("components", [1, 3])
-def test_nothing_to_fit_gives_the_prior(covariance, components):
+def test_nothing_to_fit_gives_the_prior(covariance, backend, components):
     for tokens, weights in (
         (torch.zeros(2, 0, 2).double(), None),
         (normal(2, 5, 2), torch.zeros(2, 5).double()),
         (torch.full((2, 5, 2), torch.nan).double(), torch.zeros(2, 5, dtype=torch.bool)),
     ):
         mixture, solution = fit_mixture(
-            tokens, weights, num_components=components, covariance=covariance, prior=PRIOR
+            tokens, weights, num_components=components, family=covariance, backend=backend, prior=PRIOR
         )
         assert solution.converged.all()
         torch.testing.assert_close(mixture.mean, PRIOR.mean.expand(2, components, 2))
@@ -304,7 +320,7 @@ def test_every_set_has_a_finite_fit_with_finite_gradients(weighted, covariance, 
     mixture, solution = fit_mixture(
         *single,
         num_components=components,
-        covariance=covariance,
+        family=covariance,
         prior=Prior(variance=variance),
         solver=solver(max_steps=30, tolerance=1e-4),
     )
@@ -318,10 +334,12 @@ def test_every_set_has_a_finite_fit_with_finite_gradients(weighted, covariance, 
         assert torch.isfinite(gradient).all()
 
 
-@each_family
-def test_a_thousand_copies_of_one_token(covariance):
+@each_member
+def test_a_thousand_copies_of_one_token(covariance, backend):
     token = torch.tensor([2.0, -1.0])
-    mixture, solution = fit_mixture(token.expand(1, 1000, 2), num_components=2, covariance=covariance)
+    mixture, solution = fit_mixture(
+        token.expand(1, 1000, 2), num_components=2, family=covariance, backend=backend
+    )
     assert solution.converged.all()
     torch.testing.assert_close(mixture.mean[0].mean(0), token, rtol=0, atol=2e-2)
     spread = covariance.dense(mixture)[0].diagonal(dim1=-2, dim2=-1)
@@ -331,16 +349,19 @@ def test_a_thousand_copies_of_one_token(covariance):
     assert near < 0 < far
 
 
-@each_family
-def test_one_token_is_a_compromise_with_the_prior(covariance):
+@each_member
+def test_one_token_is_a_compromise_with_the_prior(covariance, backend):
     token = torch.tensor([[[4.0, 0.0]]]).double()
     assert PRIOR.mean is not None
-    mixture, solution = fit_mixture(token, num_components=1, covariance=covariance, prior=PRIOR, solver=TIGHT)
+    mixture, solution = fit_mixture(
+        token, num_components=1, family=covariance, backend=backend, prior=PRIOR, solver=TIGHT
+    )
     assert solution.converged.all()
     torch.testing.assert_close(mixture.mean[0, 0], (token[0, 0] + 0.5 * PRIOR.mean) / 1.5)
 
 
-def test_two_clusters_are_found():
+@each_backend
+def test_two_clusters_are_found(backend):
     mixture, solution = fit_mixture(
         clusters(each=200, apart=8.0), prior=Prior(mean_strength=1e-3), solver=TIGHT
     )
@@ -354,24 +375,26 @@ def test_two_clusters_are_found():
     torch.testing.assert_close(deviations[:, 1], torch.full((3, 2), 1.0).double(), rtol=0.15, atol=0)
 
 
-@each_family
+@each_member
 @pytest.mark.parametrize("solver", [Picard, Anderson, Squarem])
-def test_all_solvers_find_the_same_mixture(covariance, solver):
+def test_all_solvers_find_the_same_mixture(covariance, backend, solver):
     tokens = clusters()
     found, solution = fit_mixture(
-        tokens, covariance=covariance, solver=solver(tolerance=1e-10, max_steps=3000)
+        tokens, family=covariance, backend=backend, solver=solver(tolerance=1e-10, max_steps=3000)
     )
     solution.require_convergence()
-    same(found, fit_mixture(tokens, covariance=covariance, solver=TIGHT)[0], rtol=1e-6, atol=1e-6)
+    same(
+        found, fit_mixture(tokens, family=covariance, backend=backend, solver=TIGHT)[0], rtol=1e-6, atol=1e-6
+    )
 
 
-@each_family
-def test_half_precision_and_autocast_are_fitted_in_single_precision(covariance):
+@each_member
+def test_half_precision_and_autocast_are_fitted_in_single_precision(covariance, backend):
     tokens = clusters().to(torch.bfloat16)
-    expected, _ = fit_mixture(tokens.float(), covariance=covariance)
+    expected, _ = fit_mixture(tokens.float(), family=covariance, backend=backend)
     for cast in (tokens, tokens.float()):
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            mixture, solution = fit_mixture(cast, covariance=covariance)
+            mixture, solution = fit_mixture(cast, family=covariance, backend=backend)
         assert solution.converged.all()
         assert mixture.mean.dtype == torch.float32
         same(mixture, expected, rtol=1e-5, atol=1e-5)
@@ -407,3 +430,8 @@ def test_errors_name_the_argument():
         with pytest.raises(ValueError, match=words):
             call()
     assert Diagonal() == Diagonal()
+
+
+def test_a_mixture_is_shown_on_one_line():
+    mixture, _ = fit_mixture(clusters().float())
+    assert repr(mixture) == "Mixture(3 sets, 2 components, 2 dimensions, float32)"

@@ -3,11 +3,10 @@
 import pytest
 import torch
 
-from support.sets import FAMILIES, clusters, name, normal, numbers
+from support.sets import FAMILIES, NEEDS_NUMBA, clusters, each_backend, each_member, name, normal, numbers
 from vkood.mixture import Prior, em_step, fit_mixture, negative_log_density
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled
 
-each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 EXACT = Implicit(tolerance=1e-12, max_steps=500)
 SOLVER = Squarem(tolerance=1e-13, max_steps=3000)
 START = torch.tensor([[-1.0, -1.0], [1.0, 1.0]]).double()
@@ -22,11 +21,18 @@ def inputs():
     return tokens, weights, prior_mean, strength
 
 
-def fitted(covariance, gradient, solver=SOLVER):
+def fitted(covariance, backend, gradient, solver=SOLVER):
     def function(tokens, weights, prior_mean, strength):
         prior = Prior(mean=prior_mean, mean_strength=strength, variance=0.5)
         mixture, solution = fit_mixture(
-            tokens, weights, covariance=covariance, prior=prior, start=START, solver=solver, gradient=gradient
+            tokens,
+            weights,
+            family=covariance,
+            prior=prior,
+            start=START,
+            solver=solver,
+            gradient=gradient,
+            backend=backend,
         )
         solution.require_convergence()
         return mixture
@@ -35,19 +41,25 @@ def fitted(covariance, gradient, solver=SOLVER):
 
 
 @pytest.mark.parametrize(
-    ("covariance", "rule"), [*((family, EXACT) for family in FAMILIES), (FAMILIES[3], Unrolled())], ids=name
+    ("covariance", "backend", "rule"),
+    [
+        *((family, "torch", EXACT) for family in FAMILIES),
+        pytest.param(FAMILIES[0], "numba", EXACT, marks=NEEDS_NUMBA),
+        (FAMILIES[3], "torch", Unrolled()),
+    ],
+    ids=name,
 )
-def test_exact_gradients_agree_with_finite_differences(covariance, rule):
-    fit = fitted(covariance, rule)
+def test_exact_gradients_agree_with_finite_differences(covariance, backend, rule):
+    fit = fitted(covariance, backend, rule)
     assert torch.autograd.gradcheck(
         lambda *given: tuple(numbers(fit(*given))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
     )
 
 
-@each_family
-def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covariance):
+@each_member
+def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covariance, backend):
     given = inputs()
-    through_fit = fitted(covariance, LastIterate())(*given)
+    through_fit = fitted(covariance, backend, LastIterate())(*given)
     prior = Prior(mean=given[2], mean_strength=given[3], variance=0.5)
     one_step = em_step(given[0], given[1], through_fit.detach(), covariance, prior)
     probe = normal(1, 5, 2, seed=8)
@@ -58,11 +70,11 @@ def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covarianc
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-9)
 
 
-@each_family
-def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance):
+@each_member
+def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance, backend):
     def gradient(rule):
         given, probe = inputs(), normal(1, 5, 2, seed=8)
-        mixture = fitted(covariance, rule)(*given)
+        mixture = fitted(covariance, backend, rule)(*given)
         found = torch.autograd.grad(negative_log_density(probe, mixture, covariance).square().sum(), given)
         return torch.cat([part.flatten() for part in found])
 
@@ -75,33 +87,34 @@ def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance):
     assert errors[2] < 0.2 * errors[0]
 
 
+@each_backend
 @pytest.mark.parametrize("solver", [Picard, Anderson, Squarem])
-def test_the_gradient_does_not_depend_on_the_solver(solver):
+def test_the_gradient_does_not_depend_on_the_solver(solver, backend):
     found = []
     for each in (solver(tolerance=1e-12, max_steps=5000), SOLVER):
         given = inputs()
-        mixture = fitted(FAMILIES[0], EXACT, each)(*given)
+        mixture = fitted(FAMILIES[0], backend, EXACT, each)(*given)
         found.append(torch.autograd.grad([tensor.square().sum() for tensor in numbers(mixture)], given))
     for left, right in zip(*found, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
 
 
-@each_family
-def test_weights_of_zero_are_where_gradients_begin(covariance):
+@each_member
+def test_weights_of_zero_are_where_gradients_begin(covariance, backend):
     """A soft weight at exactly 0 has no gradient, since its token was masked; just above 0 it has one."""
     tokens, weights, *prior = inputs()
     for weight, reached in ((0.0, False), (1e-8, True)):
         given = weights.detach().clone()
         given[0, 3] = weight
         given.requires_grad_()
-        mixture = fitted(covariance, LastIterate())(tokens, given, *prior)
+        mixture = fitted(covariance, backend, LastIterate())(tokens, given, *prior)
         gradient = torch.autograd.grad(mixture.mean.square().sum(), given)[0]
         assert torch.isfinite(gradient).all()
         assert bool(gradient[0, 3].abs() > 1e-6) == reached
 
 
-@each_family
-def test_gradients_do_not_feel_an_offset(covariance):
+@each_member
+def test_gradients_do_not_feel_an_offset(covariance, backend):
     """Sets are fitted around their centre, which is held constant: that must not show in a gradient."""
     for rule in (LastIterate(), EXACT):
         found = []
@@ -110,7 +123,8 @@ def test_gradients_do_not_feel_an_offset(covariance):
             moved = fit_mixture(
                 tokens + offset,
                 weights,
-                covariance=covariance,
+                family=covariance,
+                backend=backend,
                 start=START + offset,
                 solver=SOLVER,
                 prior=Prior(mean=prior_mean + offset, mean_strength=strength, variance=0.5),
@@ -122,11 +136,14 @@ def test_gradients_do_not_feel_an_offset(covariance):
             torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
 
 
-def test_a_nan_set_leaves_the_gradients_of_the_others_alone():
+@each_backend
+def test_a_nan_set_leaves_the_gradients_of_the_others_alone(backend):
     tokens = torch.cat([clusters(sets=2), torch.full((1, 30, 2), torch.nan).double()]).requires_grad_()
-    mixture, solution = fit_mixture(tokens, solver=SOLVER)
+    mixture, solution = fit_mixture(tokens, backend=backend, solver=SOLVER)
     assert solution.status.tolist() == [0, 0, 2]
     gradient = torch.autograd.grad(mixture.mean[:2].square().sum(), tokens)[0][:2]
     alone = tokens[:2].detach().requires_grad_()
-    expected = torch.autograd.grad(fit_mixture(alone, solver=SOLVER)[0].mean.square().sum(), alone)[0]
+    expected = torch.autograd.grad(
+        fit_mixture(alone, backend=backend, solver=SOLVER)[0].mean.square().sum(), alone
+    )[0]
     torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-9)

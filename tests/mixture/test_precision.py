@@ -7,15 +7,13 @@ import math
 import pytest
 import torch
 
-from support.sets import FAMILIES, name, normal, numbers
+from support.sets import FAMILIES, each_backend, each_member, name, normal, numbers
 from vkood.mixture import (
-    Diagonal,
     Full,
     Prior,
     em_step,
     fit_mixture,
     gem,
-    host,
     log_density,
     mahalanobis,
     map_objective,
@@ -28,17 +26,6 @@ each_family = pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 WEAK = Prior(mean_strength=1e-3)
 
 
-@pytest.fixture(params=["compiled", "torch"])
-def _backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "torch":
-        monkeypatch.setattr(host, "compiled", lambda: None)
-    else:
-        pytest.importorskip("numba", reason="the extra `fast` is not installed")
-
-
-each_backend = pytest.mark.usefixtures("_backend")
-
-
 def far_apart(gap: float) -> torch.Tensor:
     """Three clusters of width 1 in each of two sets, `gap` apart, in single precision."""
     centres = gap * torch.tensor([[0.0, 0, 0, 0], [1, 0, 0, -1], [0, 1, -1, 0]])
@@ -46,13 +33,12 @@ def far_apart(gap: float) -> torch.Tensor:
     return (noise + centres[:, None]).flatten(1, 2)
 
 
-@each_backend
-@each_family
+@each_member
 @pytest.mark.parametrize("gap", [1e3, 1e4, 1e6])
-def test_clusters_far_apart_keep_their_digits(covariance, gap):
+def test_clusters_far_apart_keep_their_digits(covariance, backend, gap):
     """Measured from the middle, the smallest gap lost three digits of a density, and the largest was off by 4,000."""
     tokens = far_apart(gap)
-    mixture, solution = fit_mixture(tokens, num_components=3, covariance=covariance, prior=WEAK)
+    mixture, solution = fit_mixture(tokens, num_components=3, family=covariance, backend=backend, prior=WEAK)
     assert solution.converged.all()
     exact, wide = mixture.to(torch.float64), tokens.double()
     for score in (negative_log_density, gem, mahalanobis, log_density):
@@ -61,7 +47,7 @@ def test_clusters_far_apart_keep_their_digits(covariance, gap):
     step = em_step(tokens, torch.ones(2, 36), mixture, covariance, WEAK)
     expected = em_step(wide, torch.ones(2, 36).double(), exact, covariance, WEAK)
     torch.testing.assert_close(step.log_scale.double(), expected.log_scale, rtol=1e-5, atol=1e-5)
-    in_double, _ = fit_mixture(wide, num_components=3, covariance=covariance, prior=WEAK)
+    in_double, _ = fit_mixture(wide, num_components=3, family=covariance, backend=backend, prior=WEAK)
     # means that far away are themselves rounded, by 0.03 at the largest gap
     rounding = 1e-3 + 1e-7 * gap
     densities = negative_log_density(wide, in_double, covariance)
@@ -69,14 +55,13 @@ def test_clusters_far_apart_keep_their_digits(covariance, gap):
     torch.testing.assert_close(found, densities, rtol=0, atol=rounding)
 
 
-@each_backend
-@each_family
+@each_member
 @pytest.mark.parametrize(("gap", "units"), [(1e6, 1.0), (1.0, 1e-6), (1e3, 1e6)])
-def test_a_fit_that_says_it_converged_did(covariance, gap, units):
+def test_a_fit_that_says_it_converged_did(covariance, backend, gap, units):
     """When motion was judged beside the size of the means, a start a million widths apart counted as converged."""
     tokens = units * far_apart(gap).double()
     prior = Prior(variance=units**2, mean_strength=1e-3)
-    options = {"num_components": 3, "covariance": covariance, "prior": prior}
+    options = {"num_components": 3, "family": covariance, "backend": backend, "prior": prior}
     found, solution = fit_mixture(tokens, **options)
     best, _ = fit_mixture(tokens, solver=Squarem(tolerance=1e-12, max_steps=1000), **options)
     assert solution.converged.all()
@@ -86,15 +71,16 @@ def test_a_fit_that_says_it_converged_did(covariance, gap, units):
     assert (apart.abs() < 1e-2).all()
 
 
-@each_backend
-@each_family
+@each_member
 @pytest.mark.parametrize(("scale", "offset"), [(1e5, 0.0), (1e6, 1e6), (1.0, 1e6), (1e-6, 1e5), (1e6, 0.0)])
-def test_finite_sets_have_finite_fits_and_gradients(covariance, scale, offset):
+def test_finite_sets_have_finite_fits_and_gradients(covariance, backend, scale, offset):
     for count, dim, components in ((1, 3, 2), (5, 12, 3), (25, 4, 4)):
         drawn = normal(2, count, dim, seed=count, dtype=torch.float32)
         tokens = (scale * drawn + offset * normal(dim, seed=1).float()).requires_grad_()
         weights = torch.rand(2, count, generator=torch.Generator().manual_seed(0)).requires_grad_()
-        mixture, solution = fit_mixture(tokens, weights, num_components=components, covariance=covariance)
+        mixture, solution = fit_mixture(
+            tokens, weights, num_components=components, family=covariance, backend=backend
+        )
         assert Status.NOT_FINITE not in solution.status
         score = negative_log_density(tokens.detach(), mixture, covariance)
         assert score.isfinite().all()
@@ -103,27 +89,28 @@ def test_finite_sets_have_finite_fits_and_gradients(covariance, scale, offset):
 
 
 @each_backend
-def test_numbers_as_large_as_single_precision_holds():
+def test_numbers_as_large_as_single_precision_holds(backend):
     drawn, wide, weak = normal(2, 12, 4, dtype=torch.float32), 1e30, 1e-12
     prior = Prior(variance=1e24, mean_strength=weak)
-    mixture, solution = fit_mixture(wide * drawn, num_components=1, prior=prior)
-    small, expected = fit_mixture(drawn, num_components=1, prior=Prior(variance=1e-12, mean_strength=weak))
+    mixture, solution = fit_mixture(wide * drawn, backend=backend, num_components=1, prior=prior)
+    small, expected = fit_mixture(
+        drawn, backend=backend, num_components=1, prior=Prior(variance=1e-12, mean_strength=weak)
+    )
     assert solution.converged.all()
     assert solution.steps.tolist() == expected.steps.tolist()
     torch.testing.assert_close(mixture.mean / wide, small.mean)
     torch.testing.assert_close(mixture.log_scale - 60 * math.log(10), small.log_scale, rtol=1e-4, atol=1e-4)
 
 
-@each_backend
-@each_family
+@each_member
 @pytest.mark.parametrize(("dtype", "heavy"), [(torch.float32, 1e11), (torch.float16, 5e4)])
 @pytest.mark.parametrize("alone", [True, False])
-def test_heavy_weights_have_finite_gradients(covariance, dtype, heavy, alone):
+def test_heavy_weights_have_finite_gradients(covariance, backend, dtype, heavy, alone):
     tokens, candidates = (normal(2, 8, 3, seed=seed).to(dtype).requires_grad_() for seed in (0, 1))
     weights = torch.rand(2, 8, generator=torch.Generator().manual_seed(0))
     weights = torch.where(torch.arange(8) == 0, heavy, weights) if alone else weights * heavy / 8
     weights.requires_grad_()
-    mixture, solution = fit_mixture(tokens, weights, covariance=covariance)
+    mixture, solution = fit_mixture(tokens, weights, family=covariance, backend=backend)
     assert Status.NOT_FINITE not in solution.status
     score = negative_log_density(candidates, mixture, covariance)
     for gradient in torch.autograd.grad(score.mean(), [tokens, weights, candidates]):
@@ -142,15 +129,15 @@ def test_weights_beside_which_nothing_is_left_of_the_prior_are_refused():
 def test_what_even_float64_cannot_factorise_fails_by_row():
     wide = torch.zeros(2, 3, 5)
     wide[0, 0], wide[1, 0] = 1e12, 1.0
-    _, solution = fit_mixture(wide, covariance=Full(), prior=WEAK)
+    _, solution = fit_mixture(wide, family=Full(), prior=WEAK)
     assert solution.status.tolist() == [Status.NOT_FINITE, Status.CONVERGED]
 
 
-@each_family
-def test_all_functions_keep_single_precision_under_autocast_and_in_half(covariance):
+@each_member
+def test_all_functions_keep_single_precision_under_autocast_and_in_half(covariance, backend):
     tokens = far_apart(3.0)
     weights = torch.ones(2, 36)
-    mixture, _ = fit_mixture(tokens, num_components=3, covariance=covariance)
+    mixture, _ = fit_mixture(tokens, num_components=3, family=covariance, backend=backend)
     calls = {
         "responsibilities": lambda x, m: responsibilities(x, m, covariance),
         "em_step": lambda x, m: torch.cat(
@@ -176,11 +163,10 @@ def test_all_functions_keep_single_precision_under_autocast_and_in_half(covarian
 
 def test_large_sets_are_taken_in_blocks_without_a_difference(monkeypatch: pytest.MonkeyPatch):
     tokens, weights = normal(2, 50, 3).requires_grad_(), torch.rand(2, 50).double()
-    monkeypatch.setattr(host, "compiled", lambda: None)
     found: list[list[torch.Tensor]] = []
     for at_once in (2**20, 100):
-        monkeypatch.setattr("vkood.mixture.em._IN_CACHE", at_once)
-        mixture, _ = fit_mixture(tokens, weights, covariance=Diagonal())
+        monkeypatch.setattr("vkood.mixture.families.gaussian._IN_CACHE", at_once)
+        mixture, _ = fit_mixture(tokens, weights, backend="torch")
         found.append([*numbers(mixture), *torch.autograd.grad(mixture.mean.sum(), tokens)])
     for whole, blocks in zip(*found, strict=True):
         torch.testing.assert_close(blocks, whole)

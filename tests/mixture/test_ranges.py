@@ -117,13 +117,13 @@ def test_choices_are_named(make):
 @pytest.mark.parametrize("make", [layer, fit])
 def test_methods_are_instances(make):
     for option, kind in (
-        ("covariance", "Covariance"), ("prior", "Prior"), ("solver", "Solver"), ("gradient", "Gradient")
+        ("family", "Family"), ("prior", "Prior"), ("solver", "Solver"), ("gradient", "Gradient")
     ):  # fmt: skip
         for value in ("full", 1, {}):
             with pytest.raises(TypeError, match=f"^`{option}` must be of type {kind} or NoneType; got "):
                 make(**{option: value})
-    with pytest.raises(TypeError, match=r"`covariance` must be .*Call it: `Full\(\)`"):
-        make(covariance=Full)
+    with pytest.raises(TypeError, match=r"`family` must be .*Call it: `Full\(\)`"):
+        make(family=Full)
     for option in ("solver", "gradient"):
         with pytest.raises(TypeError, match=f"^`{option}` must be of type"):
             fixed_point(lambda x: x, torch.zeros(2, 1), **{option: "anderson"})
@@ -199,7 +199,7 @@ def test_tensors_of_a_fit():
 
 @pytest.mark.parametrize("covariance", FAMILIES, ids=name)
 def test_scores_ask_for_vectors_of_the_mixtures_sets(covariance):
-    mixture, _ = fit_mixture(torch.zeros(2, 5, 3), covariance=covariance)
+    mixture, _ = fit_mixture(torch.zeros(2, 5, 3), family=covariance)
     ones, prior = torch.ones(2, 4), Prior()
     for score in (
         log_density, negative_log_density, gem, mahalanobis, responsibilities,
@@ -208,7 +208,7 @@ def test_scores_ask_for_vectors_of_the_mixtures_sets(covariance):
         for shape in ((4, 3), (1, 4, 3), (2, 4, 2)):
             with pytest.raises(ValueError, match=r"vectors must be \(sets, vectors, dim\) = \(2, any, 3\)"):
                 score(torch.zeros(shape), mixture, covariance)
-        with pytest.raises(TypeError, match="`covariance` must be of type Covariance"):
+        with pytest.raises(TypeError, match=r"`(family|covariance)` must be of type (Family|Covariance)"):
             score(torch.zeros(2, 4, 3), mixture, "diagonal")
         with pytest.raises(TypeError, match="`mixture` must be of type Mixture"):
             score(torch.zeros(2, 4, 3), (mixture.mean,), covariance)

@@ -324,3 +324,12 @@ def test_solvers_start_from_a_copy():
     problem = linear()
     fixed_point(problem.map, start, operands=problem.operands, solver=Anderson())
     assert torch.equal(start, torch.ones_like(start))
+
+
+def test_a_solution_is_shown_on_one_line():
+    start = torch.ones(3, 2)
+    start[1] = torch.nan
+    solution = fixed_point(lambda z: z / 2, start, solver=Picard(tolerance=1e-3, max_steps=40))
+    text = repr(solution)
+    assert text.startswith("Solution(3 rows: 2 converged, 1 met NaN or infinity; 1 to ")
+    assert text.endswith("steps; value of (3, 2))")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+
+import pytest
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
@@ -10,6 +13,19 @@ from vkood.gating import OutlierLayer
 from vkood.mixture import Covariance, Diagonal, Full, Mixture, Prior, Spherical, Tied
 
 FAMILIES: list[Covariance] = [Diagonal(), Spherical(), Tied(), Full()]
+NEEDS_NUMBA = pytest.mark.skipif(
+    importlib.util.find_spec("numba") is None, reason="the extra `fast` is not installed"
+)
+each_backend = pytest.mark.parametrize("backend", ["torch", pytest.param("numba", marks=NEEDS_NUMBA)])
+"""Every back end, forced."""
+each_member = pytest.mark.parametrize(
+    ("covariance", "backend"),
+    [
+        *(pytest.param(family, "torch", id=f"{type(family).__name__} torch") for family in FAMILIES),
+        pytest.param(Diagonal(), "numba", marks=NEEDS_NUMBA, id="Diagonal numba"),
+    ],
+)
+"""Every family with each of its back ends, forced."""
 
 
 def name(value: object) -> str:

@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from types import NoneType
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -21,16 +21,16 @@ from typing_extensions import override
 from vkood.fields import Choice, Whole, require_fields, require_kind
 from vkood.gating.gate import Gate, GateMode, GateOutput, JointSpace
 from vkood.gating.population import PopulationMixture
-from vkood.mixture.covariance import Covariance, Diagonal
+from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend
+from vkood.mixture.families.base import Family
+from vkood.mixture.families.gaussian import Covariance, Diagonal
 from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
-from vkood.mixture.host import negative_log_density_of_fit
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, mahalanobis
 from vkood.solve import Gradient, LastIterate, Solver
 
 ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
-_SCORES: dict[ScoreName, Callable[[Tensor, Mixture, Covariance], Tensor]] = {
-    "negative_log_density": negative_log_density_of_fit,
+_DISTANCES: dict[ScoreName, Callable[[Tensor, Mixture, Family], Tensor]] = {
     "gem": gem,
     "mahalanobis": mahalanobis,
 }
@@ -46,14 +46,15 @@ class OutlierLayer(nn.Module):
     Without a context the layer is in population mode: it scores candidates under one running mixture of all
     candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
 
-    On a CPU, with the extra `fast`, diagonal fits and their scores have first derivatives only.
+    On a CPU, with the extra `fast`, diagonal fits and their scores are computed by Numba, and have first derivatives
+    only; `vkood.mixture.choose_backend` says what computes, and `backend` forces it.
 
     Args:
         candidate_dim: Width of the candidates.
         context_dim: Width of the context tokens; None for a layer that is used in population mode only.
         joint_dim: Width of the joint space.
         num_components: Components of each mixture.
-        covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
+        family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
         prior: The weak prior that makes every fit well defined; its `variance` is the bandwidth.
         solver: How EM is iterated; squared extrapolation to 1e-4 by default.
         gradient: How gradients pass through the fit; `LastIterate()` by default.
@@ -62,6 +63,7 @@ class OutlierLayer(nn.Module):
         threshold: Score at which gates are half open, to begin with. By default that of a random direction.
         temperature: Steepness of the gate, to begin with, in units of the score. By default that of a
             density: a gate moves with the density's logarithm over sqrt(joint_dim).
+        backend: "torch" or "numba", for fits and scores; None to choose for each call.
 
     Example:
         >>> import torch
@@ -80,7 +82,7 @@ class OutlierLayer(nn.Module):
         joint_dim: int = 64,
         num_components: int = 2,
         *,
-        covariance: Covariance | None = None,
+        family: Family | None = None,
         prior: Prior | None = None,
         solver: Solver | None = None,
         gradient: Gradient | None = None,
@@ -88,21 +90,27 @@ class OutlierLayer(nn.Module):
         gate: GateMode = "soft",
         threshold: float | None = None,
         temperature: float | None = None,
+        backend: BackendName | None = None,
     ) -> None:
         super().__init__()
         require_fields(
-            {"score": score, "num_components": num_components},
-            {"score": Choice(tuple(_SCORES)), "num_components": Whole()},
+            {"score": score, "num_components": num_components, "backend": backend},
+            {"score": Choice(get_args(ScoreName)), "num_components": Whole(), "backend": BACKEND_RULE},
         )
-        require_method(covariance, prior, solver, gradient)
+        require_method(family, prior, solver, gradient)
         self.num_components = num_components
-        self.covariance = covariance or Diagonal()
+        self.family = family or Diagonal()
+        self.backend: BackendName | None = backend
         self.prior = prior or Prior()
         self.solver = solver or DEFAULT_SOLVER
         self.gradient = gradient or LastIterate()
         self.score: ScoreName = score
         self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
-        self.population = PopulationMixture(num_components, joint_dim, self.covariance, self.prior)
+        self.population = (
+            PopulationMixture(num_components, joint_dim, self.family, self.prior)
+            if isinstance(self.family, Covariance)
+            else None
+        )
         usual, steepness = self._usual_score(joint_dim)
         self.gate = Gate(
             threshold=usual if threshold is None else threshold,
@@ -153,11 +161,12 @@ class OutlierLayer(nn.Module):
                     self.joint.context(context, context_mask),
                     None if context_mask is None else context_mask.float(),
                     num_components=self.num_components,
-                    covariance=self.covariance,
+                    family=self.family,
                     prior=self._steered(prior_mean, prior_strength),
                     start=start,
                     solver=self.solver,
                     gradient=self.gradient,
+                    backend=self.backend,
                 )
             score = self._scored(joint, mixture)
             log_gate, gate = self.gate(score, candidate_mask)
@@ -177,6 +186,11 @@ class OutlierLayer(nn.Module):
 
     def _population(self, joint: Tensor, mask: Tensor | None) -> Mixture:
         """The running mixture, (1, K, D), after the candidates have been taken in if training."""
+        if self.population is None:
+            raise ValueError(
+                f"a layer of the family {self.family} has no population mode; pass a `context`, or make it with a "
+                "Gaussian family, say `Diagonal()`."
+            )
         if not self.training:
             return self.population.mixture()
         tokens = joint.flatten(0, 1)[None]
@@ -184,10 +198,14 @@ class OutlierLayer(nn.Module):
         return self.population.update(tokens, weights)
 
     def _scored(self, joint: Tensor, mixture: Mixture) -> Tensor:
-        score = _SCORES[self.score]
-        if len(mixture.mean) == len(joint):
-            return score(joint, mixture, self.covariance)
-        return score(joint.flatten(0, 1)[None], mixture, self.covariance).view(joint.shape[:2])
+        if len(mixture.mean) != len(joint):  # one mixture for all
+            return self._scored(joint.flatten(0, 1)[None], mixture).view(joint.shape[:2])
+        if self.score != "negative_log_density":
+            return _DISTANCES[self.score](joint, mixture, self.family)
+        # a compiler traces torch, whatever the fit runs on
+        backend = "torch" if torch.compiler.is_compiling() else self.backend
+        chosen = choose_backend(joint, self.family, backend)
+        return -chosen.log_density(joint, mixture, self.family) / joint.shape[-1]
 
     def _check_fit(
         self,
@@ -234,14 +252,10 @@ class OutlierLayer(nn.Module):
         return dataclasses.replace(self.prior, **changes) if changes else self.prior
 
     def _usual_score(self, joint_dim: int) -> tuple[float, float]:
-        """The score of a random direction under a component of the prior's width, and a temperature.
-
-        Two random points of the sphere have a squared distance of 2 * joint_dim.
-        """
-        distance = 2 * joint_dim / self.prior.variance
+        """The score of a random direction under a component of the prior's width, and a temperature."""
+        distance, negative_log_density = self.family.of_random_direction(joint_dim, self.prior)
         if self.score == "mahalanobis":
             return distance, 0.5 / joint_dim**0.5
         if self.score == "gem":
             return 0.5 * distance - math.log(self.num_components), joint_dim**-0.5
-        log_volume = math.log(2 * math.pi * self.prior.variance)
-        return 0.5 * (log_volume + distance / joint_dim), joint_dim**0.5
+        return negative_log_density, joint_dim**0.5

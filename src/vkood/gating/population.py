@@ -17,10 +17,15 @@ from torch import Tensor, distributed, nn
 from typing_extensions import override
 
 from vkood.fields import Real, Whole, require_fields
-from vkood.mixture.covariance import Covariance, Statistics
-from vkood.mixture.em import expectation, maximization
+from vkood.mixture.families.gaussian import (
+    Covariance,
+    Statistics,
+    expectation,
+    maximization,
+    starting_mixture,
+)
 from vkood.mixture.params import Mixture, Prior
-from vkood.mixture.start import farthest_tokens, starting_mixture, weighted_centre
+from vkood.mixture.start import farthest_tokens, weighted_centre
 from vkood.solve.eager import eager
 
 

@@ -5,28 +5,26 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from types import NoneType
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vkood.fields import Whole, require_fields, require_kind
-from vkood.mixture.compiled import compiled_fixed_point
-from vkood.mixture.covariance import Covariance, Diagonal
-from vkood.mixture.fixed_point import em_fixed_point
+from vkood.mixture.backends import BackendName, solve_fit
+from vkood.mixture.families.base import Family
+from vkood.mixture.families.gaussian import Diagonal
+from vkood.mixture.graph_operator import solve_in_graph
 from vkood.mixture.params import Mixture, Prior
-from vkood.mixture.start import farthest_tokens, starting_mixture, weighted_centre
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem
 
 # Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest
 # row, and unlike Anderson acceleration it copes with the long way from the start, where responsibilities
 # still change sides.
 DEFAULT_SOLVER = Squarem(tolerance=1e-4, max_steps=100)
-_DEFAULT_COVARIANCE = Diagonal()
+_DEFAULT_FAMILY = Diagonal()
 
 # How many times the prior's a set's weight may be. A component on a single token has the prior's variance over its
 # weight, and gradients the inverse of that: beyond this they leave the range of their type.
@@ -39,11 +37,12 @@ def fit_mixture(
     weights: Float[Tensor, "sets tokens"] | Bool[Tensor, "sets tokens"] | None = None,
     *,
     num_components: int = 2,
-    covariance: Covariance | None = None,
+    family: Family | None = None,
     prior: Prior | None = None,
     start: Float[Tensor, "#sets components dim"] | Float[Tensor, "components dim"] | None = None,
     solver: Solver | None = None,
     gradient: Gradient | None = None,
+    backend: BackendName | None = None,
 ) -> tuple[Mixture, Solution[tuple[Tensor, ...]]]:
     """Fit a mixture to each weighted set of a batch, and let gradients pass to tokens, weights and prior.
 
@@ -52,11 +51,13 @@ def fit_mixture(
         weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1
             if None.
         num_components: How many components each mixture has.
-        covariance: `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
+        family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
         prior: The conjugate prior; `Prior()` if None.
         start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.
         solver: How to iterate EM; squared extrapolation to a tolerance of 1e-4 if None.
         gradient: How gradients pass through the fit; `LastIterate()` if None.
+        backend: "torch" or "numba" to force what computes the fit; `choose_backend` says what None means. Numba's
+            fits have first derivatives only.
 
     Returns:
         The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has
@@ -66,9 +67,10 @@ def fit_mixture(
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: A shape does not fit, or a number is out of its range: weights that are negative, NaN, or beyond
-            1e12 (1e5 for float16 tokens) times the prior's `variance_strength` in sum, starts or prior means that
-            are not finite.
+        ImportError: Numba is forced, but is not installed.
+        ValueError: A shape does not fit, the forced back end cannot fit such tokens, or a number is out of its range:
+            weights that are negative, NaN, or beyond 1e12 (1e5 for float16 tokens) times the prior's
+            `variance_strength` in sum, starts or prior means that are not finite.
 
     Example:
         >>> import torch
@@ -78,86 +80,41 @@ def fit_mixture(
         >>> sorted(round(mean, 1) for mean in mixture.mean.flatten().tolist())
         [0.1, 4.9]
     """
-    require_method(covariance, prior, solver, gradient)
-    covariance, prior = covariance or _DEFAULT_COVARIANCE, prior or Prior()
+    require_method(family, prior, solver, gradient)
+    family, prior = family or _DEFAULT_FAMILY, prior or Prior()
     _check(tokens, weights, num_components, prior, start)
     result = torch.promote_types(tokens.dtype, torch.float32)
-    tokens = tokens.to(covariance.working_dtype(result))
+    tokens = tokens.to(family.working_dtype(result))
     with torch.autocast(tokens.device.type, enabled=False):
-        tokens, weights, units = _standardized(tokens, weights, prior)
-        near = prior.of_sets(len(tokens), tokens).seen_from(units.centre).in_units(units.length)
-        if start is None:
-            means = farthest_tokens(tokens, weights, num_components)
-        else:
-            means = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1])
-            means = (means - units.centre) / units.length[:, None, None]
-        first = starting_mixture(tokens, weights, means, covariance, near)
+        if start is not None:
+            start = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1])
+        problem = family.problem(tokens, weights, prior, num_components, start)
         solver, gradient = solver or DEFAULT_SOLVER, gradient or LastIterate()
+        solve = solve_fit
         if torch.compiler.is_compiling() and isinstance(gradient, LastIterate):
-            solution = compiled_fixed_point(tokens, weights, first, covariance, near, solver)
-        else:
-            solution = em_fixed_point(tokens, weights, first, covariance, near, solver, gradient)
-        log_weight, mean, log_scale = solution.value
-        mixture = Mixture(
-            log_weight=torch.log_softmax(log_weight, -1),
-            mean=mean * units.length[:, None, None] + units.centre,
-            log_scale=covariance.stretched(log_scale, units.length),
-        ).to(result)
+            solve = solve_in_graph
+        solution = solve(problem.start, problem.operands, family, solver, gradient, backend)
+        mixture = problem.mixture(solution.value).to(result)
     return mixture, replace(
         solution,
-        value=(mixture.log_weight, mixture.mean, mixture.log_scale),
+        value=mixture.parameters,
         residual=solution.residual.to(result),
         trace=solution.trace.to(result),
     )
 
 
 def require_method(
-    covariance: Covariance | None, prior: Prior | None, solver: Solver | None, gradient: Gradient | None
+    family: Family | None, prior: Prior | None, solver: Solver | None, gradient: Gradient | None
 ) -> None:
     """Refuse what is of the wrong type among the options of a fit.
 
     Raises:
         TypeError: Says which one.
     """
-    require_kind("covariance", covariance, (Covariance, NoneType))
+    require_kind("family", family, (Family, NoneType))
     require_kind("prior", prior, (Prior, NoneType))
     require_kind("solver", solver, (Solver, NoneType))
     require_kind("gradient", gradient, (Gradient, NoneType))
-
-
-class _Units(NamedTuple):
-    """From where, and by what, the tokens of each set are measured; constants."""
-
-    centre: Tensor  # (B, 1, D)
-    length: Tensor  # (B,)
-
-
-def _standardized(tokens: Tensor, weights: Tensor | None, prior: Prior) -> tuple[Tensor, Tensor, _Units]:
-    """Tokens around their own centre, in units of their spread, and their weights.
-
-    So a set loses no digits to its offset, squares stay within range, and it converges alike wherever it lies and
-    however wide it is. The fit is the same for any units, since the prior is measured by them too. They are powers of
-    two, which round nothing, and at least the prior's bandwidth, so that usual sets keep their numbers.
-    """
-    if weights is None:
-        weights = tokens.new_ones(tokens.shape[:2])
-        centre = tokens.detach().sum(1, keepdim=True) / max(1, tokens.shape[1])
-        tokens = tokens - centre
-        counted = tokens.detach()
-    else:
-        weights = weights.to(tokens.dtype)
-        weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
-        counts = (weights > 0)[..., None]
-        centre = weighted_centre(torch.where(counts, tokens, 0.0), weights)
-        tokens = torch.where(counts, tokens - centre, 0.0)  # padding may hold anything, NaN included
-        counted = tokens.detach() * weights.detach().sqrt()[..., None]
-    # in float64, since squares of what single precision holds are beyond its range
-    norm = torch.linalg.vector_norm(counted, dim=(1, 2), dtype=torch.float64)
-    total = (weights.detach().sum(1) * tokens.shape[2]).clamp_min(torch.finfo(weights.dtype).tiny)
-    spread = (norm / total.sqrt()).to(tokens.dtype).clamp_min(math.sqrt(prior.variance))
-    mantissa, _ = torch.frexp(spread)  # from 0.5 to 1
-    length = torch.where(torch.isfinite(spread), spread / (2 * mantissa), 1.0)
-    return tokens / length[:, None, None], weights, _Units(centre, length)
 
 
 def _check(

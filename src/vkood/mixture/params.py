@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import override
 
 from vkood.fields import Real, require_fields, require_kind, require_rules, ruled
 
@@ -19,9 +20,9 @@ from vkood.fields import Real, require_fields, require_kind, require_rules, rule
 _STRENGTH, _VARIANCE = Real(1e-12, 1e12), Real(1e-24, 1e24)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Mixture:
-    """One Gaussian mixture per set, in coordinates without constraints, so that solvers may extrapolate them.
+    """One mixture per set, in coordinates without constraints, so that solvers may extrapolate them.
 
     Attributes:
         log_weight: (sets, components) logarithms of the weights; they count up to a constant in each set.
@@ -35,21 +36,35 @@ class Mixture:
     mean: Float[Tensor, "sets components dim"]
     log_scale: Float[Tensor, "sets ..."]
 
+    @classmethod
+    def of(cls, parameters: tuple[Tensor, ...]) -> Mixture:
+        """The mixture of these `parameters`."""
+        log_weight, mean, log_scale = parameters
+        return cls(log_weight=log_weight, mean=mean, log_scale=log_scale)
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """log_weight, mean and log_scale."""
+        return self.log_weight, self.mean, self.log_scale
+
+    @override
+    def __repr__(self) -> str:
+        """Sizes, on one line."""
+        sets, components, dim = self.mean.shape
+        kind = str(self.mean.dtype).removeprefix("torch.")
+        return f"Mixture({sets} sets, {components} components, {dim} dimensions, {kind})"
+
     def moved(self, by: Float[Tensor, "#sets #components dim"]) -> Mixture:
         """The same mixture with its means moved."""
         return Mixture(log_weight=self.log_weight, mean=self.mean + by, log_scale=self.log_scale)
 
     def to(self, dtype: torch.dtype) -> Mixture:
         """The same mixture in another precision."""
-        return Mixture(
-            log_weight=self.log_weight.to(dtype), mean=self.mean.to(dtype), log_scale=self.log_scale.to(dtype)
-        )
+        return Mixture.of(tuple(part.to(dtype) for part in self.parameters))
 
     def detach(self) -> Mixture:
         """The same numbers without a graph."""
-        return Mixture(
-            log_weight=self.log_weight.detach(), mean=self.mean.detach(), log_scale=self.log_scale.detach()
-        )
+        return Mixture.of(tuple(part.detach() for part in self.parameters))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

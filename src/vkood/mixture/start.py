@@ -10,8 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vkood.fields import Whole, require_fields
-from vkood.mixture.covariance import Covariance
-from vkood.mixture.params import Mixture, SetPrior
 
 
 @torch.no_grad()
@@ -48,20 +46,3 @@ def farthest_tokens(
         farthest = tokens.gather(1, index[:, None, None].expand(-1, 1, tokens.shape[2]))
         means.append(torch.where((largest > 0)[:, None, None], farthest, centre))
     return torch.cat(means, dim=1) * (weights.sum(1) > 0)[:, None, None]
-
-
-@torch.no_grad()
-def starting_mixture(
-    tokens: Float[Tensor, "sets tokens dim"],
-    weights: Float[Tensor, "sets tokens"],
-    means: Float[Tensor, "sets components dim"],
-    covariance: Covariance,
-    prior: SetPrior,
-) -> Mixture:
-    """Equal weights, the given means, and round components as wide as the whole set is around the origin."""
-    total = weights.sum(1)
-    scatter = (weights * tokens.square().sum(-1)).sum(1) / max(1, tokens.shape[-1])
-    variance = (scatter + prior.floor[:, 0]) / (total + prior.variance_strength[:, 0])
-    return Mixture(
-        log_weight=means.new_zeros(means.shape[:2]), mean=means, log_scale=covariance.uniform(variance, means)
-    )

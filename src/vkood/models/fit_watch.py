@@ -86,7 +86,7 @@ class FitWatch:
         tokens = self._layer.joint.context(arguments["context"], mask)
         # As in the layer: half precision has neither the range nor the digits for densities.
         with torch.autocast(tokens.device.type, enabled=False):
-            shares = responsibilities(tokens, output.mixture, self._layer.covariance)  # (B, N * T, K)
+            shares = responsibilities(tokens, output.mixture, self._layer.family)  # (B, N * T, K)
         if mask is not None:  # tokens that count less, by a question's weights
             shares = shares * mask.float()[..., None]
         places = shares.unflatten(1, (num_images, -1))[:, :, self._first :]  # (B, N, patches, K)

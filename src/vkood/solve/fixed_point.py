@@ -15,7 +15,7 @@ from torch import Tensor
 from vkood.fields import require_kind
 from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
-from vkood.solve.iteration import Loop
+from vkood.solve.loop import Loop
 from vkood.solve.solution import Solution, Value
 from vkood.solve.solvers import Anderson, Solver
 

@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from typing_extensions import override
 
 from vkood.fields import Whole, require_rules, ruled
-from vkood.solve.iteration import FlatMap, Loop, Outcome, iterate
+from vkood.solve.loop import FlatMap, Loop, Outcome, iterate
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Anderson, Solver
 

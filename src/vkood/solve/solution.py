@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from typing_extensions import override
 
 Value = TypeVar("Value", Tensor, tuple[Tensor, ...])
 
@@ -26,7 +27,14 @@ class Status(enum.IntEnum):
     """The map gave NaN or infinity; the value is the best iterate before that. Look at this row's input."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_WORDS = {
+    Status.CONVERGED: "converged",
+    Status.OUT_OF_STEPS: "ran out of steps",
+    Status.NOT_FINITE: "met NaN or infinity",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Solution(Generic[Value]):
     """A fixed point of a batched map, one row for each element of the batch.
 
@@ -48,6 +56,19 @@ class Solution(Generic[Value]):
     steps: Int[Tensor, " batch"]
     residual: Float[Tensor, " batch"]
     trace: Float[Tensor, "batch steps"]
+
+    @override
+    def __repr__(self) -> str:
+        """Counts and shapes, on one line."""
+        parts = self.value if isinstance(self.value, tuple) else (self.value,)
+        shapes = ", ".join(str(tuple(part.shape)) for part in parts)
+        rows = len(self.status)
+        if self.status.is_meta or not rows:
+            return f"Solution({rows} rows, value of {shapes})"
+        status: list[int] = self.status.tolist()
+        counts = [f"{status.count(kind)} {_WORDS[kind]}" for kind in Status if kind in status]
+        steps = f"{int(self.steps.min())} to {int(self.steps.max())} steps"
+        return f"Solution({rows} rows: {', '.join(counts)}; {steps}; value of {shapes})"
 
     @property
     def converged(self) -> Bool[Tensor, " batch"]:
@@ -72,11 +93,8 @@ class SolveError(RuntimeError):
         self.solution = solution
         status: list[int] = solution.status.tolist()
         reasons = [
-            f"{status.count(reason)} {words} (first: row {status.index(reason)})"
-            for reason, words in (
-                (Status.OUT_OF_STEPS, "ran out of steps"),
-                (Status.NOT_FINITE, "met NaN or infinity"),
-            )
+            f"{status.count(reason)} {_WORDS[reason]} (first: row {status.index(reason)})"
+            for reason in (Status.OUT_OF_STEPS, Status.NOT_FINITE)
             if reason in status
         ]
         super().__init__(

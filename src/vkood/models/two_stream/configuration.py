@@ -123,7 +123,7 @@ class GateConfig:
             context_dim,
             self.joint_dim,
             self.num_components,
-            covariance=_COVARIANCES[self.covariance](),
+            family=_COVARIANCES[self.covariance](),
             prior=Prior(
                 concentration=self.concentration,
                 mean_strength=self.mean_strength,

@@ -1,9 +1,10 @@
-"""Families of covariance: what each keeps of the data, and how densities and M-steps follow from it.
+"""Gaussian mixtures: their covariances, densities, and the steps of MAP-EM on batches of weighted sets.
 
-Everything is computed from differences to each component's mean, never from squares of the coordinates: with clusters a
-thousand of their widths apart, those would leave single precision no digit of a distance.
+A family is a kind of covariance: what it keeps of the data, and how densities and M-steps follow from it. Everything is
+computed from differences to each component's mean, never from squares of the coordinates: with clusters a thousand of
+their widths apart, those would leave single precision no digit of a distance.
 
-Legend: B sets, M tokens, K components, D dimensions.
+Legend: B sets, M tokens, K components, D dimensions; r responsibilities, w token weights.
 """
 
 # What torch.linalg and some methods of tensors return is unknown to the type checker.
@@ -14,15 +15,22 @@ from __future__ import annotations
 import abc
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.mixture.params import Mixture, SetPrior
+from vkood.mixture.families.base import Family, FixedPointProblem, Parameters
+from vkood.mixture.params import Mixture, Prior, SetPrior
+from vkood.mixture.start import farthest_tokens, weighted_centre
 
 _LOG_TWO_PI = math.log(2 * math.pi)
+
+# Differences (sets x components x tokens x dimensions) computed at once: what is larger than the cache of a CPU takes
+# many times as long.
+_IN_CACHE = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +54,38 @@ class Statistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Covariance(abc.ABC):
-    """A family of covariances."""
+class Covariance(Family):
+    """Gaussian components with one kind of covariance."""
 
-    def working_dtype(self, dtype: torch.dtype) -> torch.dtype:
-        """The precision in which tokens of type `dtype` are fitted and scored."""
-        return torch.promote_types(dtype, torch.float32)
+    @override
+    def problem(
+        self, tokens: Tensor, weights: Tensor | None, prior: Prior, num_components: int, start: Tensor | None
+    ) -> FixedPointProblem:
+        tokens, weights, units = _standardized(tokens, weights, prior)
+        near = prior.of_sets(len(tokens), tokens).seen_from(units.centre).in_units(units.length)
+        if start is None:
+            means = farthest_tokens(tokens, weights, num_components)
+        else:
+            means = (start - units.centre) / units.length[:, None, None]
+        first = starting_mixture(tokens, weights, means, self, near)
 
+        def mixture(value: Parameters) -> Mixture:
+            log_weight, mean, log_scale = value
+            return Mixture(
+                log_weight=torch.log_softmax(log_weight, -1),
+                mean=mean * units.length[:, None, None] + units.centre,
+                log_scale=self.stretched(log_scale, units.length),
+            )
+
+        return FixedPointProblem(start=first.parameters, operands=(tokens, weights, *near), mixture=mixture)
+
+    @override
+    def step(self, value: Parameters, *operands: Tensor) -> Parameters:
+        tokens, weights, *prior = operands
+        statistics = expectation(tokens, weights, Mixture.of(value), self)
+        return maximization(statistics, self, SetPrior(*prior)).parameters
+
+    @override
     def log_joint(
         self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
     ) -> Float[Tensor, "sets tokens components"]:
@@ -60,18 +93,18 @@ class Covariance(abc.ABC):
         constant = torch.logsumexp(mixture.log_weight, -1) + 0.5 * mixture.mean.shape[-1] * _LOG_TWO_PI
         return self.log_affinity(tokens, mixture) - constant[:, None, None]
 
+    @override
+    def of_random_direction(self, dim: int, prior: Prior) -> tuple[float, float]:
+        # two random points of that sphere have a squared distance of 2 dim
+        distance = 2 * dim / prior.variance
+        return distance, 0.5 * (math.log(2 * math.pi * prior.variance) + distance / dim)
+
     def log_affinity(
         self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
     ) -> Float[Tensor, "sets tokens components"]:
         """`log_joint` up to a constant for each set: all that responsibilities need."""
         peak = torch.add(mixture.log_weight, self.log_determinant(mixture), alpha=-0.5)
         return torch.add(peak[:, None], self.mahalanobis(tokens, mixture), alpha=-0.5)
-
-    @abc.abstractmethod
-    def mahalanobis(
-        self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
-    ) -> Float[Tensor, "sets tokens components"]:
-        """Squared Mahalanobis distance of each token to each component."""
 
     def statistics(
         self,
@@ -305,6 +338,122 @@ class Tied(_Cholesky):
     @override
     def uniform(self, variance: Tensor, mean: Tensor) -> Tensor:
         return torch.diag_embed(0.5 * variance.log()[:, None].expand(len(mean), mean.shape[-1]))
+
+
+def expectation(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    mixture: Mixture,
+    covariance: Covariance,
+    origin: Float[Tensor, "#sets #components dim"] | None = None,
+) -> Statistics:
+    """The E-step: sufficient statistics under r_mk = w_m softmax_k(log pi_k + log N(c_m; mu_k, Sigma_k)).
+
+    They are taken around `origin`; by default around the means of the mixture.
+    """
+    at_once = max(1, _IN_CACHE // max(1, mixture.mean.numel()))
+    if torch.compiler.is_compiling() or tokens.device.type != "cpu" or tokens.shape[1] <= at_once:
+        return _expectation(tokens, weights, mixture, covariance, origin)
+    parts = [
+        _expectation(*block, mixture, covariance, origin)
+        for block in zip(tokens.split(at_once, dim=1), weights.split(at_once, dim=1), strict=True)
+    ]
+    return Statistics(
+        origin=parts[0].origin,
+        count=_sum([part.count for part in parts]),
+        first=_sum([part.first for part in parts]),
+        second=_sum([part.second for part in parts]),
+    )
+
+
+def _sum(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).sum(0)
+
+
+def _expectation(
+    tokens: Tensor, weights: Tensor, mixture: Mixture, covariance: Covariance, origin: Tensor | None
+) -> Statistics:
+    # Tokens lie next to each other in memory: a softmax over the few components is then many times faster.
+    shares = torch.softmax(covariance.log_affinity(tokens, mixture).mT, dim=1)  # (B, K, M)
+    weighted = (shares * weights[:, None]).mT
+    return covariance.statistics(tokens, weighted, mixture.mean if origin is None else origin)
+
+
+def maximization(statistics: Statistics, covariance: Covariance, prior: SetPrior) -> Mixture:
+    """The M-step under the prior.
+
+    With N_k the expected count, s_k the sum and S_k the scatter of a component's tokens around its new mean:
+
+        pi_k    proportional to  alpha + N_k
+        mu_k    = (kappa m0 + s_k) / (kappa + N_k)
+        Sigma_k = (nu v0 I + S_k + kappa (mu_k - m0)(mu_k - m0)^T) / (nu + N_k)
+
+    alpha, kappa, v0 and nu are the prior's `concentration`, `mean_strength`, `variance` and
+    `variance_strength`. The kappa term of Sigma makes the step the exact maximum, so that EM never lowers the
+    objective.
+    """
+    count, first = statistics.count, statistics.first
+    near = prior.seen_from(statistics.origin)
+    shift = torch.addcmul(first, near.mean_strength[..., None], near.mean)
+    shift = shift / (near.mean_strength + count)[..., None]
+    counted = count + near.concentration
+    return Mixture(
+        log_weight=torch.log(counted / counted.sum(-1, keepdim=True)),
+        mean=statistics.origin + shift,
+        log_scale=covariance.log_scale(statistics, shift, near),
+    )
+
+
+@torch.no_grad()
+def starting_mixture(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    means: Float[Tensor, "sets components dim"],
+    covariance: Covariance,
+    prior: SetPrior,
+) -> Mixture:
+    """Equal weights, the given means, and round components as wide as the whole set is around the origin."""
+    total = weights.sum(1)
+    scatter = (weights * tokens.square().sum(-1)).sum(1) / max(1, tokens.shape[-1])
+    variance = (scatter + prior.floor[:, 0]) / (total + prior.variance_strength[:, 0])
+    return Mixture(
+        log_weight=means.new_zeros(means.shape[:2]), mean=means, log_scale=covariance.uniform(variance, means)
+    )
+
+
+class _Units(NamedTuple):
+    """From where, and by what, the tokens of each set are measured; constants."""
+
+    centre: Tensor  # (B, 1, D)
+    length: Tensor  # (B,)
+
+
+def _standardized(tokens: Tensor, weights: Tensor | None, prior: Prior) -> tuple[Tensor, Tensor, _Units]:
+    """Tokens around their own centre, in units of their spread, and their weights.
+
+    So a set loses no digits to its offset, squares stay within range, and it converges alike wherever it lies and
+    however wide it is. The fit is the same for any units, since the prior is measured by them too. They are powers of
+    two, which round nothing, and at least the prior's bandwidth, so that usual sets keep their numbers.
+    """
+    if weights is None:
+        weights = tokens.new_ones(tokens.shape[:2])
+        centre = tokens.detach().sum(1, keepdim=True) / max(1, tokens.shape[1])
+        tokens = tokens - centre
+        counted = tokens.detach()
+    else:
+        weights = weights.to(tokens.dtype)
+        weights = torch.where(weights == 0, 0.0, weights)  # a masked token has no gradient to its weight
+        counts = (weights > 0)[..., None]
+        centre = weighted_centre(torch.where(counts, tokens, 0.0), weights)
+        tokens = torch.where(counts, tokens - centre, 0.0)  # padding may hold anything, NaN included
+        counted = tokens.detach() * weights.detach().sqrt()[..., None]
+    # in float64, since squares of what single precision holds are beyond its range
+    norm = torch.linalg.vector_norm(counted, dim=(1, 2), dtype=torch.float64)
+    total = (weights.detach().sum(1) * tokens.shape[2]).clamp_min(torch.finfo(weights.dtype).tiny)
+    spread = (norm / total.sqrt()).to(tokens.dtype).clamp_min(math.sqrt(prior.variance))
+    mantissa, _ = torch.frexp(spread)  # from 0.5 to 1
+    length = torch.where(torch.isfinite(spread), spread / (2 * mantissa), 1.0)
+    return tokens / length[:, None, None], weights, _Units(centre, length)
 
 
 def _differences(tokens: Tensor, means: Tensor) -> Float[Tensor, "sets components tokens dim"]:

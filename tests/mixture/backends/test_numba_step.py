@@ -1,46 +1,35 @@
-"""The compiled step of small fits is the map that torch has, with the same gradients."""
+"""Numba's step of EM is torch's, with the same gradients."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from vkood.mixture import Diagonal, Full, Mixture, Spherical, host
-from vkood.mixture.fixed_point import em_map
-from vkood.mixture.host import CompiledStep, compiled_step, fits_host
-from vkood.solve import Anderson, Picard, Squarem
+from vkood.mixture import Diagonal
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
+from vkood.mixture.backends.numba_backend import differentiable_step, pack, unpack
 
 
 def drawn(*shape: int, seed: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def compiled(components: int) -> CompiledStep:
-    fused = host.compiled()
-    assert fused is not None
-    return CompiledStep(components, fused)
+def all_operands(operands: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Tokens, weights, and the prior's mean and strength, with the rest of a prior."""
+    column = operands[0].new_ones(len(operands[0]), 1)
+    return [*operands, 0.7 * column, 1.5 * column, 0.6 * column]
 
 
-def all_operands(given: list[torch.Tensor]) -> list[torch.Tensor]:
-    """Tokens, weights, and the prior's mean and strength, with what else the prior says."""
-    column = given[0].new_ones(len(given[0]), 1)
-    return [*given, 0.7 * column, 1.5 * column, 0.6 * column]
+def torch_step(inputs: list[torch.Tensor], components: int) -> torch.Tensor:
+    state, *operands = inputs
+    return pack(Diagonal().step(unpack(state, components), *all_operands(operands)))
 
 
-def torch_step(given: list[torch.Tensor], components: int) -> torch.Tensor:
-    state, *operands = given
-    step = compiled(components)
-    following = em_map(Diagonal())(step.unpacked(state), *all_operands(operands))
-    log_weight, mean, log_scale = following
-    return step.packed(Mixture(log_weight=log_weight, mean=mean, log_scale=log_scale))
-
-
-def step_on_host(given: list[torch.Tensor], components: int) -> torch.Tensor:
-    state, *operands = given
-    (following,) = compiled(components)((state,), *all_operands(operands))
-    return following
+def numba_step(inputs: list[torch.Tensor], components: int) -> torch.Tensor:
+    del components
+    state, *operands = inputs
+    return differentiable_step(state, *all_operands(operands))
 
 
 @pytest.mark.parametrize("per_component", [True, False])
@@ -59,7 +48,7 @@ def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components
     ]
     arriving = drawn(sets, components * (1 + 2 * dim), seed=5).to(dtype)
     found = []
-    for step in (step_on_host, torch_step):
+    for step in (numba_step, torch_step):
         leaves = [tensor.to(dtype).requires_grad_() for tensor in given]
         made = step(leaves, components)
         found.append([made, *torch.autograd.grad(made, leaves, arriving)])
@@ -74,7 +63,7 @@ def test_the_gradient_is_that_of_finite_differences():
         drawn(2, 2, seed=4).square() + 0.1,
     ]  # fmt: skip
     leaves = [tensor.requires_grad_() for tensor in given]
-    assert torch.autograd.gradcheck(lambda *inputs: step_on_host(list(inputs), 2), leaves)
+    assert torch.autograd.gradcheck(lambda *inputs: numba_step(list(inputs), 2), leaves)
 
 
 def test_tokens_of_weight_zero_have_no_part():
@@ -85,7 +74,7 @@ def test_tokens_of_weight_zero_have_no_part():
     for shown in (4, 6):
         leaves = [tensor.detach().clone().requires_grad_() for tensor in given]
         leaves[2].data[:, 4:] = 0
-        made = step_on_host([leaves[0], leaves[1][:, :shown], leaves[2][:, :shown], *leaves[3:]], 2)
+        made = numba_step([leaves[0], leaves[1][:, :shown], leaves[2][:, :shown], *leaves[3:]], 2)
         gradients = torch.autograd.grad(made, leaves, arriving)
         found.append([made, *(gradients[i] for i in (0, 1, 3, 4))])
     for fewer, more in zip(*found, strict=True):
@@ -101,7 +90,7 @@ def test_the_state_is_left_as_it_was():
         drawn(2, 1, 3, seed=3),
         torch.ones(2, 1).double(),
     ]
-    step_on_host([state, *others], 2)
+    numba_step([state, *others], 2)
     assert torch.equal(state, before)
 
 
@@ -111,26 +100,8 @@ def test_rows_that_are_not_finite_stay_to_themselves():
     ones = torch.ones(2, 5).double()
     given = [drawn(2, 14, seed=1), data, ones, torch.zeros(2, 1, 3).double(), ones[:, :1]]
     leaves = [tensor.clone().requires_grad_() for tensor in given]
-    following = step_on_host(leaves, 2)
+    following = numba_step(leaves, 2)
     assert following[0].isnan().any()
     assert following[1].isfinite().all()
     gradients = torch.autograd.grad(following, leaves, torch.ones(2, 14).double())
     assert all(gradient[1].isfinite().all() for gradient in gradients)
-
-
-def test_other_families_keep_the_usual_step():
-    small = torch.zeros(1, 4, 3)
-    assert fits_host(small, Diagonal())
-    assert not fits_host(small, Full())
-    assert not fits_host(small, Spherical())
-
-
-def test_other_solvers_are_left_to_the_usual_loop():
-    class Mine(Squarem):
-        """Who knows what it does."""
-
-    tokens = torch.zeros(1, 4, 3)
-    assert compiled_step(tokens, 2, Diagonal(), Squarem()) is not None
-    assert compiled_step(tokens, 2, Diagonal(), Picard()) is not None
-    for solver in (Anderson(), Mine()):
-        assert compiled_step(tokens, 2, Diagonal(), solver) is None

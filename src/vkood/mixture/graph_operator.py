@@ -1,4 +1,4 @@
-"""EM to its fixed point as one operator of compiled graphs.
+"""The solve of a fit as one operator of compiled graphs.
 
 How many steps it takes depends on the data, which a compiler cannot trace: to it the operator is closed, and the graph
 goes on behind it. The one step through which gradients pass is traced like all else.
@@ -11,29 +11,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vkood.mixture.covariance import Covariance
-from vkood.mixture.fixed_point import Parameters, em_fixed_point, em_map
-from vkood.mixture.params import Mixture, SetPrior
-from vkood.solve import LastIterate, Solution, Solver, Status
+from vkood.mixture.backends import BackendName, solve_fit
+from vkood.mixture.families.base import Family, Parameters
+from vkood.solve import Gradient, LastIterate, Solution, Solver, Status
 
 # Operators take tensors, numbers and names: what else a solve needs is kept here, by a name that says it all.
-_methods: dict[str, tuple[Covariance, Solver]] = {}
+_methods: dict[str, tuple[Family, Solver, BackendName | None]] = {}
 
 
-def compiled_fixed_point(
-    tokens: Tensor, weights: Tensor, first: Mixture, covariance: Covariance, prior: SetPrior, solver: Solver
+def solve_in_graph(
+    start: Parameters,
+    operands: tuple[Tensor, ...],
+    family: Family,
+    solver: Solver,
+    gradient: Gradient,
+    backend: BackendName | None,
 ) -> Solution[Parameters]:
-    """What `em_fixed_point` finds with `LastIterate` gradients, in a graph that is being compiled.
+    """`solve_fit` with `LastIterate` gradients, in a graph that is being compiled.
 
     Its trace has a column for every step that the solver may take.
     """
-    method = _remember(covariance, solver)
+    assert isinstance(gradient, LastIterate)
+    method = _remember(family, solver, backend)
     with torch.no_grad():
         *fixed, status, steps, residual, trace = _solve(
-            method,
-            solver.max_steps,
-            [operand.detach() for operand in (tokens, weights, *prior)],
-            [first.log_weight, first.mean, first.log_scale],
+            method, solver.max_steps, [operand.detach() for operand in operands], list(start)
         )
     finite = status != int(Status.NOT_FINITE)  # of an enumeration the compiler would make a constant
 
@@ -41,13 +43,7 @@ def compiled_fixed_point(
         # Sets that failed have no part in the step: 0 * NaN is NaN in a backward.
         return torch.where(_along(finite, values), values, instead)
 
-    images = em_map(covariance)(
-        tuple(safe(point) for point in fixed),
-        safe(tokens),
-        safe(weights),
-        safe(prior.mean),
-        *(safe(part, 1.0) for part in prior[1:]),
-    )
+    images = family.step(tuple(safe(point) for point in fixed), *(safe(operand, 1.0) for operand in operands))
     value = tuple(
         torch.where(_along(finite, point), point + (image - image.detach()), point)
         for point, image in zip(fixed, images, strict=True)
@@ -68,14 +64,18 @@ def _solve(method: str, max_steps: int, operands: list[Tensor], start: list[Tens
         raise RuntimeError(
             f"this graph was compiled in another process, for {method}; compile the model in this one."
         )
-    covariance, solver = _methods[method]
-    tokens, weights, *prior = operands
-    first = Mixture(log_weight=start[0], mean=start[1], log_scale=start[2])
+    family, solver, backend = _methods[method]
     with torch.no_grad():
-        found = em_fixed_point(tokens, weights, first, covariance, SetPrior(*prior), solver, LastIterate())
-    trace = torch.nn.functional.pad(found.trace, (0, max_steps - found.trace.shape[1]), value=torch.nan)
-    # Clones, since what an operator returns may share no memory with what it was given.
-    return *(part.clone() for part in found.value), found.status, found.steps, found.residual, trace
+        solution = solve_fit(tuple(start), tuple(operands), family, solver, LastIterate(), backend)
+    trace = torch.nn.functional.pad(solution.trace, (0, max_steps - solution.trace.shape[1]), value=torch.nan)
+    # Clones, since what an operator returns may share no memory with what it takes.
+    return (
+        *(part.clone() for part in solution.value),
+        solution.status,
+        solution.steps,
+        solution.residual,
+        trace,
+    )
 
 
 @_solve.register_fake  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
@@ -92,15 +92,15 @@ def _(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) 
 
 
 @torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
-def _remember(covariance: Covariance, solver: Solver) -> str:
+def _remember(family: Family, solver: Solver, backend: BackendName | None) -> str:
     """Keep a method, and give its name; called while a graph is traced, not when it runs."""
     try:
-        name = repr((covariance, solver))
+        name = repr((family, solver, backend))
     except AttributeError:  # the compiler hands over what has yet to be made
         raise RuntimeError(
-            "a compiled function must be given its `covariance` and `solver`, not make them."
+            "a compiled function must take its `family` and `solver` as arguments, not construct them."
         ) from None
-    _methods[name] = covariance, solver
+    _methods[name] = family, solver, backend
     return name
 
 

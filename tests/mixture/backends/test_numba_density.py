@@ -1,13 +1,11 @@
-"""The compiled log density is that of torch, with the same gradients."""
+"""Numba's log density is that of torch, with the same gradients."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from vkood.mixture import Diagonal, Mixture, Spherical, host, negative_log_density
-from vkood.mixture.host import compiled, negative_log_density_of_fit
-from vkood.mixture.scores import log_density
+from vkood.mixture import Diagonal, Mixture, choose_backend, log_density
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
 
@@ -26,14 +24,10 @@ def drawn(sets: int, candidates: int, dim: int, components: int) -> list[torch.T
     ]
 
 
-def mixture_of(log_weight: torch.Tensor, mean: torch.Tensor, log_scale: torch.Tensor) -> Mixture:
-    return Mixture(log_weight=log_weight, mean=mean, log_scale=log_scale)
-
-
-def fused(candidates: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
-    found = compiled()
-    assert found is not None
-    return found.log_density(candidates, mixture_of(*parameters))
+def numba_density(candidates: torch.Tensor, *parameters: torch.Tensor) -> torch.Tensor:
+    return choose_backend(candidates, backend="numba").log_density(
+        candidates, Mixture.of(parameters), Diagonal()
+    )
 
 
 SHAPES = [(3, 7, 4, 2), (1, 1, 1, 1), (2, 5, 3, 4), (2, 0, 3, 2), (0, 4, 3, 2)]
@@ -43,8 +37,8 @@ SHAPES = [(3, 7, 4, 2), (1, 1, 1, 1), (2, 5, 3, 4), (2, 0, 3, 2), (0, 4, 3, 2)]
 def test_agrees_with_torch_in_values_and_gradients(shape):
     leaves = drawn(*shape)
     arriving = torch.randn(shape[:2], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = fused(*leaves)
-    expected = log_density(leaves[0], mixture_of(*leaves[1:]), Diagonal())
+    found = numba_density(*leaves)
+    expected = log_density(leaves[0], Mixture.of(tuple(leaves[1:])), Diagonal())
     torch.testing.assert_close(found, expected)
     gradients = (torch.autograd.grad(density, leaves, arriving) for density in (found, expected))
     for ours, usual in zip(*gradients, strict=True):
@@ -52,23 +46,23 @@ def test_agrees_with_torch_in_values_and_gradients(shape):
 
 
 def test_the_gradient_is_that_of_finite_differences():
-    assert torch.autograd.gradcheck(fused, drawn(2, 5, 3, 2))
+    assert torch.autograd.gradcheck(numba_density, drawn(2, 5, 3, 2))
 
 
 def test_single_precision_far_from_the_origin():
     """Where squares would drown the distances."""
     candidates, log_weight, mean, log_scale = (tensor.detach() for tensor in drawn(3, 7, 4, 2))
-    exact = fused(candidates, log_weight, mean, log_scale)
+    exact = numba_density(candidates, log_weight, mean, log_scale)
     moved = (tensor.float() for tensor in (candidates + 1024, log_weight, mean + 1024, log_scale))
-    torch.testing.assert_close(fused(*moved).double(), exact, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(numba_density(*moved).double(), exact, rtol=1e-3, atol=1e-3)
 
 
 def test_a_row_that_is_not_finite_stays_to_itself():
     leaves = drawn(3, 7, 4, 2)
-    whole = torch.autograd.grad(fused(*leaves).sum(), leaves)
+    whole = torch.autograd.grad(numba_density(*leaves).sum(), leaves)
     with torch.no_grad():
         leaves[0][1, 2], leaves[2][1, 0] = torch.inf, torch.nan
-    broken = torch.autograd.grad(fused(*leaves).sum(), leaves)
+    broken = torch.autograd.grad(numba_density(*leaves).sum(), leaves)
     for before, after in zip(whole, broken, strict=True):
         assert torch.equal(before[[0, 2]], after[[0, 2]])
     assert broken[2][1].isnan().any()
@@ -78,7 +72,7 @@ def test_a_far_candidate_has_a_density_and_gradients():
     leaves = drawn(1, 1, 4, 3)
     with torch.no_grad():
         leaves[0] *= 1e6
-    found = fused(*leaves)
+    found = numba_density(*leaves)
     assert torch.isfinite(found).all()
     assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(found.sum(), leaves))
 
@@ -86,24 +80,7 @@ def test_a_far_candidate_has_a_density_and_gradients():
 def test_only_what_needs_a_gradient_has_one():
     candidates, *parameters = (tensor.detach() for tensor in drawn(2, 5, 3, 2))
     mean = parameters[1].requires_grad_()
-    density = fused(candidates, *parameters)
+    density = numba_density(candidates, *parameters)
     (gradient,) = torch.autograd.grad(density.sum(), [mean])
     assert gradient.abs().sum() > 0
-    assert not fused(candidates, *(tensor.detach() for tensor in parameters)).requires_grad
-
-
-def test_the_score_of_a_layer_is_the_public_one():
-    candidates, *parameters = drawn(2, 5, 3, 2)
-    mixture = mixture_of(*parameters)
-    found = negative_log_density_of_fit(candidates, mixture, Diagonal())
-    torch.testing.assert_close(found, negative_log_density(candidates, mixture, Diagonal()))
-
-
-def test_only_candidates_under_diagonal_covariances_are_scored_so(monkeypatch: pytest.MonkeyPatch):
-    asked: list[str] = []
-    monkeypatch.setattr(host, "compiled", lambda: asked.append("compiled"))
-    candidates, log_weight, mean, log_scale = (tensor.detach() for tensor in drawn(2, 5, 3, 2))
-    negative_log_density_of_fit(candidates, mixture_of(log_weight, mean, log_scale), Diagonal())
-    assert asked == ["compiled"]
-    negative_log_density_of_fit(candidates, mixture_of(log_weight, mean, log_scale[..., 0]), Spherical())
-    assert asked == ["compiled"]
+    assert not numba_density(candidates, *(tensor.detach() for tensor in parameters)).requires_grad

@@ -1,7 +1,7 @@
 """The log density of diagonal mixtures and its gradient, compiled by Numba.
 
-As in `fused.py`, vectors are read once, and nothing as large as they are is made on the way; distances are taken from
-differences, so that no offset drowns them.
+As in `numba_em.py`, vectors are read once, and nothing as large as they are is allocated on the way; distances are
+computed from differences, so that no offset drowns them.
 
 Legend: B sets, N candidates, K components, D dimensions.
 """
@@ -14,50 +14,30 @@ Legend: B sets, N candidates, K components, D dimensions.
 from __future__ import annotations
 
 import math
-from typing import Any, no_type_check
+from typing import no_type_check
 
 import numpy as np
-import torch
 from numba import njit
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from vkood.mixture.fused import OPTIONS, contiguous
-from vkood.mixture.params import Mixture
+from vkood.mixture.backends.numba_em import ENTRY, OPTIONS, contiguous, tensors
 
 
-def log_density(candidates: Tensor, mixture: Mixture) -> Tensor:
-    """What `scores.log_density` is for `Diagonal`, (B, N), with gradients to candidates (B, N, D) and mixture."""
-    given = (candidates.to(mixture.mean.dtype), mixture.log_weight, mixture.mean, mixture.log_scale)
-    density: Tensor = _LogDensity.apply(*given)  # pyright: ignore[reportAssignmentType] (untyped in torch)
-    return density
+def density(inputs: tuple[Tensor, ...]) -> Tensor:
+    """The log density (B, N) of candidates (B, N, D) under mixtures: log_weight, mean and log_scale."""
+    (values,) = tensors((_forward(*contiguous(inputs)),))
+    return values
 
 
-class _LogDensity(torch.autograd.Function):
-    """The same on tensors of one type."""
-
-    @staticmethod
-    def forward(ctx: Any, *given: Tensor) -> Tensor:
-        density = torch.from_numpy(_forward(*contiguous(given)))
-        ctx.save_for_backward(*given, density)
-        return density
-
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] (torch passes as many as forward returns)
-        ctx: Any, gradient: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        found = _backward(*contiguous((gradient, *ctx.saved_tensors)))
-        needed: tuple[bool, ...] = ctx.needs_input_grad
-        return tuple(
-            torch.from_numpy(array) if need else None for need, array in zip(needed, found, strict=True)
-        )
+def density_gradient(to_density: Tensor, inputs_and_density: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Gradients of candidates, log_weight, mean and log_scale."""
+    return tensors(_backward(*contiguous((to_density, *inputs_and_density))))
 
 
 # In the loops below rows are named first, for the compiler to know that they are contiguous.
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 @no_type_check
 def _forward(candidates, log_weight, mean, log_scale):
     sets, size, _ = candidates.shape
@@ -80,10 +60,24 @@ def _forward(candidates, log_weight, mean, log_scale):
     return density
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 @no_type_check
 def _backward(arrived, candidates, log_weight, mean, log_scale, density):
-    """The gradients of candidates, log_weight, mean and log_scale."""
+    """The gradients of candidates, log_weight, mean and log_scale.
+
+    With a the gradient that arrives at log p(x), y = x - mu_k, v_k the variances, l_k the log weights and
+
+        log p(x) = log sum_k exp(j_k),  j_k = l_k - log sum_i exp(l_i) - 1/2 sum_d (log 2 pi + log v_kd + y_d^2 / v_kd)
+
+    the gradient of j_k is the share s_k = a exp(j_k - log p(x)); they sum to a over k. So
+
+        of x_d:         - sum_k s_k y_d / v_kd
+        of mu_kd:         s_k y_d / v_kd
+        of log v_kd:      1/2 s_k (y_d^2 / v_kd - 1)
+        of l_k:           s_k - a exp(l_k) / sum_i exp(l_i)
+
+    each summed over candidates, but for that of x.
+    """
     sets, size, dim = candidates.shape
     precision, peak = np.empty(mean.shape[1:], mean.dtype), np.empty(mean.shape[1], mean.dtype)
     to_candidates, to_log_weight = np.zeros_like(candidates), np.zeros_like(log_weight)

@@ -1,6 +1,6 @@
-"""EM of diagonal mixtures, compiled by Numba: its loop, plain or extrapolated, and its step with gradients.
+"""The step of MAP-EM of diagonal Gaussians and its gradient, and a whole solve, compiled by Numba.
 
-They do what `vkood.solve.iteration` does with `Picard` and `Squarem` and the step of `em.py`, as tests see. There every
+They do what `Diagonal.step` does, and with `Squarem` what `vkood.solve.loop` does, as tests see. In torch every
 operation passes over all sets, and the slowest decides how often; here a set stays in the processor's cache from its
 start to its fixed point, and its tokens are read once in a step.
 
@@ -23,78 +23,87 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vkood.solve import Picard, Squarem, Status
-from vkood.solve.iteration import Outcome
+from vkood.solve import Solver, Squarem, Status
+from vkood.solve.loop import Outcome
 
-# Sums may be taken in another order, as vector instructions need it; NaN and infinity keep their meaning.
-OPTIONS: dict[str, Any] = {
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-    "nogil": True,
-}
+# Sums may be taken in another order, as vector instructions need it: without this a fit takes half as long again, and
+# none of the other liberties gains anything. NaN and infinity keep their meaning.
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"reassoc"}, "nogil": True}
+# Only what Python calls is kept on disk: what it calls in turn is compiled into it, so that its machine code, and the
+# last bits of its sums, do not depend on what else was kept.
+ENTRY: dict[str, Any] = {**OPTIONS, "cache": True}
 
 # Columns that a trace begins with; it is widened when they are full.
 _COLUMNS = 32
 
 
-def iterate_em(start: Tensor, operands: tuple[Tensor, ...], solver: Picard | Squarem) -> Outcome:
-    """What becomes of the states `start` (B, n), with the operands of `em_map`."""
-    first, *given = contiguous((start, *operands))
-    real: Any = first.dtype.type
-    squared = isinstance(solver, Squarem)
-    longest, growth, damping = (solver.longest, solver.growth, 0) if squared else (1, 1, solver.damping)
+def solve_squarem(start: Tensor, operands: tuple[Tensor, ...], solver: Solver) -> Outcome:
+    """The outcome of a solve from the states `start` (B, n), with the operands of `Diagonal.step`.
+
+    SQUAREM is written a second time here. With the compiled step in the loop of `vkood.solve` fits and their gradients
+    take 1.4 to 1.7 times as long: each step would pass over all sets again, which no longer are in the cache.
+    """
+    assert isinstance(solver, Squarem)
+    state, *others = contiguous((start, *operands))
+    real: Any = state.dtype.type
     best, residual, failed, steps, trace = _solve(
         (real(solver.tolerance), real(solver.floor)),
-        (real(longest), real(growth), real(torch.finfo(start.dtype).tiny)),
-        (squared, real(damping)),
+        (real(solver.longest), real(solver.growth), real(torch.finfo(start.dtype).tiny)),
         solver.max_steps,
-        first,
-        tuple(given),
+        state,
+        tuple(others),
     )
     status = np.where(failed, int(Status.NOT_FINITE), int(Status.OUT_OF_STEPS))
     status = np.where(residual <= real(solver.tolerance), int(Status.CONVERGED), status)
-    found = (best, residual, status, steps, trace[:, : steps.max(initial=0)])
-    names = ("best", "residual", "status", "steps", "trace")
-    return Outcome(**{name: torch.from_numpy(array) for name, array in zip(names, found, strict=True)})
+    return Outcome(
+        best=torch.from_numpy(best),
+        residual=torch.from_numpy(residual),
+        status=torch.from_numpy(status),
+        steps=torch.from_numpy(steps),
+        trace=torch.from_numpy(trace[:, : steps.max(initial=0)]),
+    )
 
 
 def em_step(state: Tensor, operands: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The states (B, n) after a step, and what `em_gradient` wants of it."""
-    state_array, *given = contiguous((state, *operands))
-    return _tensors(_step(state_array, tuple(given)))
+    """The states (B, n) after a step, and the shares and sums that `em_gradient` needs."""
+    state_array, *others = contiguous((state, *operands))
+    return tensors(_step(state_array, tuple(others)))
 
 
-def em_gradient(arrived: Tensor, given: tuple[Tensor, ...], found: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+def em_gradient(
+    to_following: Tensor, inputs: tuple[Tensor, ...], results: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
     """Gradients of states, tokens, weights, and the prior's means and their strengths.
 
-    They follow from that of the states after the step, `arrived`, from state and operands, `given`, and from what
-    `em_step` found.
+    Args:
+        to_following: The gradient of the states after the step.
+        inputs: State and operands.
+        results: What `em_step` returned.
     """
-    to_following, state, *operands = contiguous((arrived, *given))
-    return _tensors(_gradient(to_following, state, tuple(operands), tuple(part.numpy() for part in found)))
+    arrived, state, *operands = contiguous((to_following, *inputs))
+    return tensors(_gradient(arrived, state, tuple(operands), tuple(part.numpy() for part in results)))
 
 
-def contiguous(tensors: tuple[Tensor, ...]) -> tuple[NDArray[Any], ...]:
+def contiguous(values: tuple[Tensor, ...]) -> tuple[NDArray[Any], ...]:
     """The tensors as arrays, all of the first one's type."""
-    return tuple(np.ascontiguousarray(tensor.numpy(), tensors[0].numpy().dtype) for tensor in tensors)
+    return tuple(np.ascontiguousarray(tensor.numpy(), values[0].numpy().dtype) for tensor in values)
 
 
-def _tensors(arrays: tuple[NDArray[Any], ...]) -> tuple[Tensor, ...]:
+def tensors(arrays: tuple[NDArray[Any], ...]) -> tuple[Tensor, ...]:
+    """The inverse, without a copy."""
     return tuple(torch.from_numpy(array) for array in arrays)
 
 
 # Arrays are made one by one, and rows named before a loop: only so does the compiler know that they are contiguous.
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 @no_type_check
-def _solve(stop, jump, way, max_steps, start, operands):
+def _solve(stop, jump, max_steps, start, operands):
     sets, size = start.shape
     tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
     tolerance, least = stop
     first_longest, growth, tiny = jump
-    squared, damping = way
     zero, one, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
     best, residuals = start.copy(), np.full(sets, np.inf, start.dtype)
     failed, steps = np.zeros(sets, np.bool_), np.full(sets, max_steps)
@@ -125,10 +134,6 @@ def _solve(stop, jump, way, max_steps, start, operands):
             if residual <= tolerance or (broken and phase < 2):
                 failed[b], steps[b] = broken, step + 1
                 break
-            if not squared:
-                for n in range(size):
-                    point[n] = image[n] + damping * (point[n] - image[n])
-                continue
             if phase == 0:
                 base[:] = point
                 point[:] = image
@@ -146,7 +151,7 @@ def _solve(stop, jump, way, max_steps, start, operands):
     return best, residuals, failed, steps, trace
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 @no_type_check
 def _step(state, operands):
     """The states after a step, and for its gradient the shares (B, M, K) and, around the means, the sums.
@@ -168,11 +173,11 @@ def _step(state, operands):
     return following, shares, square, linear, count
 
 
-@njit(**OPTIONS)
+@njit(**ENTRY)
 @no_type_check
-def _gradient(arrived, state, operands, found):
+def _gradient(arrived, state, operands, results):
     tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
-    following, shares, square, linear, count = found
+    following, shares, square, linear, count = results
     (curve, peak, to_shares), (to_square, to_count, _) = _room(state, tokens), _room(state, tokens)
     to_linear = np.empty_like(to_square)
     to_state, to_tokens, to_weights = np.empty_like(state), np.zeros_like(tokens), np.zeros_like(weights)
@@ -312,8 +317,28 @@ def _maximize(sums, prior_mean, strength, prior, state, following):
 def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
     """Write the gradient of the sums, and add those of the prior's mean and strength.
 
-    It runs through `_maximize` backwards, whose names it keeps; `ends` are the gradient that arrives, and the states
-    after and before the step. The old means are constants: the new ones do not depend on where differences begin.
+    It runs through `_maximize` backwards; `ends` are the gradient that arrives, and the states after and before the
+    step. The old means are constants: the new ones do not depend on where differences begin. For a component and a
+    dimension, with the count N, the sums f of y and q of y * y, the prior's pull p and mean c (seen from the old mean),
+    a variance strength n and a floor v, `_maximize` computes
+
+        s = (f + p c) / (N + p)                      shift
+        S = max(0, q - s (2 f - N s))                scatter
+        V = (S + p (s - c)^2 + v) / (N + n)          variance
+        the new mean, old mean + s;  the new log_scale, log V;  the new log_weight, log (N + alpha) - log A,
+
+    where A = sum_i (N_i + alpha). Let m, t and w be the gradients that arrive at the new mean, log_scale and
+    log_weight, each for this component; primes mark gradients. By the chain rule, from the last line to the first,
+
+        V' = t / V, and e = t / (V (N + n)) is that of the numerator of V                                `to_scale`
+        S' = e where S > 0, else 0                                                                       `to_scatter`
+        s' = m + 2 p (s - c) e + S' (N s - (2 f - N s)),   for dS/ds = -(2 f - N s) + N s                `to_shift`
+        u  = s' / (N + p), the gradient of the numerator of s                                            `to_drawn`
+        f' = u - 2 s S'            q' = S'            c' = p u - 2 p (s - c) e
+        p' = sum_d  c u + (s - c)^2 e - u s
+        N' = sum_d  -u s + S' s^2 - t / (N + n)  +  w / (N + alpha) - (sum_i w_i) / A
+
+    Here -u s is the denominator of s, S' s^2 is N within S, and -t / (N + n) is the denominator of V.
     """
     arrived, following, state = ends
     square, linear, count = sums
@@ -361,8 +386,19 @@ def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
 def _back_to_tokens(given, state, curve, to_sums, to_given, to_state):
     """Write the gradients of tokens, weights and state.
 
-    With y the difference of a token to a component's mean, the logit has the gradient 2 curve y to the token, and the
-    opposite one to the mean; the sums have none to the mean, as `_back_to_sums` says.
+    For a token x of weight w, with y_k = x - mu_k, shares r = softmax(logit) and curve_k = -1/2 exp(-log_scale_k),
+
+        logit_k = l_k + sum_d curve_kd y_kd^2 - 1/2 sum_d log_scale_kd
+        N_k += w r_k        f_k += w r_k y_k        q_k += w r_k y_k^2
+
+    Primes mark gradients. The share's is w g_k with g_k = N_k' + sum_d y_k (q_k' y_k + f_k') (`to_shares`), so that
+
+        w'       = sum_k r_k g_k                                                       `arrived`
+        logit_k' = w r_k (g_k - sum_i r_i g_i)                                         `to_logit`, of the softmax
+        x'       = sum_k 2 y_k (logit_k' curve_k + w r_k q_k') + w r_k f_k'
+        mu_k'    = -2 curve_k sum_x logit_k' y_k                     the sums have none, as `_back_to_sums` says
+        log_scale_k' = -curve_k sum_x logit_k' y_k^2 - 1/2 sum_x logit_k',    for d curve / d log_scale = -curve
+        l_k'     = sum_x logit_k'
     """
     tokens, weights, shares = given
     to_tokens, to_weights, to_shares = to_given

@@ -1,21 +1,18 @@
-"""The compiled loop of small fits takes the steps of the usual one, and is not missed where Numba is not installed."""
+"""Numba's loop takes the steps of `vkood.solve`'s, row by row."""
 
 from __future__ import annotations
-
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from vkood.gating import OutlierLayer
-from vkood.mixture import Diagonal, Mixture, fit_mixture, host
-from vkood.mixture.fixed_point import em_map
-from vkood.mixture.host import CompiledStep
-from vkood.solve import Picard, Solver, Squarem, Status
-from vkood.solve.iteration import Outcome, iterate
+from vkood.mixture import Diagonal
+from vkood.solve import Squarem, Status
+from vkood.solve.loop import Outcome, iterate
 
 pytest.importorskip("numba", reason="the extra `fast` is not installed")
+from vkood.mixture.backends.numba_backend import pack, unpack
+from vkood.mixture.backends.numba_em import solve_squarem
 
 
 class Problem:
@@ -34,14 +31,7 @@ class Problem:
         self.start = random.normal(size=(sets, components * (1 + 2 * dim))) / 2
         self.components = components
 
-    @property
-    def step(self) -> CompiledStep:
-        """The compiled step."""
-        fused = host.compiled()
-        assert fused is not None
-        return CompiledStep(self.components, fused)
-
-    def given(self, dtype: torch.dtype) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    def inputs(self, dtype: torch.dtype) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
         """Start and operands; what the prior says besides its means: 0.7, 1.5, and 1.5 times 0.4."""
         start, *operands = (
             torch.from_numpy(array).to(dtype)
@@ -50,18 +40,17 @@ class Problem:
         column = start.new_ones(len(start), 1)
         return start, (*operands, 0.7 * column, 1.5 * column, 0.6 * column)
 
-    def compiled(self, solver: Solver, dtype: torch.dtype = torch.float64) -> Outcome:
+    def compiled(self, solver: Squarem, dtype: torch.dtype = torch.float64) -> Outcome:
         """What the compiled loop finds."""
-        return self.step.loop(*self.given(dtype), solver)
+        return solve_squarem(*self.inputs(dtype), solver)
 
-    def in_torch(self, solver: Solver) -> Outcome:
+    def in_torch(self, solver: Squarem) -> Outcome:
         """What the loop of the solvers finds with the step of torch."""
 
         def step(state: torch.Tensor, *operands: torch.Tensor) -> torch.Tensor:
-            log_weight, mean, log_scale = em_map(Diagonal())(self.step.unpacked(state), *operands)
-            return self.step.packed(Mixture(log_weight=log_weight, mean=mean, log_scale=log_scale))
+            return pack(Diagonal().step(unpack(state, self.components), *operands))
 
-        return iterate(step, *self.given(torch.float64), solver)
+        return iterate(step, *self.inputs(torch.float64), solver)
 
 
 def assert_same(found: Outcome, expected: Outcome, loose: float) -> None:
@@ -77,8 +66,6 @@ SOLVERS = {
     "usual": Squarem(tolerance=1e-6),
     "out of steps": Squarem(tolerance=1e-12, max_steps=7),
     "timid, beyond the first columns of a trace": Squarem(longest=1.0, tolerance=1e-11),
-    "plain": Picard(tolerance=1e-5, max_steps=50),
-    "damped": Picard(tolerance=1e-12, max_steps=20, damping=0.3),
     "many jumps refused": Squarem(longest=64.0, growth=1e-2, tolerance=1e-8, max_steps=300),
 }
 
@@ -142,43 +129,3 @@ def test_a_set_is_the_same_alone_to_the_last_bit():
     for name in ("tokens", "weights", "prior_mean", "strength", "start"):
         setattr(problem, name, getattr(problem, name)[3:4])
     assert torch.equal(problem.compiled(Squarem(), torch.float32).best[0], whole.best[3])
-
-
-@pytest.fixture
-def without_numba(monkeypatch: pytest.MonkeyPatch):
-    """As where the extra is not installed."""
-    monkeypatch.setitem(sys.modules, "numba", None)
-    for name in ("vkood.mixture.fused", "vkood.mixture.fused_density"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-        monkeypatch.delattr(name, raising=False)
-    host.compiled.cache_clear()
-    yield
-    host.compiled.cache_clear()
-
-
-def fitted() -> list[torch.Tensor]:
-    tokens = torch.from_numpy(Problem(6, 20, 5, 2).tokens).requires_grad_()
-    mixture, solution = fit_mixture(tokens)
-    (gradient,) = torch.autograd.grad(mixture.mean.square().sum() + mixture.log_scale.sum(), tokens)
-    return [mixture.mean, mixture.log_scale, solution.steps, solution.trace, gradient]
-
-
-def gated() -> list[torch.Tensor]:
-    torch.manual_seed(0)
-    layer = OutlierLayer(candidate_dim=7, context_dim=5, joint_dim=6)
-    facts, image = torch.randn(3, 4, 7), torch.randn(3, 9, 5)
-    mask = torch.tensor([[True] * 4, [True] * 2 + [False] * 2, [False] * 4])
-    out = layer(facts, context=image, candidate_mask=mask)
-    gradients = torch.autograd.grad(out.gate.square().sum(), list(layer.joint.parameters()))
-    return [out.score, out.gate, *gradients]
-
-
-@pytest.mark.parametrize("made", [fitted, gated])
-def test_without_numba_it_is_the_same(made, request: pytest.FixtureRequest):
-    compiled = made()
-    assert host.compiled() is not None
-    request.getfixturevalue("without_numba")
-    assert host.compiled() is None
-    for found, expected in zip(made(), compiled, strict=True):
-        loose = 1e-5 if found.dtype == torch.float32 else 1e-7
-        torch.testing.assert_close(found, expected, rtol=loose, atol=loose, equal_nan=True)

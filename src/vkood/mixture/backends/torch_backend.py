@@ -1,0 +1,35 @@
+"""The reference: what a GPU runs, and every device where nothing faster can."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from vkood.mixture.families.base import Family, Parameters
+from vkood.mixture.params import Mixture
+from vkood.mixture.scores import log_density
+from vkood.solve import Gradient, Solution, Solver, fixed_point
+
+
+@dataclass(frozen=True, slots=True)
+class TorchBackend:
+    """The family's own step, in the loop of `vkood.solve`."""
+
+    name: Literal["torch"] = "torch"
+
+    def solve(
+        self,
+        start: Parameters,
+        operands: tuple[Tensor, ...],
+        family: Family,
+        solver: Solver,
+        gradient: Gradient,
+    ) -> Solution[Parameters]:
+        """The fixed point of `family.step`."""
+        return fixed_point(family.step, start, operands=operands, solver=solver, gradient=gradient)
+
+    def log_density(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
+        """The public function."""
+        return log_density(candidates, mixture, family)
