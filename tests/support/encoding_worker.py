@@ -22,7 +22,7 @@ BATCH_SIZE = 10
 MOMENTS: dict[str, tuple[Any, str, bool]] = {
     "while it encodes": (HashedTower, "__call__", False),
     "when it has encoded": (HashedTower, "__call__", True),
-    "when it has written rows": (vector_cache.OpenVectorCache, "_append", True),
+    "when it has written rows": (vector_cache.VectorCache, "_append", True),
     "before it commits the index": (vector_cache, "_checksums", True),
     "while it claims, with the lock of all": (claims, "_key", True),
 }

@@ -14,7 +14,6 @@ from support.encoding_worker import BATCH_SIZE, MOMENTS, sentences_between
 from support.hashed_tower import HashedTower, hashed
 from vkood.knowledge import FactEncoder, VectorCache
 from vkood.knowledge.embeddings.claims import Claims
-from vkood.knowledge.embeddings.vector_cache import OpenVectorCache
 
 NUMBER = 200
 TESTS = Path(__file__).parents[2]
@@ -167,14 +166,14 @@ def test_vectors_that_another_adds_while_one_reads(folder, monkeypatch):
     """Those that came after the rows were counted are read like the others."""
     cache = VectorCache(folder=folder, encoder="numbers", width=1)
     cache.add(["first"], np.ones((1, 1), np.float32))
-    entries = OpenVectorCache._entries
+    entries = VectorCache._entries
 
     def late(self, index, sentences):
         monkeypatch.undo()
         VectorCache(folder=folder, encoder="numbers", width=1).add(["second"], np.full((1, 1), 2, np.float32))
         return entries(self, index, sentences)
 
-    monkeypatch.setattr(OpenVectorCache, "_entries", late)
+    monkeypatch.setattr(VectorCache, "_entries", late)
     vectors, absent = cache.read(["second", "first"])
     assert absent == []
     assert vectors[:, 0].tolist() == [2.0, 1.0]

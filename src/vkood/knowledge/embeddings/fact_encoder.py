@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from vkood.knowledge.embeddings.claims import Claims
-from vkood.knowledge.embeddings.vector_cache import OpenVectorCache, VectorCache, unwritable
+from vkood.knowledge.embeddings.vector_cache import VectorCache, unwritable
 from vkood.knowledge.facts import Fact
 
 # Sentences are taken in so many at a time: more would sort better by length, and take more memory.
@@ -138,7 +138,7 @@ class FactEncoder:
         with self.cache.opened() as cache:
             return self._add(cache, facts, _counting_from(0, on_sentences))
 
-    def _add(self, cache: OpenVectorCache, facts: Iterable[Fact | str], on_sentences: OnSentences) -> int:
+    def _add(self, cache: VectorCache, facts: Iterable[Fact | str], on_sentences: OnSentences) -> int:
         waiting = iter(_one_by_one(facts))
         num_ready = num_encoded = 0
         while window := list(islice(waiting, _WINDOW)):
@@ -147,7 +147,7 @@ class FactEncoder:
             num_ready += len(window)
         return num_encoded
 
-    def _add_window(self, cache: OpenVectorCache, counts: Counter[str], on_sentences: OnSentences) -> int:
+    def _add_window(self, cache: VectorCache, counts: Counter[str], on_sentences: OnSentences) -> int:
         """Encode what is missing of these sentences, and wait for what others are encoding."""
         known = cache.known(list(counts))
         ready = sum(counts[sentence] for sentence in known)
@@ -186,9 +186,7 @@ class FactEncoder:
         finally:
             claims.end()
 
-    def _divide(
-        self, batch: list[str], claims: Claims, cache: OpenVectorCache
-    ) -> tuple[list[str], list[str]]:
+    def _divide(self, batch: list[str], claims: Claims, cache: VectorCache) -> tuple[list[str], list[str]]:
         """Return what of a batch is for us to encode, and what others are encoding; the rest is done."""
         try:
             claimed = claims.take(batch)

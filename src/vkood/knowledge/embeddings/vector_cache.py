@@ -9,7 +9,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -63,78 +63,18 @@ class VectorCache:
     folder: Path
     encoder: str
     width: int
+    _open: list[sqlite3.Connection] | None = field(default=None, repr=False, compare=False)
+    """Within `opened`: the connection, once there is one."""
 
     @contextmanager
-    def opened(self) -> Iterator[OpenVectorCache]:
-        """Open the index once for all that is done in a block; the block is for one thread and must not fork."""
-        cache = OpenVectorCache(self)
+    def opened(self) -> Iterator[VectorCache]:
+        """Yield this cache with its index open for the whole block, which is for one thread and must not fork."""
+        connections: list[sqlite3.Connection] = []
         try:
-            yield cache
+            yield replace(self, _open=connections)
         finally:
-            cache.close()
-
-    def known(self, sentences: Sequence[str]) -> set[str]:
-        """Return those of the sentences that have a vector here; see `OpenVectorCache.known`."""
-        with self.opened() as cache:
-            return cache.known(sentences)
-
-    def read(self, sentences: Sequence[str]) -> tuple[Float32[np.ndarray, "sentences width"], list[int]]:
-        """Return the vectors of sentences, and the places of those without; see `OpenVectorCache.read`."""
-        with self.opened() as cache:
-            return cache.read(sentences)
-
-    def add(self, sentences: Sequence[str], vectors: Float32[np.ndarray, "sentences width"]) -> None:
-        """Keep the vectors of sentences; see `OpenVectorCache.add`."""
-        with self.opened() as cache:
-            cache.add(sentences, vectors)
-
-    def sentences(self) -> Iterator[str]:
-        """All sentences that have a vector, in no particular order."""
-        with self.opened() as cache:
-            yield from cache.sentences()
-
-    def verify(self) -> None:
-        """Read all vectors, and make sure that each is as it was written.
-
-        Raises:
-            ValueError: If the cache is damaged, or belongs to another encoder or another version.
-            OSError: If it cannot be read.
-        """
-        waiting = self.sentences()
-        while chosen := list(islice(waiting, _AT_ONCE)):
-            _, absent = self.read(chosen)
-            if absent:
-                raise self.damaged(f"its index does not find {chosen[absent[0]][:80]!r}, which it lists")
-
-    def __len__(self) -> int:
-        """How many sentences have a vector."""
-        with self.opened() as cache:
-            return len(cache)
-
-    def damaged(self, how: str) -> ValueError:
-        """The error that says how a cache is damaged, and what to do."""
-        return ValueError(
-            f"The vectors in {str(self.folder)!r} are damaged: {how}. Delete this folder, and its sentences "
-            "are encoded again."
-        )
-
-
-class OpenVectorCache:
-    """A cache while its index is open; see `VectorCache.opened`.
-
-    Args:
-        cache: The cache.
-    """
-
-    def __init__(self, cache: VectorCache) -> None:
-        self._cache = cache
-        self._index: sqlite3.Connection | None = None
-
-    def close(self) -> None:
-        """Close the index, and give up what was not committed."""
-        if self._index is not None:
-            self._index.close()
-            self._index = None
+            for connection in connections:
+                connection.close()
 
     def known(self, sentences: Sequence[str]) -> set[str]:
         """Return those of the sentences that have a vector here.
@@ -160,7 +100,7 @@ class OpenVectorCache:
                 vector is checked against its checksum.
             OSError: If it cannot be read.
         """
-        out = np.zeros((len(sentences), self._cache.width), np.float32)
+        out = np.zeros((len(sentences), self.width), np.float32)
         absent: list[int] = []
         with self._using() as index:
             if index is None or (rows := self._num_rows(index)) == 0:
@@ -189,7 +129,7 @@ class OpenVectorCache:
             OSError: If it cannot be written; nothing was added then.
         """
         try:
-            self._cache.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with self._writing() as index:
                 rows = self._num_rows(index, make=True)
                 there = {sentence for sentence, _, _ in self._entries(index, sentences)}
@@ -202,7 +142,7 @@ class OpenVectorCache:
                 )
                 index.execute("UPDATE cache SET rows = ?", (rows + len(new),))
         except OSError as error:
-            raise unwritable(self._cache.folder, error) from error
+            raise unwritable(self.folder, error) from error
 
     def sentences(self) -> Iterator[str]:
         """All sentences that have a vector, in no particular order."""
@@ -210,6 +150,19 @@ class OpenVectorCache:
             if index is not None and self._num_rows(index) > 0:
                 for (sentence,) in index.execute("SELECT sentence FROM vectors"):
                     yield sentence
+
+    def verify(self) -> None:
+        """Read all vectors, and make sure that each is as it was written.
+
+        Raises:
+            ValueError: If the cache is damaged, or belongs to another encoder or another version.
+            OSError: If it cannot be read.
+        """
+        waiting = self.sentences()
+        while chosen := list(islice(waiting, _AT_ONCE)):
+            _, absent = self.read(chosen)
+            if absent:
+                raise self._damaged(f"its index does not find {chosen[absent[0]][:80]!r}, which it lists")
 
     def __len__(self) -> int:
         """How many sentences have a vector."""
@@ -219,45 +172,50 @@ class OpenVectorCache:
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection | None]:
         """The index; None where there is none yet, since to look must leave nothing behind."""
-        try:
-            yield self._connection() if self._index or (self._cache.folder / _INDEX).exists() else None
-        except sqlite3.Error as error:
-            self.close()
-            raise self._meant(error) from error
+        if self._open is None:
+            with self.opened() as cache, cache._using() as index:
+                yield index
+        elif self._open or (self.folder / _INDEX).exists():
+            with self._connected(self._open) as index:
+                yield index
+        else:
+            yield None
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """The index in a transaction, which is undone on any error."""
+        """The index in a transaction, which is undone on any error; created if there is none."""
+        if self._open is None:
+            with self.opened() as cache, cache._writing() as index:
+                yield index
+        else:
+            with self._connected(self._open) as index:
+                index.execute("BEGIN IMMEDIATE")  # one writer at a time, from here to COMMIT
+                yield index
+                index.execute("COMMIT")
+
+    @contextmanager
+    def _connected(self, connections: list[sqlite3.Connection]) -> Iterator[sqlite3.Connection]:
+        path = (self.folder / _INDEX).absolute()
         try:
-            index = self._connection()
-            index.execute("BEGIN IMMEDIATE")  # one writer at a time, from here to COMMIT
-            yield index
-            index.execute("COMMIT")
+            if not connections:
+                if path.exists() and not path.is_file():
+                    raise self._damaged(f"{_INDEX} is not a regular file")
+                # For writing, even to read: SQLite then undoes what a killed writer began, and reads a file that
+                # cannot be written to all the same.
+                address = f"{path.as_uri()}?mode={'rw' if path.exists() else 'rwc'}"
+                connections.append(
+                    sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)
+                )
+                connections[0].execute("PRAGMA trusted_schema = OFF")
+            yield connections[0]
         except BaseException as error:
-            self.close()
-            if isinstance(error, sqlite3.Error):
-                raise self._meant(error) from error
-            raise
-
-    def _connection(self) -> sqlite3.Connection:
-        if self._index is None:
-            path = (self._cache.folder / _INDEX).absolute()
-            if path.exists() and not path.is_file():
-                raise self._cache.damaged(f"{_INDEX} is not a regular file")
-            # For writing, even to read: SQLite then undoes what a killed writer began, and reads a file that cannot
-            # be written to all the same.
-            mode = "rw" if path.exists() else "rwc"
-            self._index = sqlite3.connect(
-                f"{path.as_uri()}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
-            )
-            self._index.execute("PRAGMA trusted_schema = OFF")
-        return self._index
-
-    def _meant(self, error: sqlite3.Error) -> Exception:
-        if any(words in str(error) for words in _OF_THE_DISK):
-            path = (self._cache.folder / _INDEX).absolute()
-            return OSError(f"The index {str(path)!r} cannot be used: {error}.")
-        return self._cache.damaged(f"its index says {str(error)!r}")
+            while connections:
+                connections.pop().close()  # and give up what was not committed
+            if not isinstance(error, sqlite3.Error):
+                raise
+            if any(words in str(error) for words in _OF_THE_DISK):
+                raise OSError(f"The index {str(path)!r} cannot be used: {error}.") from error
+            raise self._damaged(f"its index says {str(error)!r}") from error
 
     def _num_rows(self, index: sqlite3.Connection, *, make: bool = False) -> int:
         """Check that the index is one of ours, and return how many rows it counts."""
@@ -265,24 +223,22 @@ class OpenVectorCache:
             if make:
                 for statement in filter(str.strip, _NEW_INDEX.split(";")):
                     index.execute(statement)
-                index.execute(
-                    "INSERT INTO cache VALUES (?, ?, ?, 0)", (_FORMAT, self._cache.encoder, self._cache.width)
-                )
+                index.execute("INSERT INTO cache VALUES (?, ?, ?, 0)", (_FORMAT, self.encoder, self.width))
             return 0
         require_schema(index, _NEW_INDEX)
         headers = index.execute("SELECT format, encoder, width, rows FROM cache").fetchall()
         if len(headers) != 1 or not isinstance(headers[0][3], int):
-            raise self._cache.damaged("its index has no header")
+            raise self._damaged("its index has no header")
         version, encoder, width, rows = headers[0]
         if version != _FORMAT:
             raise ValueError(
-                f"The vectors in {str(self._cache.folder)!r} have format {version}, and this version of vkood reads "
+                f"The vectors in {str(self.folder)!r} have format {version}, and this version of vkood reads "
                 f"format {_FORMAT}. Choose another folder, or delete this one to encode its sentences again."
             )
-        if (encoder, width) != (self._cache.encoder, self._cache.width):
+        if (encoder, width) != (self.encoder, self.width):
             raise ValueError(
-                f"The vectors in {str(self._cache.folder)!r} come from the encoder {encoder!r} (width {width}), not "
-                f"from {self._cache.encoder!r} (width {self._cache.width}). Choose another folder."
+                f"The vectors in {str(self.folder)!r} come from the encoder {encoder!r} (width {width}), not "
+                f"from {self.encoder!r} (width {self.width}). Choose another folder."
             )
         return rows
 
@@ -297,16 +253,16 @@ class OpenVectorCache:
 
     def _mapped(self, rows: int) -> np.ndarray:
         """The rows that the index counts; there may be more in the file, of a writer that was killed."""
-        path = self._cache.folder / _VECTORS
+        path = self.folder / _VECTORS
         try:
             with open_regular(path, what="file of vectors") as file:
-                return np.memmap(file, dtype="<f4", mode="r", shape=(rows, self._cache.width))
+                return np.memmap(file, dtype="<f4", mode="r", shape=(rows, self.width))
         except MissingFile:
-            raise self._cache.damaged(f"{_VECTORS} is missing") from None
+            raise self._damaged(f"{_VECTORS} is missing") from None
         except FileProblem as error:
-            raise self._cache.damaged(str(error).rstrip(".")) from None
+            raise self._damaged(str(error).rstrip(".")) from None
         except ValueError:
-            raise self._cache.damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index") from None
+            raise self._damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index") from None
 
     def _gathered(
         self, vectors: np.ndarray, sentences: list[str], entries: list[tuple[Any, Any]]
@@ -314,26 +270,33 @@ class OpenVectorCache:
         """Copy the rows of the sentences, and check them."""
         rows = [row for row, _ in entries]
         if not all(isinstance(row, int) and 0 <= row < len(vectors) for row in rows):
-            raise self._cache.damaged("its index names rows that do not exist")
+            raise self._damaged("its index names rows that do not exist")
         gathered = np.ascontiguousarray(vectors[rows], dtype="<f4")
         for sentence, (_, expected), actual in zip(
             sentences, entries, _checksums(sentences, gathered), strict=True
         ):
             if actual != expected:
-                raise self._cache.damaged(f"the vector of {sentence[:80]!r} is not as it was written")
+                raise self._damaged(f"the vector of {sentence[:80]!r} is not as it was written")
         return gathered
 
     def _append(self, rows: int, added: np.ndarray) -> None:
         """Write rows behind the first `rows`, and wait until they are on the disk."""
-        path = self._cache.folder / _VECTORS
-        begin = rows * self._cache.width * 4
+        path = self.folder / _VECTORS
+        begin = rows * self.width * 4
         with open(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "r+b") as file:
             if file.seek(0, os.SEEK_END) < begin:
-                raise self._cache.damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index")
+                raise self._damaged(f"{_VECTORS} is shorter than the {rows:,} rows in the index")
             file.seek(begin)
             file.write(added.data.cast("B") if added.size else b"")
             file.flush()
             os.fsync(file.fileno())
+
+    def _damaged(self, how: str) -> ValueError:
+        """The error that says how a cache is damaged, and what to do."""
+        return ValueError(
+            f"The vectors in {str(self.folder)!r} are damaged: {how}. Delete this folder, and its sentences "
+            "are encoded again."
+        )
 
 
 class UnwritableCacheError(OSError):
