@@ -41,8 +41,29 @@ def words_of(text: str) -> frozenset[str]:
 OUTPUT = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data" / "noun_forms.txt.xz"
 CORRECTIONS = Path(__file__).resolve().parent / "noun_corrections.txt"
 
-ACT, ANIMAL, ARTIFACT, ATTRIBUTE, COGNITION, COMMUNICATION, EVENT, FEELING = 4, 5, 6, 7, 9, 10, 11, 12
-FOOD, GROUP, LOCATION, OBJECT, PERSON, PLANT, STATE, SUBSTANCE, TIME = 13, 14, 15, 17, 18, 20, 26, 27, 28
+ACT, ANIMAL, ARTIFACT, ATTRIBUTE, BODY, COGNITION, COMMUNICATION, EVENT, FEELING = (
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+)
+FOOD, GROUP, LOCATION, OBJECT, PERSON, PLANT, QUANTITY, STATE, SUBSTANCE, TIME = (
+    13,
+    14,
+    15,
+    17,
+    18,
+    20,
+    23,
+    26,
+    27,
+    28,
+)
 """Numbers of WordNet's lexicographer files."""
 
 _FOR_MASS = {SUBSTANCE: 4, ATTRIBUTE: 3, FEELING: 3, 22: 3, STATE: 2, FOOD: 1, 19: 1}
@@ -66,8 +87,11 @@ _MASS_ENDING = re.compile(
 )
 _DRUG_ENDING = re.compile(r"(?:pril|olol|cillin|mycin|azole|statin|zepam|[^t]ine|one|ol)$")
 _DEED_ENDING = re.compile(r"(?:tion|sion|ment|ance|ence|ancy|ency|acy)$")
-_BODIES = frozenset((ARTIFACT, PERSON, ANIMAL, PLANT, LOCATION, GROUP, 8, 17))
+_BODIES = frozenset((ARTIFACT, PERSON, ANIMAL, PLANT, LOCATION, GROUP, BODY, OBJECT))
 _DEEDS = frozenset((ACT, ATTRIBUTE, COGNITION, COMMUNICATION, EVENT, FEELING, 19, 21, 22, 24, STATE))
+
+_MAY_BE_MASS = _DEEDS | {BODY, FOOD, GROUP, OBJECT, SUBSTANCE, TIME, 16, 25}
+"""Lexicographer files of which many nouns are masses."""
 
 _COUNTING = words_of("a an any one each either someone anyone")
 _SAYING_NOTHING = re.compile(
@@ -103,6 +127,8 @@ _THE_WORDS = words_of(
     "office service force board commission administration council court countries navy corps guard institute "
     "society police bridge version amendment"
 )
+_MANY_THE = words_of("states alps indies pamirs")
+_THE_ALWAYS = words_of("dialect order calendar eon aeon pole hemisphere")
 _THE_GROUPS = words_of(
     "church organization organisation center centre community convention bank system command legion nations forces "
     "activity cabinet general network world services fund club committee movement line empire dynasty congress "
@@ -145,6 +171,8 @@ class Synset:
     hypernyms: list[str]
     is_instance: bool
     gloss: str
+    pointers: list[tuple[str, str]]
+    """Symbols and synsets."""
 
 
 class Nouns:
@@ -170,10 +198,16 @@ class Nouns:
                 number, synset = _read_synset(line)
                 self.synsets[number] = synset
         self.senses: dict[str, list[str]] = {}
+        self.rare: set[str] = set()
+        """Words that do not occur in the texts in which WordNet's senses were counted."""
         for line in (folder / "index.noun").read_text(encoding="utf-8").splitlines():
             if not line.startswith("  "):
                 fields = line.split()
-                self.senses[normalise_concept(fields[0])] = fields[6 + int(fields[3]) :]
+                num_pointers = int(fields[3])
+                concept = normalise_concept(fields[0])
+                self.senses[concept] = fields[6 + num_pointers :]
+                if fields[5 + num_pointers] == "0":
+                    self.rare.add(concept)
         self._count_contexts()
 
     def _count_contexts(self) -> None:
@@ -205,14 +239,18 @@ class Nouns:
 
     def is_mass(self, word: str, number: str) -> bool:
         """Whether a common noun, in one sense, goes without an article."""
-        if word in self.corrections:
+        if word in self.corrections and number == self.senses[word][0]:
             return self.corrections[word] == "u"
         synset = self.synsets[number]
         above = {normalise_concept(word) for word in self.above(number)}
         if self.plurals.get(word) == {word} and synset.file == STATE and above & {"disease", "illness"}:
             return True  # "diabetes"
+        if "compass point" in above and not word.endswith(" point"):
+            return True
         if word in COUNTED or singulars(word)[0] != word:
             return False
+        if self.is_body_substance(word, number):
+            return True
         if self._has_beings(word, (ANIMAL, PERSON) if synset.file == SUBSTANCE else (ANIMAL, PERSON, PLANT)):
             return False
         first = _first_word(synset.gloss)
@@ -253,6 +291,20 @@ class Nouns:
             return "count"
         return None if word.endswith("s") and not word.endswith(("ss", "sis", "itis", "us")) else "mass"
 
+    def may_be_mass(self, concept: str) -> bool:
+        """Whether nothing shows that a rare noun is counted: not its plural, its definition or its use."""
+        first = self.senses[concept][0]
+        if concept not in self.rare or not self.may_be_mass_in_sense(concept, first):
+            return False
+        head = concept.rsplit(" ", 1)[-1]
+        is_often_counted = self.counted[head] + self.seen[plural(head)] >= 3 * (self.uncounted[head] + 1)
+        return not (self.shown(head) == "count" or is_often_counted)
+
+    def may_be_mass_in_sense(self, concept: str, number: str) -> bool:
+        """Whether a common noun, no being and no thing, has a definition in one sense that does not count it."""
+        is_common = concept not in self.corrections and self.written(concept, number) == concept
+        return is_common and self.synsets[number].file in _MAY_BE_MASS and not self.says_counted(number)
+
     def is_mass_word(self, word: str) -> bool:
         """Whether a word goes without an article in its first sense, by our own lists or by WordNet."""
         if word in MASSES | MATERIALS_TOO | FIXED or word not in self.senses:
@@ -261,7 +313,7 @@ class Nouns:
 
     def is_mass_phrase(self, phrase: str, number: str) -> bool:
         """Whether a phrase goes without an article though the word on which it hangs may be counted."""
-        if phrase in self.corrections:
+        if phrase in self.corrections and number == self.senses[phrase][0]:
             return self.corrections[phrase] == "u"
         synset = self.synsets[number]
         words = phrase.split(" ")
@@ -270,6 +322,8 @@ class Nouns:
         is_counted = first in _COUNTING or self.shown(head) == "count" or " of " in phrase
         if synset.file == FOOD and " and " in phrase:
             return True  # "gin and tonic"
+        if self.is_body_substance(phrase, number):
+            return True
         if is_plural(head) or " and " in phrase or synset.file in _BODIES:
             return False
         if head.endswith("ing") and synset.file in _DEEDS and self._is_deed(head):
@@ -289,6 +343,11 @@ class Nouns:
         ):
             return not is_counted or head not in _COUNTED_STATES
         return head in _MASS_HEADS and not is_counted and synset.file in _DEEDS | {14, 21, 27}
+
+    def is_body_substance(self, concept: str, number: str) -> bool:
+        """Whether a noun is something like blood or insulin, in one sense, and nothing shows that it is counted."""
+        is_counted = self.shown(concept.rsplit(" ", 1)[-1]) == "count" or self.says_counted(number)
+        return not is_counted and self.synsets[number].file == BODY and "body substance" in self.above(number)
 
     def _is_deed(self, word: str) -> bool:
         senses = self.senses.get(word)
@@ -315,6 +374,24 @@ class Nouns:
     def is_name(self, concept: str, number: str) -> bool:
         """Whether a word is a name with capital letters in one sense."""
         return self.written(concept, number) != concept and self.class_of(concept, number) in ("n", "t", "p")
+
+    def form(self, concept: str, number: str) -> tuple[str, str]:
+        """How a noun is written in one sense, and its class; "" if it is counted and has no capital letters."""
+        written = self.written(concept, number)
+        if written != concept or self.synsets[number].is_instance:
+            return written, self.class_of(concept, number)
+        return concept, self._common_class(concept, number)
+
+    def first_form(self, concept: str) -> tuple[str, str]:
+        """How a noun is written where nothing says in which sense."""
+        numbers = self.senses[concept]
+        if self.is_common(concept, numbers):
+            return concept, self._common_class(concept, numbers[0])
+        return self.form(concept, numbers[0])
+
+    def _common_class(self, concept: str, number: str) -> str:
+        is_mass = self.is_mass_phrase if " " in concept else self.is_mass
+        return "u" if is_mass(concept, number) else ""
 
     def says_counted(self, number: str) -> bool:
         """Whether a definition begins as those of count nouns do."""
@@ -364,11 +441,21 @@ class Nouns:
             return "t"
         if synset.file == GROUP and written[0].isupper() and len(words) > 1 and words[-1] in _THE_GROUPS:
             return "t"
+        if written.lower().startswith("the "):
+            return "p" if words[-1] in _MANY_THE else "n"
+        if synset.file == PERSON and written.startswith("Secretary of "):
+            return "t"
+        if written[0].isupper() and words[-1] in _THE_ALWAYS and len(words) > 1:
+            return "t"
+        if synset.file == TIME and re.match(
+            r"(?:Feast|Festival|Fast|Day|Assumption|Ascension|Epiphany|Ninth) of ", written
+        ):
+            return "t"
+        if synset.file == QUANTITY and re.fullmatch("[IVXLC]{2,}", written):
+            return "n"
         if synset.is_instance:
             if words[0].endswith("'s") and synset.file != GROUP and "republic" not in words:
                 return "n"  # "Hadrian's Wall"
-            if written.lower().startswith("the "):
-                return "n"
             if written == concept and not any(map(str.isupper, written)):
                 return "t"  # "the pole star"
             return "t" if self._takes_the(synset, words) else "n"
@@ -383,7 +470,10 @@ class Nouns:
             "suborder",
             "superfamily",
         }
-        if self.hypernym(number) in taxa or re.search(r"(?:idae|aceae|iformes|viridae|virales)$", written):
+        # An order of monks is none of beetles.
+        if (self.hypernym(number) in taxa and synset.file != GROUP) or re.search(
+            r"(?:idae|aceae|iformes|viridae|virales)$", written
+        ):
             return "n"
         is_latin = re.fullmatch(r"[A-Z][a-z]+(?: [A-Za-z-]+)+", written)
         is_english = words[-1] in self.senses or not written.rsplit(" ", 1)[-1].islower()
@@ -431,7 +521,7 @@ class Nouns:
 
     def _takes_the(self, synset: Synset, words: list[str]) -> bool:
         if words[0] in ("mount", "lake", "saint", "st", "cape", "fort", "port", "st."):
-            return words[-1] == "state"
+            return words[-1] in ("state", "river", "canal", "islands")
         if synset.file == PERSON:
             return "of" in words and words[words.index("of") - 1] in _TITLES
         if words == ["key", "west"]:
@@ -468,7 +558,12 @@ def _read_synset(line: str) -> tuple[str, Synset]:
     words = [re.sub(r"\((?:a|p|ip)\)$", "", word).replace("_", " ") for word in fields[4:start:2]]
     hypernyms = [number for symbol, number in pointers if symbol in ("@", "@i")]
     return fields[0], Synset(
-        int(fields[1]), words, hypernyms, any(symbol == "@i" for symbol, _ in pointers), gloss.strip()
+        int(fields[1]),
+        words,
+        hypernyms,
+        any(symbol == "@i" for symbol, _ in pointers),
+        gloss.strip(),
+        pointers,
     )
 
 
@@ -491,6 +586,9 @@ def lines(nouns: Nouns) -> list[str]:
             is_place = name_mark != "n" or nouns.synsets[name].file in (LOCATION, OBJECT, TIME)
             found.append(f"{name_mark.upper() if is_place else 'M'}{nouns.written(concept, name)}")
         if mark:
+            continue
+        if re.match("(?:venae|arteriae|labia) ", concept):
+            found.append(f"b{concept}")
             continue
         if "law of " in concept or re.fullmatch(r"\d+s", concept):
             found.append(f"{'p' if concept[0].isdigit() else 't'}{concept}")
