@@ -31,7 +31,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from build_noun_forms import ARTIFACT, CORRECTIONS, Nouns, read_corrections, read_plurals
+from build_noun_forms import CORRECTIONS
+from wordnet_nouns import ARTIFACT, Nouns, read_corrections, read_plurals
 
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
