@@ -16,8 +16,8 @@ from vkood.models.convert import CheckpointError, load_checkpoint
 from vkood.models.explainable import Explainable
 from vkood.models.loading import LoadingError, load_model, load_tokenizer, require_size
 from vkood.models.positions import fit_positions
+from vkood.models.two_stream.configuration import require_known
 from vkood.pipelines import VkoodProcessor
-from vkood.spelling import require_known
 from vkood.tasks import Task
 from vkood.tasks.answering import answers_in, names_answers
 from vkood.train.families import FAMILIES, family_of
@@ -70,7 +70,7 @@ def build(run: Run, task: Task) -> Built:
     if run.model.freeze_towers:
         model.freeze_towers()
     if run.model.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        model.activation_checkpointing_enable()
     if run.model.lora_rank is not None:
         model = with_lora(model, run.model.lora_rank)
     explained: Any = model
