@@ -124,6 +124,35 @@ def test_a_model_learns(tmp_path):
     assert curve[-1] < 0.2 * curve[0]
 
 
+@pytest.mark.slow
+def test_blip_learns_pairs_of_images(tmp_path):
+    """NLVR2 by BLIP, from tables to a number: trained on a few sentences, evaluated and asked by the command line."""
+    results = trained(
+        "blip-nlvr2", tmp_path / "run", "data.limit=16", "optimisation.steps=60", "optimisation.evaluate_every=60",
+        "data.validation=[nlvr2_train]", "data.evaluate_limit=16", "data.test=[]", data="nlvr2",
+    )  # fmt: skip
+    assert results["validation"]["accuracy"] > 0.99
+    best, tables = str(tmp_path / "run" / "best"), prepared.tables("nlvr2")
+
+    def vkood(*arguments):
+        result = CliRunner().invoke(app, [*map(str, arguments)])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result.stdout
+
+    out = tmp_path / "out"
+    vkood("evaluate", best, "--data", tables, "--table", "nlvr2_train", "--limit", 16, "--output", out)
+    assert json.loads((out / "results.json").read_text())["nlvr2_train"]["consistency"] == 1
+    images = [tmp_path / "0.png", tmp_path / "1.png"]
+    row = pyarrow.ipc.open_file(tables / "nlvr2_train.arrow").read_all().slice(0, 1).to_pylist()[0]
+    for number, image in enumerate(images):
+        image.write_bytes(row[f"image_{number}"])
+    text = row["questions"][0]
+    answer = vkood(
+        "predict", best, "--image", images[0], "--image", images[1], "--text", text, "--facts", "none"
+    )
+    assert answer.split()[1] == row["answers"][0].lower()
+
+
 def test_the_curve_stays_as_it_is(tmp_path):
     """The first losses of a small run, as they were when this was written: whatever moves them is to be looked at."""
     trained("vqa", tmp_path / "run", "optimisation.steps=4", "optimisation.log_every=1", "data.test=[]")
