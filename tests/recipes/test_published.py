@@ -117,10 +117,10 @@ def test_two_streams(tmp_path):
     )  # fmt: skip
     config = json.loads((tmp_path / "vqa" / "best" / "config.json").read_text())
     assert config["image_config"]["image_size"] == 244
-    told = small(
+    arguments = small(
         TEST, vqa, load_path=tmp_path / "vqa" / "best", log_dir=tmp_path / "results", **{"data.workers": 0}
     )
-    carry_out("vkood_vilt/train_vilt.py", *told, folder=tmp_path, cache=cache)
+    carry_out("vkood_vilt/train_vilt.py", *arguments, folder=tmp_path, cache=cache)
     for name, count in (("vqav2_test", 72), ("vqav2_test-dev", 36)):
         answers = json.loads((tmp_path / "results" / f"vqa_submit_{name}.json").read_text())
         assert len({one["question_id"] for one in answers}) == len(answers) == count
@@ -147,12 +147,14 @@ def test_blip(tmp_path):
     config.write_text(text)
     output = tmp_path / "out"
     launch = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "vkood_blip/train_vqa.py")
-    told = ("--config", config, "--output_dir", output)
+    arguments = ("--config", config, "--output_dir", output)
     few = ("optimisation.batch_size=8", "optimisation.steps=2", "data.workers=0", "data.evaluate_limit=8",
            "options.k=4", "data.test=[]")  # fmt: skip
-    carry_out(*launch, *told, *few, folder=tmp_path, cache=cache)
+    carry_out(*launch, *arguments, *few, folder=tmp_path, cache=cache)
     assert json.loads((output / "results.json").read_text())["cost"]["processes"] == 2
-    carry_out(*launch, *told, "--evaluate", "data.workers=0", "options.k=4", folder=tmp_path, cache=cache)
+    carry_out(
+        *launch, *arguments, "--evaluate", "data.workers=0", "options.k=4", folder=tmp_path, cache=cache
+    )
     assert len(json.loads((output / "results" / "vqa_submit_vqav2_test.json").read_text())) == 72
 
 

@@ -40,9 +40,14 @@ def test_values_of_the_paper():
         ("pretrain", 4096, 1e-5, 5, 224),
     ):  # fmt: skip
         run = resolve(recipe)
-        told = run.optimisation
-        assert (told.batch_size, told.learning_rate, told.head_factor) == (batch, rate, head)
-        assert (told.fusion_factor, told.betas, told.weight_decay, told.warmup) == (5, [0.9, 0.98], 0.01, 0.1)
+        options = run.optimisation
+        assert (options.batch_size, options.learning_rate, options.head_factor) == (batch, rate, head)
+        assert (options.fusion_factor, options.betas, options.weight_decay, options.warmup) == (
+            5,
+            [0.9, 0.98],
+            0.01,
+            0.1,
+        )
         assert run.model.image_size == size
 
 
@@ -161,15 +166,15 @@ def test_schedules(name):
 
     from vkood.train.arguments import SCHEDULES
 
-    wanted = json.loads((oracles.FOLDER / "metrics" / "lr_schedule.json").read_text())
+    expected = json.loads((oracles.FOLDER / "metrics" / "lr_schedule.json").read_text())
     parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([parameter], lr=wanted["base_lr"])
+    optimiser = torch.optim.SGD([parameter], lr=expected["base_lr"])
     kind, options = SCHEDULES[name]
-    schedule = get_scheduler(kind, optimiser, wanted["warmup_steps"], wanted["max_steps"], options)
-    found = []
-    for _ in range(wanted["max_steps"] + 1):
-        found.append(schedule.get_last_lr()[0])
+    schedule = get_scheduler(kind, optimiser, expected["warmup_steps"], expected["max_steps"], options)
+    rates = []
+    for _ in range(expected["max_steps"] + 1):
+        rates.append(schedule.get_last_lr()[0])
         optimiser.step()
         schedule.step()
     key = "polynomial_power1_end0" if name == "polynomial" else "cosine"
-    assert found == pytest.approx(wanted[key], abs=1e-12)
+    assert rates == pytest.approx(expected[key], abs=1e-12)

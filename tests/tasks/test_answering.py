@@ -21,30 +21,32 @@ def counted(*pairs):
     """The numbers of (answer, question)."""
     rows = create_autospec(Rows, instance=True)
     rows.tables = (SimpleNamespace(told={"answers": ["red", "blue"]}),)
-    found = AnswerAccuracy(rows, ())
+    metrics = AnswerAccuracy(rows, ())
     for answer, example in pairs:
-        found.add(answer, example)
-    return found.result()
+        metrics.add(answer, example)
+    return metrics.result()
 
 
 def test_enough_annotators_count_as_on_the_leaderboard():
     ten = ("red",) * 4 + ("blue",) * 6
-    found = counted(("red", question(ten, (1.0, 1.0), answer_type="other")))
-    assert found["accuracy"] == vqa_accuracy("red", ten) == 1.0
+    metrics = counted(("red", question(ten, (1.0, 1.0), answer_type="other")))
+    assert metrics["accuracy"] == vqa_accuracy("red", ten) == 1.0
     two = ("red",) * 2 + ("blue",) * 8
-    found = counted(("red", question(two, (0.6, 1.0), answer_type="other")))
+    metrics = counted(("red", question(two, (0.6, 1.0), answer_type="other")))
     assert (
-        found["accuracy"] == found["accuracy, answer_type: other"] == pytest.approx(vqa_accuracy("red", two))
+        metrics["accuracy"]
+        == metrics["accuracy, answer_type: other"]
+        == pytest.approx(vqa_accuracy("red", two))
     )
-    assert found["soft_score"] == 0.6
+    assert metrics["soft_score"] == 0.6
 
 
 @pytest.mark.parametrize(("answer", "score"), [("red", 1.0), ("blue", 0.0), ("green", 0.0)])
 def test_the_only_annotator_is_right(answer, score):
     """The leaderboard's rule, which asks for three others who agree, would give 0 to every answer."""
     assert vqa_accuracy("red", ("red",)) == 0.0
-    found = counted((answer, question(("red",), (1.0,), answer_type="other")))
-    assert found == {"soft_score": score, "accuracy": score, "accuracy, answer_type: other": score}
+    metrics = counted((answer, question(("red",), (1.0,), answer_type="other")))
+    assert metrics == {"soft_score": score, "accuracy": score, "accuracy, answer_type: other": score}
 
 
 def test_questions_without_answers_do_not_count():

@@ -73,8 +73,8 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
     plainly, from_files = collate(examples), replace(collate, features=kept)(examples)
     assert "pixel_values" not in from_files
     with torch.no_grad():
-        wanted, found = model(**plainly), model(**from_files)
-    torch.testing.assert_close(found.logits, wanted.logits, atol=2e-2, rtol=0)
+        expected, cached = model(**plainly), model(**from_files)
+    torch.testing.assert_close(cached.logits, expected.logits, atol=2e-2, rtol=0)
     torch.testing.assert_close(
         from_files["image_features"],
         model.base_model.image_tower(plainly["pixel_values"]),
@@ -97,10 +97,10 @@ def test_no_more_files_are_open_than_a_process_may_have(tmp_path, monkeypatch):
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + features._OPEN_FILES + 8, hard))
     try:
         for _ in range(2):
-            found = kept.images(examples)
-            assert torch.equal(found[:, 0, 0], torch.arange(len(numbers)).float())
-            found = kept.texts(texts[1 :: features._TEXTS_IN_FILE], 2)
-            assert torch.equal(found[:, 0, 0], torch.arange(len(numbers)).float())
+            cached = kept.images(examples)
+            assert torch.equal(cached[:, 0, 0], torch.arange(len(numbers)).float())
+            cached = kept.texts(texts[1 :: features._TEXTS_IN_FILE], 2)
+            assert torch.equal(cached[:, 0, 0], torch.arange(len(numbers)).float())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -212,7 +212,7 @@ def test_lora_is_merged():
 
 
 def test_from_one_image_to_two(tmp_path):
-    """The second image's token type begins as the first's; what is of no use is left out, what is new is told."""
+    """The second image's token type begins as the first's; what is of no use is left out, what is new is named."""
     before = saved(tmp_path, "pretrain").model
     built = build(resolve("nlvr2", words("nlvr2", f"model.checkpoint={tmp_path}")), ReasoningTask())
     assert isinstance(built.model, VkoodForVisualReasoning)
@@ -248,13 +248,13 @@ def test_of_other_answers_the_shared_ones_are_kept(tmp_path):
 
 
 def evaluated(folder, output, *changes):
-    told = (
+    arguments = (
         f"model.checkpoint={folder}",
         "evaluate_only=true",
         f"output={output}",
         "data.test=[vqav2_rest_val]",
     )
-    return evaluate(resolve("vqa", words("vqav2", *told, *changes)))
+    return evaluate(resolve("vqa", words("vqav2", *arguments, *changes)))
 
 
 def test_a_model_with_other_answers_is_judged_by_words(tmp_path):
@@ -264,16 +264,16 @@ def test_a_model_with_other_answers_is_judged_by_words(tmp_path):
     with torch.no_grad():
         built.model.answer_head[-1].bias[39] = 1e4
     built.model.save_pretrained(tmp_path / "model")
-    found = evaluated(tmp_path / "model", tmp_path / "out")["vqav2_rest_val"]
-    assert found["soft_score"] == pytest.approx(found["accuracy"]) == pytest.approx(1 / 3)
+    metrics = evaluated(tmp_path / "model", tmp_path / "out")["vqav2_rest_val"]
+    assert metrics["soft_score"] == pytest.approx(metrics["accuracy"]) == pytest.approx(1 / 3)
 
 
 def test_answers_that_a_checkpoint_has_no_words_for(tmp_path):
     """They are the tables', if there are as many; else the model says nothing that is meant."""
     saved(tmp_path / "8", num_answers=8)
     evaluated(tmp_path / "8", tmp_path / "out")
-    told = (tmp_path / "out" / "vqav2_rest_val.jsonl").read_text()
-    assert "LABEL" not in told
+    predictions = (tmp_path / "out" / "vqav2_rest_val.jsonl").read_text()
+    assert "LABEL" not in predictions
     saved(tmp_path / "9", num_answers=9)
     with pytest.raises(RunError, match=r"has 9 classes .* have 8 answers"):
         evaluated(tmp_path / "9", tmp_path / "out")

@@ -51,8 +51,10 @@ def lines(predictions):
 @pytest.mark.parametrize("kind", TABLES)
 def test_right_predictions(kind, tmp_path):
     for text in (lines(sound(kind)), json.dumps(sound(kind)), "\ufeff" + lines(sound(kind)) + "\n"):
-        found = score(kind, text, tmp_path)
-        assert found[{"questions": "accuracy", "pairs": "consistency", "captions": "mean_recall"}[kind]] == 1
+        metrics = score(kind, text, tmp_path)
+        assert (
+            metrics[{"questions": "accuracy", "pairs": "consistency", "captions": "mean_recall"}[kind]] == 1
+        )
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ def words(output, *changes, data="vqav2"):
     ]
 
 
-def command(recipe, *told):
-    return [sys.executable, "-m", "vkood", "train", recipe, *map(str, told)]
+def command(recipe, *arguments):
+    return [sys.executable, "-m", "vkood", "train", recipe, *map(str, arguments)]
 
 
 def trained(recipe, output, *changes, data="vqav2"):
@@ -73,10 +73,10 @@ def losses(folder):
     ],
 )
 def test_tasks(tmp_path, recipe, data, changes, metrics):
-    found = trained(recipe, tmp_path / "run", "optimisation.steps=3", *changes, data=data)
-    assert metrics <= set(found["validation"])
-    assert found["cost"]["steps"] == 3
-    assert found["cost"]["samples"] == 48
+    results = trained(recipe, tmp_path / "run", "optimisation.steps=3", *changes, data=data)
+    assert metrics <= set(results["validation"])
+    assert results["cost"]["steps"] == 3
+    assert results["cost"]["samples"] == 48
     for file in ("run.yaml", "environment.json", "ledger.json", "report.html", "best/model.safetensors"):
         assert (tmp_path / "run" / file).is_file()
     assert not list((tmp_path / "run").glob(".*"))
@@ -94,18 +94,18 @@ def test_no_home_folder_is_needed(tmp_path, monkeypatch):
 
 def test_pre_training_and_then_questions(tmp_path):
     folder = tmp_path / "pretrained"
-    found = trained(
+    results = trained(
         "pretrain",
         folder,
         "optimisation.steps=3",
         data="coco visual-genome sbu conceptual-captions",
     )
-    assert {"masked_word_accuracy", "match_accuracy", "score"} == set(found["validation"])
-    found = trained(
+    assert {"masked_word_accuracy", "match_accuracy", "score"} == set(results["validation"])
+    results = trained(
         "vqa", tmp_path / "run", f"model.checkpoint={folder / 'last'}", "optimisation.steps=1",
         "optimisation.learning_rate=1e-9",
     )  # fmt: skip
-    assert "soft_score" in found["validation"]
+    assert "soft_score" in results["validation"]
     before, after = weights(folder), weights(tmp_path / "run")
     shared = [name for name in before if name.startswith("vkood.")]
     assert len(shared) > 50
@@ -115,11 +115,11 @@ def test_pre_training_and_then_questions(tmp_path):
 
 def test_a_model_learns(tmp_path):
     """A batch that it sees again and again it can answer in the end."""
-    found = trained(
+    results = trained(
         "vqa", tmp_path / "run", "data.limit=16", "optimisation.steps=60", "optimisation.evaluate_every=60",
         "data.validation=[vqav2_train]", "data.evaluate_limit=16", "data.test=[]",
     )  # fmt: skip
-    assert found["validation"]["accuracy"] > 0.99
+    assert results["validation"]["accuracy"] > 0.99
     curve = losses(tmp_path / "run")
     assert curve[-1] < 0.2 * curve[0]
 
@@ -262,8 +262,8 @@ def test_two_processes_as_one(tmp_path):
     """Two processes and one with the same total batch have the same losses, and evaluate the same."""
     changes = ("optimisation.steps=4", "optimisation.log_every=1", "optimisation.device_batch_size=8")
     trained("vqa", tmp_path / "one", *changes)
-    told = words(tmp_path / "two", *changes, "processes=2")
-    subprocess.run(command("vqa", *told), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
+    arguments = words(tmp_path / "two", *changes, "processes=2")
+    subprocess.run(command("vqa", *arguments), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
     one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
     assert two["validation"] == pytest.approx(one["validation"])
@@ -276,7 +276,7 @@ def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
     changes = ("optimisation.steps=4", "optimisation.log_every=1", "data.evaluate_limit=9", "data.test=[]")
     one, folder = tmp_path / "one", tmp_path / "two"
     trained("vqa", one, *changes)
-    told = words(
+    arguments = words(
         folder,
         *changes,
         "optimisation.fsdp=true",
@@ -291,7 +291,7 @@ def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
         sharded_run.__file__,
         "vqa",
     ]
-    launch = [sys.executable, "-m", "torch.distributed.run", *sharded, *told]
+    launch = [sys.executable, "-m", "torch.distributed.run", *sharded, *arguments]
     subprocess.run(launch, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
     assert losses(folder) == pytest.approx(losses(one), abs=1e-4)
     unbroken = weights(folder)
@@ -308,9 +308,13 @@ def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_search_as_one(tmp_path):
-    told = words(tmp_path / "two", "options.shortlist=8", "optimisation.steps=1", "processes=2", data="coco")
-    told.append("optimisation.device_batch_size=4")
-    subprocess.run(command("blip-retrieval-coco", *told), env=ENVIRONMENT, check=True, capture_output=True)
+    arguments = words(
+        tmp_path / "two", "options.shortlist=8", "optimisation.steps=1", "processes=2", data="coco"
+    )
+    arguments.append("optimisation.device_batch_size=4")
+    subprocess.run(
+        command("blip-retrieval-coco", *arguments), env=ENVIRONMENT, check=True, capture_output=True
+    )
     changes = ("options.shortlist=8", "optimisation.device_batch_size=4", "evaluate_only=true")
     model = f"model.checkpoint={tmp_path / 'two' / 'best'}"
     evaluate(resolve("blip-retrieval-coco", words(tmp_path / "one", *changes, model, data="coco")))
@@ -322,24 +326,26 @@ def in_words(predictions):
     """Predictions with captions in place of their numbers: of equal ones, rounding decides which comes first."""
     table = pyarrow.ipc.open_file(prepared.tables("coco") / "coco_caption_karpathy_test.arrow").read_all()
     captions = [caption for row in table["caption"].to_pylist() for caption in row]
-    found = [json.loads(line) for line in predictions.read_text().splitlines()]
-    return [line | {"texts": [captions[text] for text in line.get("texts", ())]} for line in found]
+    results = [json.loads(line) for line in predictions.read_text().splitlines()]
+    return [line | {"texts": [captions[text] for text in line.get("texts", ())]} for line in results]
 
 
 def worker_of(launcher, output):
     """A process of a run that is not its launcher."""
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            told = (folder / "cmdline").read_text()
-            if f"output={output}" in told and int(folder.name) != launcher:
+            arguments = (folder / "cmdline").read_text()
+            if f"output={output}" in arguments and int(folder.name) != launcher:
                 return int(folder.name)
     raise AssertionError("the launcher has started no process")
 
 
 @pytest.mark.slow
 def test_a_process_that_dies_ends_the_job(tmp_path):
-    told = words(tmp_path / "run", "processes=2", "optimisation.epochs=1000", "optimisation.save_every=2")
-    process = subprocess.Popen(command("vqa", *told), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    arguments = words(
+        tmp_path / "run", "processes=2", "optimisation.epochs=1000", "optimisation.save_every=2"
+    )
+    process = subprocess.Popen(command("vqa", *arguments), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
     while not list((tmp_path / "run").glob("checkpoints/*")):
         assert process.poll() is None
         time.sleep(0.1)
@@ -351,9 +357,9 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
 
 @pytest.mark.slow
 def test_interrupted_processes_say_one_sentence(tmp_path):
-    told = words(tmp_path / "run", "processes=2", "optimisation.save_every=2", "data.evaluate_limit=9")
+    arguments = words(tmp_path / "run", "processes=2", "optimisation.save_every=2", "data.evaluate_limit=9")
     process = subprocess.Popen(
-        command("vqa", *told), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command("vqa", *arguments), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     while not (tmp_path / "run/checkpoints/checkpoint-2/whole.json").exists():
         assert process.poll() is None
@@ -381,8 +387,8 @@ def test_a_picture_that_cannot_be_decoded_is_named(tmp_path, workers):
     )
     with pyarrow.ipc.new_file(str(path), table.schema) as file:
         file.write_table(table)
-    told = ["vqa", "tiny", f"data.folder={folder}", f"output={tmp_path / 'run'}", "num_gpus=0"]
-    result = CliRunner().invoke(app, ["train", *told, f"data.workers={workers}"])
+    arguments = ["vqa", "tiny", f"data.folder={folder}", f"output={tmp_path / 'run'}", "num_gpus=0"]
+    result = CliRunner().invoke(app, ["train", *arguments, f"data.workers={workers}"])
     assert result.exit_code == 2
     sentence = result.stderr.splitlines()[-1]
     assert f"vqav2_train.arrow, row {len(images) - 1} " in sentence
