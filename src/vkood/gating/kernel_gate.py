@@ -103,6 +103,8 @@ class KernelGate(nn.Module):
         dim = joint.shape[-1]
         log_bandwidth = self.log_bandwidth.float()
         squares = joint.square().sum(-1)[..., None] + tokens.square().sum(-1)[:, None]
+        # On a sphere of squared radius D this cancels to some eps D of 2 D, 1e-5 at 64 dimensions: nothing to a
+        # bandwidth above 1e-3. Differences would need N x M x D numbers.
         distance = squares - 2 * torch.bmm(joint, tokens.mT)  # (B, N, M)
         exponent = -0.5 * distance / log_bandwidth.exp()
         shares = weights / weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)

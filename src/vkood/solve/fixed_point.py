@@ -79,8 +79,8 @@ def fixed_point(
         values = tuple(piece.reshape(len(state), *shape) for piece, shape in zip(pieces, shapes, strict=True))
         return values if isinstance(start, tuple) else values[0]  # pyright: ignore[reportReturnType] (as `start`)
 
-    def flat_map(state: Tensor, *given: Tensor) -> Tensor:
-        image = map(unflatten(state), *given)
+    def flat_map(state: Tensor, *operands_of_rows: Tensor) -> Tensor:
+        image = map(unflatten(state), *operands_of_rows)
         images = image if isinstance(image, tuple) else (image,)
         if [part.shape for part in images] != [(len(state), *shape) for shape in shapes]:
             raise ValueError(

@@ -58,11 +58,11 @@ class Gradient(abc.ABC):
         return replace(outcome, best=self._attached(map, outcome, operands))
 
     def _attached(self, map: FlatMap, outcome: Outcome, operands: tuple[Tensor, ...]) -> Tensor:
-        """The best iterates with a graph; rows that are not finite have none, lest NaN reach weights."""
+        """The best iterates with a graph; rows that are not finite have none, so that no NaN reaches weights."""
         finite = outcome.status != Status.NOT_FINITE
         if bool(finite.all()):
             return self._through(map, outcome.best, operands)
-        if not operands:  # the map cannot be asked about some rows only
+        if not operands:  # the map takes all rows or none
             return torch.where(finite[:, None], self._through(map, outcome.best, ()), outcome.best)
         rows = finite.nonzero()[:, 0]
         if len(rows) == 0:

@@ -32,7 +32,7 @@ _SMALL = 2**16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a loop found, for every row it was started with."""
+    """The result of a loop, for every row it was started with."""
 
     best: Tensor  # (B, n) the iterate with the smallest residual
     residual: Tensor  # (B,) its residual; infinite if there was none
@@ -90,7 +90,7 @@ class _Rows:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Found:
+class _Stopped:
     """What is known of the rows that have stopped, in the order in which they did."""
 
     index: list[HostArray] = field(default_factory=list[HostArray])
@@ -145,7 +145,7 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
         residual=np.full(len(start), np.inf, _on_host(start[:, :0].sum(1)).dtype),
         running=np.ones(len(start), bool),
     )
-    found, left, step = _Found(), len(start), 0
+    stopped, left, step = _Stopped(), len(start), 0
     trace: list[tuple[HostArray, HostArray]] = []
     for step in range(1, solver.max_steps + 1):
         image = map(rows.iterate, *rows.operands)
@@ -155,7 +155,7 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
         rows.note(residual)
         stopping = rows.stopping(residual, solver.tolerance)
         if stopping.any():
-            found.add(rows, stopping.nonzero()[0], step)
+            stopped.add(rows, stopping.nonzero()[0], step)
             rows.running = rows.running & ~stopping
             rows.residual = np.where(stopping, np.inf, rows.residual)
             left = int(rows.running.sum())
@@ -164,9 +164,9 @@ def iterate(map: FlatMap, start: Tensor, operands: tuple[Tensor, ...], solver: S
         rows.iterate, rows.memory = solver.advance(rows.iterate, image, measured, rows.memory)
         if worth_copying and 3 * left <= 2 * len(rows.index):
             rows = rows.take(rows.running.nonzero()[0])
-    in_time = len(found.index)
-    found.add(rows, rows.running.nonzero()[0], step)
-    return found.outcome(solver.tolerance, trace, in_time)
+    in_time = len(stopped.index)
+    stopped.add(rows, rows.running.nonzero()[0], step)
+    return stopped.outcome(solver.tolerance, trace, in_time)
 
 
 def relative_residual(iterate: Tensor, image: Tensor, floor: float) -> Tensor:

@@ -138,8 +138,8 @@ def _solve(stop, jump, max_steps, start, operands):
                 base[:] = point
                 point[:] = image
             elif phase == 1:
-                wanted = _jump(base, point, image, longest, tiny)
-                before, longer = residual, four * longest if wanted >= longest else longest
+                length = _jump(base, point, image, longest, tiny)
+                before, longer = residual, four * longest if length >= longest else longest
                 fallback[:] = image
             elif residual <= growth * before:
                 point[:] = image
@@ -185,11 +185,11 @@ def _gradient(arrived, state, operands, results):
     for b in range(len(state)):
         sums, to_sums = (square[b], linear[b], count[b]), (to_square, to_linear, to_count)
         prior = (concentration[b, 0], variance_strength[b, 0], floor[b, 0])
-        ends, given = (arrived[b], following[b], state[b]), (prior_mean[b], strength[b])
-        _back_to_sums(ends, sums, given, prior, to_sums, (to_prior_mean[b], to_strength[b]))
+        ends, prior_means = (arrived[b], following[b], state[b]), (prior_mean[b], strength[b])
+        _back_to_sums(ends, sums, prior_means, prior, to_sums, (to_prior_mean[b], to_strength[b]))
         _prepare(state[b], curve, peak)
-        given, to_given = (tokens[b], weights[b], shares[b]), (to_tokens[b], to_weights[b], to_shares)
-        _back_to_tokens(given, state[b], curve, to_sums, to_given, to_state[b])
+        inputs, to_inputs = (tokens[b], weights[b], shares[b]), (to_tokens[b], to_weights[b], to_shares)
+        _back_to_tokens(inputs, state[b], curve, to_sums, to_inputs, to_state[b])
     return to_state, to_tokens, to_weights, to_prior_mean, to_strength
 
 
@@ -314,7 +314,7 @@ def _maximize(sums, prior_mean, strength, prior, state, following):
 
 @njit(**OPTIONS)
 @no_type_check
-def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
+def _back_to_sums(ends, sums, prior_means, prior, to_sums, to_prior_means):
     """Write the gradient of the sums, and add those of the prior's mean and strength.
 
     It runs through `_maximize` backwards; `ends` are the gradient that arrives, and the states after and before the
@@ -351,8 +351,12 @@ def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
         counted += count[k]
         arrived_in_all += arrived[k]
     for k in range(components):
-        own, one = min(k, len(given[0]) - 1), min(k, len(given[1]) - 1)
-        centre, pull, to_centre = given[0][own], given[1][one], to_given[0][own]
+        of_mean, of_strength = min(k, len(prior_means[0]) - 1), min(k, len(prior_means[1]) - 1)
+        centre, pull, to_centre = (
+            prior_means[0][of_mean],
+            prior_means[1][of_strength],
+            to_prior_means[0][of_mean],
+        )
         before, _ = _parts(state, k, components, dim)
         _, log_scale = _parts(following, k, components, dim)
         to_mean, to_log_scale = _parts(arrived, k, components, dim)
@@ -378,12 +382,12 @@ def _back_to_sums(ends, sums, given, prior, to_sums, to_given):
             to_pull += near * to_drawn + away * away * to_scale
         to_count[k] = arrived[k] / (count[k] + concentration) - arrived_in_all / counted
         to_count[k] += to_counted + to_number + to_beyond / beyond
-        to_given[1][one] += to_pull + to_counted
+        to_prior_means[1][of_strength] += to_pull + to_counted
 
 
 @njit(**OPTIONS)
 @no_type_check
-def _back_to_tokens(given, state, curve, to_sums, to_given, to_state):
+def _back_to_tokens(inputs, state, curve, to_sums, to_inputs, to_state):
     """Write the gradients of tokens, weights and state.
 
     For a token x of weight w, with y_k = x - mu_k, shares r = softmax(logit) and curve_k = -1/2 exp(-log_scale_k),
@@ -400,8 +404,8 @@ def _back_to_tokens(given, state, curve, to_sums, to_given, to_state):
         log_scale_k' = -curve_k sum_x logit_k' y_k^2 - 1/2 sum_x logit_k',    for d curve / d log_scale = -curve
         l_k'     = sum_x logit_k'
     """
-    tokens, weights, shares = given
-    to_tokens, to_weights, to_shares = to_given
+    tokens, weights, shares = inputs
+    to_tokens, to_weights, to_shares = to_inputs
     to_square, to_linear, to_count = to_sums
     components, dim = curve.shape
     half, two = curve.dtype.type(0.5), curve.dtype.type(2)
@@ -457,16 +461,16 @@ def _residual(point, image, least):
 @njit(**OPTIONS)
 @no_type_check
 def _jump(base, point, image, longest, tiny):
-    """Move `point` along its last two steps, and tell how far they would have it go."""
+    """Move `point` along its last two steps, and return how far they would have it go."""
     straight = bent = point.dtype.type(0)
     for n in range(len(point)):
         first = point[n] - base[n]
         bend = image[n] - point[n] - first
         straight += first * first
         bent += bend * bend
-    wanted = math.sqrt(straight) / max(math.sqrt(bent), tiny)
-    along = min(max(wanted, point.dtype.type(1)), longest)
+    length = math.sqrt(straight) / max(math.sqrt(bent), tiny)
+    along = min(max(length, point.dtype.type(1)), longest)
     for n in range(len(point)):
         first = point[n] - base[n]
         point[n] = base[n] + along * (first + first + along * (image[n] - point[n] - first))
-    return wanted
+    return length

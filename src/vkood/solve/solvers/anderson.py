@@ -122,7 +122,7 @@ class Anderson(Solver):
     def _weights(self, differences: Tensor, sizes: Tensor) -> Tensor:
         """Weights (B, m) that sum to 1 and make the combined residual smallest; 0 for empty slots.
 
-        Where all slots are empty they mean nothing, but are finite, lest `Unrolled` meets 0 * NaN in its
+        Where all slots are empty they mean nothing, but are finite, or `Unrolled` would meet 0 * NaN in its
         backward.
         """
         empty = sizes == torch.inf

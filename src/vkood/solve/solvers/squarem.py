@@ -89,8 +89,8 @@ class Squarem(Solver):
         bend = image - iterate - first
         with torch.no_grad():
             bent = torch.linalg.vector_norm(bend, dim=1).clamp_min(torch.finfo(bend.dtype).tiny)
-            wanted = torch.linalg.vector_norm(first, dim=1) / bent
-            along = torch.minimum(wanted.clamp_min(1.0), memory.longest)[:, None]
+            length = torch.linalg.vector_norm(first, dim=1) / bent
+            along = torch.minimum(length.clamp_min(1.0), memory.longest)[:, None]
         # should this overflow, then the residual there will have it refused
         target = memory.base + along * (2 * first + along * bend)
         return target, _SquaremMemory(
@@ -100,5 +100,5 @@ class Squarem(Solver):
             fallback=image,
             before=residual,
             longest=memory.longest,
-            longer=torch.where(wanted >= memory.longest, 4 * memory.longest, memory.longest),
+            longer=torch.where(length >= memory.longest, 4 * memory.longest, memory.longest),
         )
