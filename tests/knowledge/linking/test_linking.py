@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from support.odd_texts import LONG_TEXTS, WRITINGS
 from support.small_store import SmallStore
 from vkood.knowledge import Concept, FactStore, Linker, facts_for, link
-from vkood.knowledge.linking.linker import LONGEST_REMEMBERED, MAX_CHARACTERS, MAX_TEXTS
+from vkood.knowledge.linking import linker as linker_module
+from vkood.knowledge.linking.linker import LONGEST_REMEMBERED, MAX_CHARACTERS
 
 WORDS = """
 man dog cat person bus wolf knife potato glass glasses baseball bat umbrella hat helmet shoe picture wall image sign
@@ -128,12 +129,13 @@ def test_the_store_is_asked_once_for_all_and_then_no_more():
     assert store.questions <= 3
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded(monkeypatch):
+    monkeypatch.setattr(linker_module, "MAX_TEXTS", 100)
     linker = Linker(SmallStore("dog"))
-    linker.link_many(f"dog {number}" for number in range(MAX_TEXTS + 10))
+    linker.link_many(f"dog {number}" for number in range(110))
     linker.link("dog")
     linker.link("dog " * LONGEST_REMEMBERED)
-    assert len(linker._concepts) <= MAX_TEXTS
+    assert len(linker._concepts) <= 100
     assert all(len(text) <= LONGEST_REMEMBERED for text in linker._concepts)
 
 

@@ -216,3 +216,20 @@ def test_any_fact_has_a_sentence(subject, relation, object_):
     sentence = verbalise(Fact(subject, relation, object_))
     assert sentence.endswith(".") and "  " not in sentence and sentence == sentence.strip()
     assert not sentence.startswith(("a a ", "an a ", "the the "))
+
+
+@pytest.mark.parametrize(
+    ("fact", "sentence"),
+    [
+        (("bermuda shorts", "IsA", "short pants"), "Bermuda shorts are short pants."),
+        (("growing pains", "IsA", "pain"), "growing pains are pain."),
+        (("the states", "HasA", "ohio"), "the States have Ohio."),
+        (("inside caliper", "IsA", "caliper"), "an inside caliper is a caliper."),
+        (("dominican order", "IsA", "order"), "the Dominican order is an order."),
+        (("nebn", "IsA", "compass point"), "NEbN is a compass point."),
+        (("cape cod canal", "PartOf", "massachusetts"), "the Cape Cod Canal is part of Massachusetts."),
+        (("clothespin", "AtLocation", "clothesline"), "a clothespin can be found on a clothesline."),
+    ],
+)
+def test_plurals_names_and_counted_nouns_of_wordnet(fact: tuple[str, str, str], sentence: str) -> None:
+    assert verbalise(Fact(*fact)) == sentence

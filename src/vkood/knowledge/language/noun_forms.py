@@ -23,6 +23,7 @@ _ARTICLES: dict[str, Article] = {
     "c": "a",
     "a": "a",
     "u": "none",
+    "b": "none",
 }
 _KIND, _OF_KIND = "k", "s"
 
@@ -35,7 +36,7 @@ class NounForm:
         text: The noun, with its capital letters.
         article: The article before it, in the singular.
         is_name: Whether it is the name of one thing, place or being.
-        is_plural: Whether it is a name that takes "are".
+        is_plural: Whether it is written with capital letters and takes "are".
     """
 
     text: str
@@ -104,7 +105,7 @@ def _form(line: str | None) -> NounForm | None:
     if line is None:
         return None
     mark = line[0].lower()
-    return NounForm(line[1:], _ARTICLES[mark], mark in "nmtp", mark == "p")
+    return NounForm(line[1:], _ARTICLES[mark], mark in "nmtp", mark in "pb")
 
 
 @lru_cache(maxsize=1)

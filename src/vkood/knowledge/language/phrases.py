@@ -57,11 +57,11 @@ def is_mass(phrase: str) -> bool:
     if phrase in ("traffic jam", "door jam"):
         return False
     if word != phrase and (form := noun_form(phrase)) is not None and form.text == phrase:
-        return form.article == "none"
+        return form.article == "none" and not form.is_plural
     if word not in lists.MASSES | lists.MATERIALS_TOO | lists.FIXED:
         form = noun_form(word)
         if form is not None and form.text == word:
-            return form.article == "none"
+            return form.article == "none" and not form.is_plural
     if word == "light" and phrase != word and word == phrase.rsplit(" ", 1)[-1]:  # "traffic light"
         return False
     return word in lists.MASSES or phrase in _COLOURS_ONLY or ends_as_mass(word) or _is_science(word)
@@ -116,7 +116,7 @@ def is_many(phrase: str) -> bool:
     if form is not None and form.is_name:
         return form.is_plural or (form.article == "the" and phrase.rsplit(" ", 1)[-1] in _MANY_NAMES)
     if is_mass(phrase) or is_activity(phrase) or is_name(phrase) or form is not None:
-        return False
+        return form is not None and form.is_plural  # "growing pains"
     return (is_plural(head(phrase)) and not _is_science(head(phrase))) or " and " in _HEAD.split(
         phrase, maxsplit=1
     )[0]
@@ -136,7 +136,8 @@ def noun_phrase(concept: str) -> str:
         ('eating lunch', 'Paris', 'a lot of noise')
     """
     form = noun_form(concept)
-    if form is not None and (form.is_name or form.text != concept) and concept not in _AS_LISTED:
+    is_as_written = form is not None and (form.is_name or form.text != concept or form.article == "a")
+    if form is not None and is_as_written and concept not in _AS_LISTED:
         return with_article(form)
     if form is None and begins_with_verb(concept):
         return gerund_phrase(concept)
@@ -185,7 +186,7 @@ def with_article(form: NounForm) -> str:
     """Return a noun with the article of its form."""
     if form.article == "a":
         return f"{article(form.text)} {form.text}"
-    return form.text if form.article == "none" else f"the {form.text}"
+    return form.text if form.article == "none" or form.text.startswith("the ") else f"the {form.text}"
 
 
 def is_name(concept: str) -> bool:

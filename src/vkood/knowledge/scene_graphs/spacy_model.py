@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from vkood.extras import install_command
 
@@ -29,9 +30,7 @@ class ParserMissingError(ValueError):
 
 
 class SpacyParser:
-    """spaCy's tagger and dependency parser, loaded at the first text.
-
-    It can be pickled: the model is not, and loads again where it is needed.
+    """spaCy's tagger and dependency parser, loaded at the first text, once in a process.
 
     Args:
         model: The name of an installed model of spaCy.
@@ -56,25 +55,17 @@ class SpacyParser:
                 f"Install one with {INSTALL}."
             )
         self.model = model
-        self._loaded: Language | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Pickle the name alone."""
-        return {"model": self.model, "_loaded": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the name; the model loads when it is needed."""
-        self.__dict__.update(state)
 
     def parsed(self, text: str) -> Doc:
         """Return a text in its plain form with tags, dependencies and base forms."""
-        if self._loaded is None:
-            import spacy
+        return _loaded(self.model)(_LONG_RUN.sub(_part, text))
 
-            self._loaded = spacy.load(
-                self.model, exclude=["ner", "senter"]
-            )  # nobody needs names of people here
-        return self._loaded(_LONG_RUN.sub(_part, text))
+
+@functools.lru_cache(maxsize=1)
+def _loaded(model: str) -> Language:
+    import spacy
+
+    return spacy.load(model, exclude=["ner", "senter"])  # nobody needs names of people here
 
 
 def _part(run: re.Match[str]) -> str:
