@@ -154,8 +154,6 @@ class Material:
         """
         from transformers import AutoModel, AutoTokenizer
 
-        from vkood.knowledge.verbalize.wording import verbalise
-
         tokenizer = AutoTokenizer.from_pretrained(folder)
         encoder = AutoModel.from_pretrained(folder).eval().requires_grad_(False)
 
@@ -166,7 +164,7 @@ class Material:
         meanings = [meaning for pair in words for meaning in pair]
         shape = (len(words), MEANINGS)
         tokens, mask = encode([sentence for meaning in meanings for sentence in meaning.sentences])
-        hidden, present = encode([verbalise(fact) for meaning in meanings for fact in meaning.facts])
+        hidden, present = encode([fact.sentence for meaning in meanings for fact in meaning.facts])
         vectors = (hidden * present[..., None]).sum(1) / present.sum(1, keepdim=True)
         vectors = torch.nn.functional.normalize(vectors, dim=-1)
         return cls(

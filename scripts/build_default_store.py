@@ -36,13 +36,13 @@ from wordnet_nouns import ARTIFACT, Nouns, read_corrections, read_plurals
 
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
-from vkood.knowledge.facts import Fact, normalise_concept
+from vkood.knowledge.facts import normalise_concept
 from vkood.knowledge.language.phrases import is_many, material, noun_phrase, written
 from vkood.knowledge.sources.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
 from vkood.knowledge.store.schema import SourceInfo
-from vkood.knowledge.verbalize.wording import verbalise
+from vkood.knowledge.verbalize.wording import sentence_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data"
 STORE = "default.db"
@@ -136,7 +136,7 @@ class EverydayNouns:
                 relation = _POINTERS[symbol]
                 object_ = normalise_concept(nouns.synsets[other].words[0])
                 for subject in map(normalise_concept, synset.words):
-                    sentence = verbalise(Fact(subject, relation, object_)).removesuffix(".")
+                    sentence = sentence_of(subject, relation, object_).removesuffix(".")
                     row = (subject, RELATION_CODES[relation], object_)
                     is_right = self._is_right(subject, number, sentence, begins=True) and self._is_right(
                         object_, other, sentence

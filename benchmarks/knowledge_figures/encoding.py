@@ -17,7 +17,6 @@ from measuring import print_table
 from transformers.utils import logging
 
 from vkood.knowledge import FactEncoder, FactStore
-from vkood.knowledge.verbalize.wording import verbalise
 from vkood.models import SentenceEncoder
 
 FACTS, QUICK_FACTS = 20_000, 1_000
@@ -29,7 +28,7 @@ ASKED = 200
 def sentences_of_store(number: int) -> list[str]:
     """The first different sentences of the store that comes with vkood."""
     with FactStore.open() as store:
-        return list(islice(dict.fromkeys(map(verbalise, store.facts())), number))
+        return list(islice(dict.fromkeys(fact.sentence for fact in store.facts()), number))
 
 
 def run(quick: bool) -> dict[str, object]:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from vkood.knowledge.sources.wordnet import WordNetSource
     from vkood.knowledge.store.fact_store import FactStore, Neighbour, StoreStats
     from vkood.knowledge.store.schema import SourceInfo, StoreError, StoreHeader
-    from vkood.knowledge.verbalize.wording import verbalise
 
 __all__ = [
     "RELATIONS",
@@ -60,7 +59,6 @@ __all__ = [
     "link",
     "normalise_concept",
     "parse",
-    "verbalise",
 ]
 
 _OFFERED_BY = {
@@ -79,7 +77,6 @@ _OFFERED_BY = {
     "sources.wordnet": ["WordNetSource"],
     "store.fact_store": ["FactStore", "Neighbour", "StoreStats"],
     "store.schema": ["SourceInfo", "StoreError", "StoreHeader"],
-    "verbalize.wording": ["verbalise"],
 }
 _MODULE_OF = {name: module for module, names in _OFFERED_BY.items() for name in names}
 

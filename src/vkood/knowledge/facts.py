@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import asdict, dataclass
 
 from vkood.knowledge.language.plain_text import without_invisible
-from vkood.knowledge.verbalize.wording import verbalise
+from vkood.knowledge.verbalize.wording import sentence_of
 from vkood.spelling import nearest
 
 RELATIONS = (
@@ -105,7 +105,7 @@ class Fact:
     @property
     def sentence(self) -> str:
         """The fact in English, with a full stop and without a capital letter."""
-        return verbalise(self)
+        return sentence_of(self.subject, self.relation, self.object)
 
     def as_dict(self) -> dict[str, str | float]:
         """The fact as JSON has it: its fields, its id and its sentence."""

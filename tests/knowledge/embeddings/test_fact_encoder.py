@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from support.hashed_tower import WIDTH, HashedTower, hashed
 from vkood.knowledge import Fact, FactEncoder
 from vkood.knowledge.embeddings import fact_encoder
-from vkood.knowledge.verbalize.wording import verbalise
 
 SENTENCES = [f"a thing has {number} {'very ' * (number % 5)}small parts." for number in range(40)]
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=30)
@@ -44,9 +43,9 @@ class TestEncoding:
 
     def test_facts_and_their_sentences_are_one(self, tmp_path):
         fact, tower = Fact("umbrella", "UsedFor", "keeping dry", 3.0, "ours"), HashedTower()
-        vectors = FactEncoder(tower, tmp_path).encode([fact, verbalise(fact), "a mug breaks.", fact])
+        vectors = FactEncoder(tower, tmp_path).encode([fact, fact.sentence, "a mug breaks.", fact])
         np.testing.assert_array_equal(vectors[[0, 0, 0]], vectors[[0, 1, 3]])
-        assert sorted(tower.encoded) == sorted([verbalise(fact), "a mug breaks."])
+        assert sorted(tower.encoded) == sorted([fact.sentence, "a mug breaks."])
 
     def test_nothing(self, tmp_path):
         assert FactEncoder(HashedTower(), tmp_path / "none").encode([]).shape == (0, WIDTH)

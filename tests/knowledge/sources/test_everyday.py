@@ -7,7 +7,6 @@ import pytest
 
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.sources.everyday import SOURCE, WEIGHT, everyday_facts, read_tables
-from vkood.knowledge.verbalize.wording import verbalise
 
 COCO = """person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign,
 parking meter, bench, bird, cat, dog, horse, sheep, cow, elephant, bear, zebra, giraffe, backpack, umbrella, handbag,
@@ -122,7 +121,7 @@ def test_the_wording_of_objects_is_that_of_their_relation(facts: list[Fact]) -> 
 
 def test_every_fact_can_be_said(facts: list[Fact]) -> None:
     for fact in facts:
-        sentence = verbalise(fact)
+        sentence = fact.sentence
         assert sentence.endswith(".") and len(sentence.split()) >= 3, fact
         assert "  " not in sentence, fact
         if fact.relation != "UsedFor":  # which may turn "cut" into "cutting"

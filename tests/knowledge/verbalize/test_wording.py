@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vkood.knowledge import RELATIONS, Fact, verbalise
+from vkood.knowledge import RELATIONS, Fact
 
 TABLE = """
 dog IsA pet                                 | a dog is a pet.
@@ -180,7 +180,7 @@ def rows():
 
 @pytest.mark.parametrize(("fact", "sentence"), list(rows()))
 def test_sentence(fact, sentence):
-    assert verbalise(fact) == sentence
+    assert fact.sentence == sentence
 
 
 def test_the_table_has_every_relation():
@@ -213,7 +213,7 @@ CONCEPTS = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(CONCEPTS, st.sampled_from(RELATIONS), CONCEPTS)
 def test_any_fact_has_a_sentence(subject, relation, object_):
-    sentence = verbalise(Fact(subject, relation, object_))
+    sentence = Fact(subject, relation, object_).sentence
     assert sentence.endswith(".") and "  " not in sentence and sentence == sentence.strip()
     assert not sentence.startswith(("a a ", "an a ", "the the "))
 
@@ -232,4 +232,4 @@ def test_any_fact_has_a_sentence(subject, relation, object_):
     ],
 )
 def test_plurals_names_and_counted_nouns_of_wordnet(fact: tuple[str, str, str], sentence: str) -> None:
-    assert verbalise(Fact(*fact)) == sentence
+    assert Fact(*fact).sentence == sentence

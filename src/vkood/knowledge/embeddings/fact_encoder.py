@@ -97,7 +97,7 @@ class FactEncoder:
         """Return the vectors of facts, encoding only what never was.
 
         Args:
-            facts: Facts, which are verbalised, or sentences; repeats are welcome.
+            facts: Facts, whose sentences are encoded, or sentences; repeats are welcome.
             on_sentences: Called with the number of these that are ready so far.
 
         Returns:
@@ -125,7 +125,7 @@ class FactEncoder:
         """Encode what never was of any number of facts, without keeping them in memory.
 
         Args:
-            facts: Facts, which are verbalised, or sentences; they are read as they are needed.
+            facts: Facts, whose sentences are encoded, or sentences; they are read as they are needed.
             on_sentences: Called with the number of these that are ready so far.
 
         Returns:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol, runtime_checkable
 
 from vkood.knowledge.language.lemmas import article, third_person
 from vkood.knowledge.language.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form
@@ -32,48 +31,25 @@ from vkood.knowledge.language.phrases import (
 )
 
 
-@runtime_checkable
-class Triple(Protocol):
-    """What a wording needs of a `Fact`."""
-
-    @property
-    def subject(self) -> str:
-        """Lower-case words separated by single spaces."""
-        ...
-
-    @property
-    def relation(self) -> str:
-        """One of ConceptNet's relations."""
-        ...
-
-    @property
-    def object(self) -> str:
-        """Words, as in `subject`."""
-        ...
-
-
-def verbalise(fact: Triple) -> str:
+@lru_cache(maxsize=65_536)
+def sentence_of(subject: str, relation: str, object_: str) -> str:
     """Return a fact as a sentence, with a full stop and without a capital letter at its beginning.
 
     Args:
-        fact: The fact.
+        subject: Lower-case words separated by single spaces.
+        relation: One of ConceptNet's relations.
+        object_: Words, as in `subject`.
 
     Example:
-        >>> from vkood.knowledge import Fact
-        >>> verbalise(Fact("umbrella", "UsedFor", "keep dry"))
+        >>> sentence_of("umbrella", "UsedFor", "keep dry")
         'an umbrella is used for keeping dry.'
-        >>> verbalise(Fact("wheel", "PartOf", "bicycle"))
+        >>> sentence_of("wheel", "PartOf", "bicycle")
         'a wheel is part of a bicycle.'
-        >>> verbalise(Fact("scissors", "IsA", "tool"))
+        >>> sentence_of("scissors", "IsA", "tool")
         'scissors are tools.'
-        >>> verbalise(Fact("guffaw", "IsA", "laugh"))
+        >>> sentence_of("guffaw", "IsA", "laugh")
         'a guffaw is a laugh.'
     """
-    return _sentence(fact.subject, fact.relation, fact.object)
-
-
-@lru_cache(maxsize=65_536)
-def _sentence(subject: str, relation: str, object_: str) -> str:
     return f"{_WORDINGS[relation](subject, object_)}."
 
 
