@@ -114,11 +114,11 @@ def test_append_to_something_else(tmp_path):
 
 
 def test_progress(tmp_path):
-    seen = []
-    build_store(tmp_path / "a.db", [FACTS], on_progress=seen.append)
-    assert [progress.stage for progress in seen] == ["reading", *["writing"] * (len(seen) - 1)]
-    assert seen[0].num_lines == 200
-    assert seen[-1].done == seen[-1].total == 200
+    stages = []
+    build_store(tmp_path / "a.db", [FACTS], on_progress=stages.append)
+    assert [progress.stage for progress in stages] == ["reading", *["writing"] * (len(stages) - 1)]
+    assert stages[0].num_lines == 200
+    assert stages[-1].done == stages[-1].total == 200
 
 
 def test_a_signal_as_soon_as_there_is_a_folder_to_sort_in(tmp_path, monkeypatch):

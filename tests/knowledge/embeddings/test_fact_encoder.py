@@ -236,9 +236,9 @@ class TestDamage:
         content = bytearray(path.read_bytes())
         content[5 * 4 * WIDTH + 3] ^= 1
         path.write_bytes(content)
-        said = self.altered(filled, r"the vector of '.*' is not as it was written\. Delete this folder")
+        message = self.altered(filled, r"the vector of '.*' is not as it was written\. Delete this folder")
         shutil.rmtree(filled.cache.folder)  # as it says
-        assert "damaged" in said
+        assert "damaged" in message
         np.testing.assert_array_equal(filled.encode(SENTENCES), hashed(SENTENCES))
 
     def test_all_is_read_to_verify(self, filled):

@@ -90,15 +90,15 @@ def test_wordnets_licence_lies_beside_it() -> None:
 
 def test_everyday_facts_are_in_it_as_the_tables_have_them(store: FactStore) -> None:
     """It fails when a table was edited and the store not rebuilt."""
-    said = {(fact.subject, fact.relation, fact.object): fact.weight for fact in everyday_facts()}
-    stored = store.lookup(sorted({subject for subject, _, _ in said}), limit=None)
+    everyday = {(fact.subject, fact.relation, fact.object): fact.weight for fact in everyday_facts()}
+    stored = store.lookup(sorted({subject for subject, _, _ in everyday}), limit=None)
     stored = {
         (fact.subject, fact.relation, fact.object): fact.weight
         for facts in stored.values()
         for fact in facts
         if SOURCE in fact.source.split(" + ")
     }
-    assert stored == pytest.approx(said)
+    assert stored == pytest.approx(everyday)
 
 
 def test_everyday_facts_come_before_wordnets(store: FactStore) -> None:

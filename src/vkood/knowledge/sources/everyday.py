@@ -66,16 +66,16 @@ def read_tables(tables: Iterable[tuple[str, str]]) -> list[Fact]:
         [('lemon', 'fruit'), ('lemon', 'yellow'), ('lemon', 'sour')]
     """
     facts: list[Fact] = []
-    said: dict[tuple[str, str, str], _Line] = {}
+    first_lines: dict[tuple[str, str, str], _Line] = {}
     for name, text in tables:
         for line, fact in _read(name, text):
             key = (fact.subject, fact.relation, fact.object)
-            if key in said:
-                first = said[key]
+            if key in first_lines:
+                first = first_lines[key]
                 raise line.error(
                     f"`{' '.join(key)}` stands in {first.file}, line {first.number} already; take one away."
                 )
-            said[key] = line
+            first_lines[key] = line
             facts.append(fact)
     return facts
 

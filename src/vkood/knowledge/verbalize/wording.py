@@ -202,8 +202,8 @@ def _event_verb(subject: str, verb: str) -> str:
 
 def _causes_desire(subject: str, object_: str) -> str:
     makes = _event_verb(subject, "make")
-    wanted = object_.removeprefix("to ")
-    base = base_phrase(wanted) if begins_with_verb(wanted) or " " not in wanted else None
+    event = object_.removeprefix("to ")
+    base = base_phrase(event) if begins_with_verb(event) or " " not in event else None
     return f"{doing(subject)} {makes} people want {f'to {base}' if base else noun_phrase(object_)}"
 
 
