@@ -27,8 +27,8 @@ def test_a_checkpoint_becomes_a_folder(tmp_path):
     assert result.exit_code == 0, result.output
     assert "187 loaded, 0 resized, 15 missing, 6 unexpected" in result.stdout
     assert "loaded     vqa_classifier.3.bias -> answer_head.3.bias" in result.stdout
-    told = json.loads((output / "conversion.json").read_text())
-    assert {key["outcome"] for key in told} == {"loaded", "missing", "unexpected"}
+    keys = json.loads((output / "conversion.json").read_text())
+    assert {key["outcome"] for key in keys} == {"loaded", "missing", "unexpected"}
     model = VkoodForVisualQuestionAnswering.from_pretrained(output)
     weights = torch.load(METER / "vqa.ckpt", weights_only=True)["state_dict"]
     assert torch.equal(model.answer_head[3].bias, weights["vqa_classifier.3.bias"])

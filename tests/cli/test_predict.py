@@ -61,16 +61,16 @@ def run(folder, *images, text=QUESTION, facts=None, **options):
 def test_it_says_what_explain_says(folder, picture, tmp_path):
     """With the same facts by default, and with none."""
     model = VkoodForVisualQuestionAnswering.from_pretrained(folder)
-    for facts, told in (
+    for facts, explanation in (
         (None, model.explain(picture, QUESTION)),
         ("none", model.explain(picture, QUESTION, None)),
     ):
         result = run(folder, picture, facts=facts, json=tmp_path / "a.json", html=tmp_path / "a.html")
         assert result.exit_code == 0, result.output
         record = json.loads((tmp_path / "a.json").read_text())
-        assert record["answers"] == [list(pair) for pair in told.answers[:5]]
-        assert [fact["sentence"] for fact in record["facts"]] == [fact.sentence for fact in told.facts]
-        assert bool(told.facts) == (facts is None) == ("facts, by gate" in result.stdout)
+        assert record["answers"] == [list(pair) for pair in explanation.answers[:5]]
+        assert [fact["sentence"] for fact in record["facts"]] == [fact.sentence for fact in explanation.facts]
+        assert bool(explanation.facts) == (facts is None) == ("facts, by gate" in result.stdout)
         assert r"[b]" in result.stdout
         assert "\x1b" not in result.stdout + (tmp_path / "a.html").read_text()
 

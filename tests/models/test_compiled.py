@@ -21,31 +21,31 @@ def whole_graph(kind: str) -> dict[str, float]:
     """
     torch._dynamo.reset()
     model = KINDS[kind].new().train().double()
-    given = KINDS[kind].batch() | KINDS[kind].labels(4)
-    given = {name: value.double() if value.is_floating_point() else value for name, value in given.items()}
+    inputs = KINDS[kind].batch() | KINDS[kind].labels(4)
+    inputs = {name: value.double() if value.is_floating_point() else value for name, value in inputs.items()}
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(1)  # of the false pairs that BLIP draws
-    wanted = model(**given).loss
-    wanted.backward()
+    expected = model(**inputs).loss
+    expected.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
     model.load_state_dict(start)  # moving averages have moved
     torch.manual_seed(1)
-    found = torch.compile(model, backend="aot_eager", fullgraph=True)(**given).loss
-    found.backward()
+    actual = torch.compile(model, backend="aot_eager", fullgraph=True)(**inputs).loss
+    actual.backward()
     parameters = dict(model.named_parameters())
     apart = [(parameters[name].grad - gradient).abs().max() for name, gradient in gradients.items()]
     largest = max(gradient.abs().max() for gradient in gradients.values())
     return {
-        "loss": (found - wanted).abs().item(),
+        "loss": (actual - expected).abs().item(),
         "gradients": (torch.stack(apart).max() / largest).item(),
     }
 
 
 @pytest.mark.parametrize(("family", "number"), [("two-stream", 4), ("BLIP", 3)])
 def test_a_model_is_one_graph(family, number):
-    found = in_a_new_process(whole_graphs, family)
-    assert len(found) == number
-    for kind, apart in found.items():
+    actual = in_a_new_process(whole_graphs, family)
+    assert len(actual) == number
+    for kind, apart in actual.items():
         assert apart["loss"] < 1e-7, kind
         assert apart["gradients"] < 1e-7, kind

@@ -17,21 +17,21 @@ def _kind(request):
     return KINDS[request.param]
 
 
-def close(found, wanted, atol=1e-5):
-    assert_close(found, wanted, atol=atol, rtol=1e-5)
+def close(actual, expected, atol=1e-5):
+    assert_close(actual, expected, atol=atol, rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_it_learns_a_batch_by_heart(kind):
+def test_it_overfits_one_batch(kind):
     model = kind.new().train()
-    given = kind.batch() | kind.labels(4)
+    inputs = kind.batch() | kind.labels(4)
     contrastive = isinstance(model, BlipVkoodForImageTextRetrieval)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)
     loss = math.inf
     for _ in range(400):
-        # The contrastive loss has a floor of its own, so the matching loss is what can be learnt by heart.
-        output = model(**given, generator=generator, alpha=0.0) if contrastive else model(**given)
+        # The contrastive loss has a floor of its own, so the matching loss is what can be overfitted.
+        output = model(**inputs, generator=generator, alpha=0.0) if contrastive else model(**inputs)
         loss = (output.match_loss if contrastive else output.loss).item()
         if loss < 0.01:
             break
@@ -43,33 +43,33 @@ def test_it_learns_a_batch_by_heart(kind):
 
 @torch.no_grad()
 def test_examples_do_not_feel_each_other(kind):
-    model, given = kind.new(), kind.batch()
-    whole = model(**given)[kind.answer]
+    model, inputs = kind.new(), kind.batch()
+    whole = model(**inputs)[kind.answer]
     order = torch.tensor([2, 0, 3, 1])
-    close(model(**{name: part[order] for name, part in given.items()})[kind.answer], whole[order])
+    close(model(**{name: part[order] for name, part in inputs.items()})[kind.answer], whole[order])
     for row in range(4):
-        words = int(given["attention_mask"][row].sum())
-        alone = {name: part[row : row + 1] for name, part in given.items()}
+        tokens = int(inputs["attention_mask"][row].sum())
+        alone = {name: part[row : row + 1] for name, part in inputs.items()}
         for name in ("input_ids", "attention_mask"):
-            alone[name] = alone[name][:, :words]
+            alone[name] = alone[name][:, :tokens]
         facts = int(alone["fact_mask"].sum())
         alone["fact_features"], alone["fact_mask"] = (
             alone["fact_features"][:, :facts],
             alone["fact_mask"][:, :facts],
         )
-        found = model(**alone)[kind.answer]
-        close(found, whole[row : row + 1, : found.shape[1]] if found.dim() > 1 else whole[row : row + 1])
+        actual = model(**alone)[kind.answer]
+        close(actual, whole[row : row + 1, : actual.shape[1]] if actual.dim() > 1 else whole[row : row + 1])
 
 
 @torch.no_grad()
 def test_saved_and_loaded(kind, tmp_path):
-    model, given = kind.new(), kind.batch()
+    model, inputs = kind.new(), kind.batch()
     model.save_pretrained(tmp_path, max_shard_size="10KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    loaded, told = kind.model.from_pretrained(tmp_path, output_loading_info=True)
-    assert not told["missing_keys"]
-    assert not told["unexpected_keys"]
-    assert torch.equal(loaded(**given)[kind.answer], model(**given)[kind.answer])
+    loaded, report = kind.model.from_pretrained(tmp_path, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    assert torch.equal(loaded(**inputs)[kind.answer], model(**inputs)[kind.answer])
 
 
 @torch.no_grad()
@@ -86,31 +86,31 @@ def test_any_number_of_facts(kind, facts):
 
 @torch.no_grad()
 def test_facts_are_a_set(kind):
-    model, given = kind.new(), kind.batch(facts=5)
+    model, inputs = kind.new(), kind.batch(facts=5)
     order = torch.tensor([3, 1, 4, 0, 2])
-    turned = given | {name: given[name][:, order] for name in ("fact_features", "fact_mask")}
-    found, wanted = model(**turned), model(**given)
-    words = given["input_ids"].shape[1]
-    a, b = found[kind.answer], wanted[kind.answer]
-    close(a[:, :words] if a.dim() > 2 else a, b[:, :words] if b.dim() > 2 else b)
-    close(found.fact_gate, wanted.fact_gate[:, order])
+    turned = inputs | {name: inputs[name][:, order] for name in ("fact_features", "fact_mask")}
+    actual, expected = model(**turned), model(**inputs)
+    tokens = inputs["input_ids"].shape[1]
+    a, b = actual[kind.answer], expected[kind.answer]
+    close(a[:, :tokens] if a.dim() > 2 else a, b[:, :tokens] if b.dim() > 2 else b)
+    close(actual.fact_gate, expected.fact_gate[:, order])
 
 
 @torch.no_grad()
 def test_a_shut_gate_is_a_model_without_facts(kind):
-    model, given = kind.new(), kind.batch()
-    plain = {name: part for name, part in given.items() if not name.startswith("fact")}
-    wanted = model(**plain)[kind.answer]
+    model, inputs = kind.new(), kind.batch()
+    plain = {name: part for name, part in inputs.items() if not name.startswith("fact")}
+    expected = model(**plain)[kind.answer]
     model.base_model.outlier_layer.gate.threshold.fill_(-1e4)
-    close(model(**given)[kind.answer], wanted)
-    assert not torch.allclose(kind.new()(**given)[kind.answer], wanted, atol=1e-4)
+    close(model(**inputs)[kind.answer], expected)
+    assert not torch.allclose(kind.new()(**inputs)[kind.answer], expected, atol=1e-4)
 
 
 def test_gradients_reach_what_is_trained(kind):
     model = kind.new().train()
     model.freeze_towers()
-    given = kind.batch() | kind.labels(4)
-    model(**given).loss.backward()
+    inputs = kind.batch() | kind.labels(4)
+    model(**inputs).loss.backward()
     without = {name for name, part in model.named_parameters() if part.requires_grad and part.grad is None}
     if isinstance(model.config, VkoodConfig) and "rank_head.weight" in dict(model.named_parameters()):
         without -= {"rank_head.weight", "rank_head.bias"}  # no ranking was asked for
@@ -126,25 +126,25 @@ def test_gradients_reach_what_is_trained(kind):
 
 
 def test_gradient_checkpointing_changes_nothing(kind):
-    given = kind.batch() | kind.labels(4)
-    found = []
+    inputs = kind.batch() | kind.labels(4)
+    actual = []
     for checkpointing in (False, True):
         model = kind.new().train()
         if checkpointing:
             model.activation_checkpointing_enable()
-        options = {"generator": torch.Generator().manual_seed(0)} if "image_ids" in given else {}
-        model(**given, **options).loss.backward()
-        found.append({name: part.grad for name, part in model.named_parameters() if part.grad is not None})
-    assert found[0].keys() == found[1].keys()
-    for name, grad in found[0].items():
-        close(found[1][name], grad)
+        options = {"generator": torch.Generator().manual_seed(0)} if "image_ids" in inputs else {}
+        model(**inputs, **options).loss.backward()
+        actual.append({name: part.grad for name, part in model.named_parameters() if part.grad is not None})
+    assert actual[0].keys() == actual[1].keys()
+    for name, grad in actual[0].items():
+        close(actual[1][name], grad)
 
 
 @torch.no_grad()
 def test_bfloat16_autocast(kind):
-    model, given = kind.new(), kind.batch()
+    model, inputs = kind.new(), kind.batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        output = model(**given)
+        output = model(**inputs)
     assert output.fact_score.dtype == torch.float32
     assert output[kind.answer].float().isfinite().all()
 
@@ -189,21 +189,21 @@ def test_the_momentum_encoder_follows_what_lora_adds():
 @torch.no_grad()
 @pytest.mark.parametrize("size", [24, 36])
 def test_images_of_any_size(kind, size):
-    given = kind.batch()
-    given["pixel_values"] = given["pixel_values"][..., :size, :size] if size < 32 else torch.randn(
-        *given["pixel_values"].shape[:-2], size, size, generator=torch.Generator().manual_seed(0)
+    inputs = kind.batch()
+    inputs["pixel_values"] = inputs["pixel_values"][..., :size, :size] if size < 32 else torch.randn(
+        *inputs["pixel_values"].shape[:-2], size, size, generator=torch.Generator().manual_seed(0)
     )  # fmt: skip
-    assert kind.new()(**given)[kind.answer].isfinite().all()
+    assert kind.new()(**inputs)[kind.answer].isfinite().all()
 
 
 @torch.no_grad()
 def test_long_texts(kind):
-    given = kind.batch(rows=2)
-    given["input_ids"] = torch.randint(
+    inputs = kind.batch(rows=2)
+    inputs["input_ids"] = torch.randint(
         5, VOCABULARY - 3, (2, 512), generator=torch.Generator().manual_seed(0)
     )
-    given["attention_mask"] = torch.ones_like(given["input_ids"])
-    assert kind.new()(**given)[kind.answer].isfinite().all()
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    assert kind.new()(**inputs)[kind.answer].isfinite().all()
 
 
 def test_configurations_keep_what_they_were_told(kind, tmp_path):

@@ -15,7 +15,7 @@ from vkood.models.fingerprint import encoder_fingerprint
 @pytest.fixture
 def folder(tmp_path):
     """A tiny encoder."""
-    made = tmp_path / "encoder"
+    built = tmp_path / "encoder"
     config = BertConfig(
         vocab_size=len(tiny_tokenizer()),
         hidden_size=8,
@@ -23,9 +23,9 @@ def folder(tmp_path):
         num_attention_heads=2,
         intermediate_size=8,
     )
-    BertModel(config).save_pretrained(made)
-    tiny_tokenizer().save_pretrained(made)
-    return made
+    BertModel(config).save_pretrained(built)
+    tiny_tokenizer().save_pretrained(built)
+    return built
 
 
 def fingerprint(folder):
@@ -62,12 +62,12 @@ def test_configuration_and_tokenizer(folder, file):
 
 def test_pooling_and_vocabulary(folder):
     (folder / "vocab.txt").write_text("a\n")
-    found = {
+    actual = {
         encoder_fingerprint(folder, vocabularies=vocabularies, pooling=pooling)
         for vocabularies in ((), ("vocab.txt",))
         for pooling in ("mean", "first")
     }
-    assert len(found) == 4
+    assert len(actual) == 4
 
 
 def test_weights_in_parts(folder):

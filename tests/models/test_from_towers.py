@@ -82,11 +82,11 @@ def test_towers_come_with_their_weights(folder, image, text):
     batch = given()
     assert model(**batch).logits.shape == (2, 5)
     whole = AutoModel.from_pretrained(text_folder).eval()
-    wanted = whole(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
-    assert_close(model.vkood.text_tower(batch["input_ids"], batch["attention_mask"]), wanted)
+    expected = whole(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
+    assert_close(model.vkood.text_tower(batch["input_ids"], batch["attention_mask"]), expected)
     if image != "clip":
-        wanted = AutoModel.from_pretrained(image_folder).eval()(batch["pixel_values"]).last_hidden_state
-        assert_close(model.vkood.image_tower(batch["pixel_values"]), wanted)
+        expected = AutoModel.from_pretrained(image_folder).eval()(batch["pixel_values"]).last_hidden_state
+        assert_close(model.vkood.image_tower(batch["pixel_values"]), expected)
     assert model.vkood.image_tower.has_class_token == (image not in ("siglip", "swin"))
     assert not any("pooler" in name or ".head." in name for name, _ in model.named_parameters())
 
@@ -98,9 +98,9 @@ def test_how_much_of_clip(folder):
     whole = AutoModel.from_pretrained(image).eval()
     pixels = given()["pixel_values"]
     states = whole(pixels, output_hidden_states=True).hidden_states
-    for layers, wanted in (("meter", states[-2]), ("all", states[-1])):
+    for layers, expected in (("meter", states[-2]), ("all", states[-1])):
         model = VkoodModel.from_towers(image, text, **SMALL_FUSION, clip_layers=layers)
-        assert_close(model.image_tower(pixels), whole.post_layernorm(wanted))
+        assert_close(model.image_tower(pixels), whole.post_layernorm(expected))
         assert model.config.image_config.num_hidden_layers == 2
 
 
@@ -127,14 +127,14 @@ def test_resized_once_is_resized_each_time(folder, image, size):
     """36 is no multiple of the patch: the remainder is left out."""
     folders = folder(IMAGES[image]), folder(TEXTS["bert"])
     own = VkoodModel.from_towers(*folders, **SMALL_FUSION)
-    made = VkoodModel.from_towers(*folders, **SMALL_FUSION, image_size=size)
-    assert made.config.image_config.image_size == (32 if image.startswith("dinov2") else size)
+    built = VkoodModel.from_towers(*folders, **SMALL_FUSION, image_size=size)
+    assert built.config.image_config.image_size == (32 if image.startswith("dinov2") else size)
     pixels = given(size)["pixel_values"]
-    found = made.image_tower(pixels)
-    extra = 1 if made.image_tower.has_class_token else 0
+    actual = built.image_tower(pixels)
+    extra = 1 if built.image_tower.has_class_token else 0
     registers = 4 if "registers" in image else 0
-    assert found.shape[1] == (size // 8) ** 2 + extra + registers
-    assert_close(found, own.image_tower(pixels), atol=1e-5, rtol=1e-5)
+    assert actual.shape[1] == (size // 8) ** 2 + extra + registers
+    assert_close(actual, own.image_tower(pixels), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

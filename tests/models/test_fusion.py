@@ -32,21 +32,21 @@ def by_torch(attention: Attention, states: torch.Tensor, source: torch.Tensor, b
 # Of so small a share nothing is dropped, but the way is that of dropout.
 @pytest.mark.parametrize(("dropout", "training"), [(0.0, True), (1e-12, True), (0.1, False)])
 def test_every_way_is_the_same_attention(dropout: float, training: bool):
-    attention, *given = case(dropout)
+    attention, *inputs = case(dropout)
     attention.train(training)
-    expected = by_torch(attention, *given)
-    torch.testing.assert_close(attention(*given), expected)
+    expected = by_torch(attention, *inputs)
+    torch.testing.assert_close(attention(*inputs), expected)
     seen: list[torch.Tensor] = []
-    torch.testing.assert_close(attention(*given, attentions=seen), expected)
+    torch.testing.assert_close(attention(*inputs, attentions=seen), expected)
     assert (seen[0][..., -2:] == 0).all()
     torch.testing.assert_close(seen[0].sum(-1), torch.ones(3, HEADS, 5))
 
 
 def test_dropout_drops_in_training_alone():
-    attention, *given = case(0.5)
-    assert not torch.equal(attention(*given), attention(*given))
+    attention, *inputs = case(0.5)
+    assert not torch.equal(attention(*inputs), attention(*inputs))
     attention.eval()
-    assert torch.equal(attention(*given), attention(*given))
+    assert torch.equal(attention(*inputs), attention(*inputs))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -55,7 +55,7 @@ def test_padding_alone_is_finite_with_its_gradients(training: bool):
     attention.train(training)
     bias[1] = -torch.inf
     states.requires_grad_()
-    found = attention(states, source, bias)
-    found.square().sum().backward()
-    assert found.isfinite().all()
+    actual = attention(states, source, bias)
+    actual.square().sum().backward()
+    assert actual.isfinite().all()
     assert states.grad is not None and states.grad.isfinite().all()

@@ -44,9 +44,9 @@ def test_evaluation_by_the_trainer(kind, tmp_path):
     )  # fmt: skip
     rows = Rows(KINDS[kind], OPTIONAL.get(kind))
     trainer = Trainer(model=KINDS[kind].new(), args=arguments, data_collator=collate, eval_dataset=rows)
-    found = trainer.predict(rows)
-    assert np.isfinite(found.metrics["test_loss"])
-    logits = found.predictions[0] if isinstance(found.predictions, tuple) else found.predictions
+    actual = trainer.predict(rows)
+    assert np.isfinite(actual.metrics["test_loss"])
+    logits = actual.predictions[0] if isinstance(actual.predictions, tuple) else actual.predictions
     assert len(logits) == 4
     assert np.isfinite(logits).all()
     if kind != "BLIP retrieval":  # whose images and texts are each other's labels

@@ -29,9 +29,9 @@ def test_models_tell_their_layers(kind, layers):
 def sharded(rank: int, kind: str) -> dict[str, float]:
     """How far loss and gradients of a sharded model are from the whole one's."""
     model = KINDS[kind].new().train()
-    given = KINDS[kind].batch() | KINDS[kind].labels(4)
-    wanted = model(**given).loss
-    wanted.backward()
+    inputs = KINDS[kind].batch() | KINDS[kind].labels(4)
+    expected = model(**inputs).loss
+    expected.backward()
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     begun = [p.detach().clone() for p in model.parameters()]
     model.zero_grad()
@@ -41,8 +41,8 @@ def sharded(rank: int, kind: str) -> dict[str, float]:
             fully_shard(module, mesh=mesh)
     fully_shard(model, mesh=mesh)
     copy = WholeCopy(KINDS[kind].new().train())
-    found = model(**given).loss
-    found.backward()
+    actual = model(**inputs).loss
+    actual.backward()
     parameters = dict(model.named_parameters())
     held = sum(p.to_local().numel() for p in parameters.values()) / sum(
         p.numel() for p in parameters.values()
@@ -56,9 +56,9 @@ def sharded(rank: int, kind: str) -> dict[str, float]:
         for (name, p), start in zip(whole.named_parameters(), begun, strict=True)
     ]
     if rank == 0:
-        assert whole(**given).loss.isfinite()
+        assert whole(**inputs).loss.isfinite()
     return {
-        "loss": (found - wanted).abs().item(),
+        "loss": (actual - expected).abs().item(),
         "gradients": torch.stack(apart).max().item(),
         "held": held,
         "moved": torch.stack(moved).max().item(),

@@ -100,25 +100,25 @@ def test_padding_of_a_text_steers_nothing(kind, steering):
 def test_gradients_reach_all_that_steers(kind, steering):
     model = steered(kind, steering)
     model(**tiny_batch(), labels=torch.tensor([0, 1, 2])).loss.backward()
-    found = {name: parameter.grad for name, parameter in model.vkood.steering.named_parameters()}
-    assert all(gradient is not None for gradient in found.values())
-    assert all(bool(gradient.any()) for name, gradient in found.items() if name != "key.bias")
+    actual = {name: parameter.grad for name, parameter in model.vkood.steering.named_parameters()}
+    assert all(gradient is not None for gradient in actual.values())
+    assert all(bool(gradient.any()) for name, gradient in actual.items() if name != "key.bias")
 
 
 @torch.no_grad()
 def test_weights_are_one_on_average_and_follow_the_definition():
     steering = TextSteering(6, 5, 4, 2, "weights_and_prior")
-    words, image = torch.randn(3, 7, 6), torch.randn(3, 9, 5)
+    tokens, image = torch.randn(3, 7, 6), torch.randn(3, 9, 5)
     mask = (torch.arange(7) < torch.tensor([7, 4, 1])[:, None]).long()
-    found = steering(words, mask, image)
+    actual = steering(tokens, mask, image)
     assert steering.key is not None
     assert steering.query is not None
     for row, length in enumerate((7, 4, 1)):
-        text = words[row, :length].mean(0)
+        text = tokens[row, :length].mean(0)
         affinity = steering.key(image[row]) @ steering.query(text) / 2
-        assert_close(found.weights[row], 9 * affinity.softmax(0))
-    assert_close(found.weights.mean(1), torch.ones(3))
-    assert_close(found.prior_mean.norm(dim=-1), torch.full((3, 2), 2.0))
+        assert_close(actual.weights[row], 9 * affinity.softmax(0))
+    assert_close(actual.weights.mean(1), torch.ones(3))
+    assert_close(actual.prior_mean.norm(dim=-1), torch.full((3, 2), 2.0))
 
 
 def test_without_steering_there_is_nothing_to_steer():

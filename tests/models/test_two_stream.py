@@ -137,7 +137,7 @@ def test_without_states_the_rest_is_the_same(model):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_learns_a_batch_by_heart(kind):
+def test_it_overfits_one_batch(kind):
     model = of_kind(kind).train()
     batch = tiny_batch(rows=6) | {"labels": torch.tensor([0, 1, 2, 3, 4, 0])}
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)

@@ -46,9 +46,9 @@ def test_however_a_picture_comes(processor, tmp_path):
     image = picture()
     path = tmp_path / "a.png"
     path.write_bytes(content(image))
-    wanted = processor(image)["pixel_values"]
+    expected = processor(image)["pixel_values"]
     for same in (path, str(path), content(image), np.asarray(image)):
-        assert torch.equal(processor(same)["pixel_values"], wanted)
+        assert torch.equal(processor(same)["pixel_values"], expected)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "1", "LA", "I", "F"])
@@ -77,14 +77,14 @@ def test_what_is_cut_off_changes_nothing(processor):
 
 def test_bad_pictures_are_named(processor, tmp_path):
     good, whole = picture(), content(picture(200, 200))
-    for bad, told in (
+    for bad, reason in (
         (whole[: len(whole) // 2], r"images\[1\] cannot be decoded, and may be truncated"),
         (b"", r"images\[1\] must be a picture, but is empty"),
         (b"no picture", r"images\[1\] must be a picture, but is in no format"),
         (np.zeros((4, 4)), r"images\[1\] must be an array of bytes, .* got float64"),
         (np.zeros((4, 4, 2), np.uint8), r"images\[1\] must be an array of \(height, width\)"),
     ):
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=reason):
             processor([good, bad], ["a", "b"])
     with pytest.raises(FileNotFoundError, match=r"images\[1\], '.*none.png', .* no such file"):
         processor([good, tmp_path / "none.png"], ["a", "b"])
@@ -98,7 +98,7 @@ def test_bad_pictures_are_named(processor, tmp_path):
 
 def test_the_call_of_the_field(processor):
     """As any processor of transformers is called."""
-    wanted = processor(picture(), "is there a red circle?")
+    expected = processor(picture(), "is there a red circle?")
     batch = processor(images=picture(), text="is there a red circle?", return_tensors="pt")
     batch_2 = processor(
         images=[picture()],
@@ -107,7 +107,7 @@ def test_the_call_of_the_field(processor):
         padding=True,
         truncation=True,
     )
-    for name, tensor in wanted.items():
+    for name, tensor in expected.items():
         assert torch.equal(batch[name], tensor)
         assert torch.equal(batch_2[name], tensor)
     assert processor(text="what?", padding="max_length")["input_ids"].shape == (1, 12)
@@ -205,10 +205,10 @@ def test_saved_and_loaded(processor, tmp_path, monkeypatch):
     for loaded in (VkoodProcessor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):
         assert isinstance(loaded, VkoodProcessor)
         assert (loaded.max_length, loaded.fact_cache) == (12, None)
-        given = (picture(), "what is it?", ["a lemon is sour."])
-        for name, tensor in processor(*given).items():
+        inputs = (picture(), "what is it?", ["a lemon is sour."])
+        for name, tensor in processor(*inputs).items():
             # Sentences that were encoded beside others differ in the last digit from those encoded alone.
-            torch.testing.assert_close(loaded(*given)[name], tensor, rtol=0, atol=1e-6)
+            torch.testing.assert_close(loaded(*inputs)[name], tensor, rtol=0, atol=1e-6)
     assert not (tmp_path / "elsewhere").exists()
     assert VkoodProcessor.from_pretrained(tmp_path, fact_cache="here").fact_cache == "here"
 
@@ -216,7 +216,7 @@ def test_saved_and_loaded(processor, tmp_path, monkeypatch):
 def test_from_towers(tmp_path):
     image_processor().save_pretrained(tmp_path / "image")
     tiny_tokenizer().save_pretrained(tmp_path / "text")
-    made = VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", image_size=48, max_length=9)
-    assert made(picture())["pixel_values"].shape == (1, 3, 48, 48)
+    built = VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", image_size=48, max_length=9)
+    assert built(picture())["pixel_values"].shape == (1, 3, 48, 48)
     with pytest.raises(ValueError, match="`max_length` must be at least 1"):
         VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", max_length=0)

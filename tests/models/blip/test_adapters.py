@@ -19,20 +19,20 @@ def test_formulas():
 
 
 def test_a_model_begins_as_without_adapters_and_trains_them_alone():
-    given = batch()
+    inputs = batch()
     models = []
     for size in (None, 4):
         torch.manual_seed(0)
         models.append(BlipVkoodForVisualQuestionAnswering(blip_config(adapter_size=size)).eval())
     plain, adapted = models
-    told = adapted.load_state_dict(plain.state_dict(), strict=False)
-    assert told.missing_keys
-    assert all(name.startswith("blip.adapters.") for name in told.missing_keys)
-    assert_close(adapted(**given).text_states, plain(**given).text_states)
+    report = adapted.load_state_dict(plain.state_dict(), strict=False)
+    assert report.missing_keys
+    assert all(name.startswith("blip.adapters.") for name in report.missing_keys)
+    assert_close(adapted(**inputs).text_states, plain(**inputs).text_states)
     adapted.freeze_towers()
     adapted.text_decoder.requires_grad_(False)
     labels = torch.tensor([[48, 10, 3], [48, 11, 3], [48, 12, 3], [48, 13, 3]])
-    adapted.train()(**given, labels=labels).loss.backward()
+    adapted.train()(**inputs, labels=labels).loss.backward()
     grads = {name: part.grad for name, part in adapted.named_parameters() if part.grad is not None}
     assert all("text_encoder" not in name and "image_tower" not in name for name in grads)
     last = f"blip.adapters.{len(adapted.blip.adapters) - 1}."

@@ -66,8 +66,8 @@ def test_negatives_are_false_and_follow_their_chances():
     for row in range(4):
         assert not (ids[drawn[:, :, row]] == ids[row]).any()
     chances = similarity[1].exp()
-    wanted = chances[2] / (chances[0] + chances[2] + chances[3])
-    assert (drawn[:, 1, 1] == 2).float().mean().item() == pytest.approx(wanted.item(), abs=0.03)
+    expected = chances[2] / (chances[0] + chances[2] + chances[3])
+    assert (drawn[:, 1, 1] == 2).float().mean().item() == pytest.approx(expected.item(), abs=0.03)
 
 
 def test_unlike_ones_are_drawn_where_there_are_no_others():
@@ -83,12 +83,12 @@ def test_training_moves_the_momentum_and_the_queue():
     before = model.momentum["text_projection"].weight.clone()
     with torch.no_grad():
         model.text_projection.weight.add_(1.0)
-    given = batch() | {"image_ids": torch.arange(4)}
-    model(**given)
+    inputs = batch() | {"image_ids": torch.arange(4)}
+    model(**inputs)
     assert_close(model.momentum["text_projection"].weight, before + 0.1)
     assert model.queue.image_ids[0, :4].tolist() == [0, 1, 2, 3]
     model.eval()
-    model(**given)
+    model(**inputs)
     assert model.queue.place.item() == 4
     assert_close(model.momentum["text_projection"].weight, before + 0.1)
 
@@ -96,10 +96,10 @@ def test_training_moves_the_momentum_and_the_queue():
 @torch.no_grad()
 def test_two_stage_ranking_reads_what_the_batch_reads():
     torch.manual_seed(0)
-    model, given = BlipVkoodForImageTextRetrieval(blip_config()).eval(), batch()
-    output = model(**given)
-    image, tokens = model.image_features(given["pixel_values"])
-    text = model.text_features(given["input_ids"], given["attention_mask"])
+    model, inputs = BlipVkoodForImageTextRetrieval(blip_config()).eval(), batch()
+    output = model(**inputs)
+    image, tokens = model.image_features(inputs["pixel_values"])
+    text = model.text_features(inputs["input_ids"], inputs["attention_mask"])
     assert_close(image @ text.T / model.temperature, output.logits)
     names = ("input_ids", "attention_mask", "fact_features", "fact_mask")
-    assert_close(model.match_scores(tokens, **{name: given[name] for name in names}), output.match_logits)
+    assert_close(model.match_scores(tokens, **{name: inputs[name] for name in names}), output.match_logits)

@@ -18,14 +18,16 @@ def test_parts_of_the_image_tower_have_the_numbers_and_gradients_of_transformers
     mine, peer = ours(CONFIG).eval(), theirs(CONFIG).eval()
     mine.load_state_dict(peer.state_dict())
     states, arriving = torch.randn(2, 7, 16), torch.randn(2, 7, 16)
-    found = []
+    actual = []
     for part in (mine, peer):
-        given = states.clone().requires_grad_()
-        out = part(given)
+        inputs = states.clone().requires_grad_()
+        out = part(inputs)
         out = out[0] if isinstance(out, tuple) else out
         out.backward(arriving)
-        found.append([out, given.grad, *(parameter.grad for _, parameter in sorted(part.named_parameters()))])
-    torch.testing.assert_close(found[0], found[1])
+        actual.append(
+            [out, inputs.grad, *(parameter.grad for _, parameter in sorted(part.named_parameters()))]
+        )
+    torch.testing.assert_close(actual[0], actual[1])
 
 
 def test_the_image_towers_attention_drops_in_training_alone():

@@ -40,43 +40,43 @@ def _model() -> Any:
     return load()[0]
 
 
-@pytest.fixture(scope="module", name="given")
+@pytest.fixture(scope="module", name="oracle")
 def _given():
     return numbers("blip/vqa_io.npz")
 
 
-def questions(given):
+def questions(oracle):
     return {
-        "input_ids": given["in_question_ids"],
-        "attention_mask": given["in_question_mask"],
-        "pixel_values": given["in_image"],
+        "input_ids": oracle["in_question_ids"],
+        "attention_mask": oracle["in_question_mask"],
+        "pixel_values": oracle["in_image"],
     }
 
 
 @torch.no_grad()
-def test_stages(model, given):
-    for found, stage in (
-        (model.blip.encode_image(given["in_image"]), "image_embeds"),
-        (model(**questions(given)).text_states, "question_states"),
+def test_stages(model, oracle):
+    for actual, stage in (
+        (model.blip.encode_image(oracle["in_image"]), "image_embeds"),
+        (model(**questions(oracle)).text_states, "question_states"),
         (
-            model.blip.read(given["in_question_ids"], given["in_question_mask"], None),
+            model.blip.read(oracle["in_question_ids"], oracle["in_question_mask"], None),
             "question_states_textmode",
         ),
     ):
-        assert_close(found, given[f"out_{stage}"], atol=1e-4, rtol=0)
+        assert_close(actual, oracle[f"out_{stage}"], atol=1e-4, rtol=0)
 
 
-def test_training_loss_and_gradients(given):
+def test_training_loss_and_gradients(oracle):
     model, report = load()
     output = model(
-        **questions(given),
-        labels=given["in_train_answer_ids"],
-        label_mask=given["in_train_answer_mask"],
-        answer_counts=given["in_train_n"],
-        answer_weights=given["in_train_weights"],
+        **questions(oracle),
+        labels=oracle["in_train_answer_ids"],
+        label_mask=oracle["in_train_answer_mask"],
+        answer_counts=oracle["in_train_n"],
+        answer_weights=oracle["in_train_weights"],
     )
-    assert_close(output.loss, given["out_train_loss"], atol=1e-4, rtol=0)
-    assert_close(output.logits, given["out_train_answer_logits"], atol=1e-4, rtol=0)
+    assert_close(output.loss, oracle["out_train_loss"], atol=1e-4, rtol=0)
+    assert_close(output.logits, oracle["out_train_answer_logits"], atol=1e-4, rtol=0)
     output.loss.backward()
     norms = json.loads((BLIP / "vqa_grads.json").read_text())["grad_l2_norm"]
     parameters = dict(model.named_parameters())
@@ -90,27 +90,27 @@ def test_training_loss_and_gradients(given):
 
 
 @pytest.mark.parametrize("k", [4, 8, 20])
-def test_rankings(model, given, k):
-    answers = {"answer_ids": given["in_candidate_ids"], "answer_mask": given["in_candidate_mask"]}
-    ranked = model.rank_answers(**questions(given), **answers, k=k)
-    assert torch.equal(ranked.indices[:, 0], given[f"out_rank_k{k}_answer_index"])
-    picked, order = given[f"out_rank_k{k}_topk_index"].sort(1)
-    for found, wanted in (
+def test_rankings(model, oracle, k):
+    answers = {"answer_ids": oracle["in_candidate_ids"], "answer_mask": oracle["in_candidate_mask"]}
+    ranked = model.rank_answers(**questions(oracle), **answers, k=k)
+    assert torch.equal(ranked.indices[:, 0], oracle[f"out_rank_k{k}_answer_index"])
+    picked, order = oracle[f"out_rank_k{k}_topk_index"].sort(1)
+    for actual, expected in (
         (ranked.scores, "topk_score"),
         (ranked.first_probabilities, "topk_first_token_prob"),
     ):
         indices, places = ranked.indices.sort(1)
         assert torch.equal(indices, picked)
-        wanted = given[f"out_rank_k{k}_{wanted}"].gather(1, order)
-        assert_close(found.gather(1, places), wanted, atol=2e-4, rtol=1e-5)
+        expected = oracle[f"out_rank_k{k}_{expected}"].gather(1, order)
+        assert_close(actual.gather(1, places), expected, atol=2e-4, rtol=1e-5)
     assert_close(ranked.probabilities.sum(1), torch.ones(len(picked)))
     model.config.max_answers_read = k + 1  # one question at a time
-    alone = model.rank_answers(**questions(given), **answers, k=k)
+    alone = model.rank_answers(**questions(oracle), **answers, k=k)
     assert torch.equal(alone.indices, ranked.indices)
 
 
-def test_generated_answers(model, given):
-    assert torch.equal(model.generate(**questions(given)), given["out_generate_ids"])
+def test_generated_answers(model, oracle):
+    assert torch.equal(model.generate(**questions(oracle)), oracle["out_generate_ids"])
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -126,7 +126,7 @@ def test_full_size_names(table):
 
 
 @torch.no_grad()
-def test_another_resolution(given):
+def test_another_resolution(oracle):
     model, report = load(image_size=90)
     assert [key.name for key in report.of("resized")] == ["visual_encoder.pos_embed"]
     assert model.blip.encode_image(torch.zeros(1, 3, 90, 90)).shape == (1, 1 + 5 * 5, 48)

@@ -23,11 +23,11 @@ def load(**options: Any) -> tuple[Any, CheckpointReport]:
     return load_checkpoint(METER / "vqa.ckpt", **options)
 
 
-def answer(model, given, **more):
+def answer(model, oracle, **more):
     return model(
-        pixel_values=given["in_image"],
-        input_ids=given["in_text_ids"],
-        attention_mask=given["in_text_masks"],
+        pixel_values=oracle["in_image"],
+        input_ids=oracle["in_text_ids"],
+        attention_mask=oracle["in_text_masks"],
         **more,
     )
 
@@ -37,15 +37,15 @@ def answer(model, given, **more):
 def test_every_stage(name, size):
     model, report = load(image_size=size)
     assert len(report.of("resized")) == (size is not None)
-    given = numbers(f"meter/{name}.npz")
-    output = answer(model, given)
+    inputs = numbers(f"meter/{name}.npz")
+    output = answer(model, inputs)
     core = model.vkood
-    words = core.text_tower(given["in_text_ids"], given["in_text_masks"])
-    patches = core.image_tower(given["in_image"])
-    for found, stage in (
-        (words, "text_encoder_last"),
+    tokens = core.text_tower(inputs["in_text_ids"], inputs["in_text_masks"])
+    patches = core.image_tower(inputs["in_image"])
+    for actual, stage in (
+        (tokens, "text_encoder_last"),
         (patches, "image_encoder_last"),
-        (core.text_projection(words), "text_projected"),
+        (core.text_projection(tokens), "text_projected"),
         (core.image_projection(patches), "image_projected"),
         (output.text_states, "text_feats"),
         (output.image_states, "image_feats"),
@@ -53,15 +53,19 @@ def test_every_stage(name, size):
         (output.logits, "vqa_logits"),
     ):
         assert_close(
-            found, given[f"out_{stage}"], atol=1e-4, rtol=0, msg=lambda text, stage=stage: f"{stage}: {text}"
+            actual,
+            inputs[f"out_{stage}"],
+            atol=1e-4,
+            rtol=0,
+            msg=lambda text, stage=stage: f"{stage}: {text}",
         )
 
 
 def test_loss_and_gradients():
     model, report = load()
-    given = numbers("meter/vqa_io.npz")
-    loss = answer(model, given, labels=given["out_vqa_targets"]).loss
-    assert_close(loss, given["out_vqa_loss"], atol=1e-4, rtol=1e-6)
+    inputs = numbers("meter/vqa_io.npz")
+    loss = answer(model, inputs, labels=inputs["out_vqa_targets"]).loss
+    assert_close(loss, inputs["out_vqa_loss"], atol=1e-4, rtol=1e-6)
     loss.backward()
     norms = json.loads((METER / "vqa_grads.json").read_text())["grad_l2_norm"]
     parameters = dict(model.named_parameters())
@@ -69,8 +73,8 @@ def test_loss_and_gradients():
     for key in report.of("loaded"):
         if key.name in norms:
             parts = [parameters[name].grad for name in key.ours]
-            found = torch.stack([part.norm() for part in parts]).norm().item()
-            assert found == pytest.approx(norms[key.name], rel=1e-3, abs=1e-6), key.name
+            actual = torch.stack([part.norm() for part in parts]).norm().item()
+            assert actual == pytest.approx(norms[key.name], rel=1e-3, abs=1e-6), key.name
             checked += 1
     assert checked == len(norms)
 
@@ -87,10 +91,10 @@ def test_facts_are_new_and_change_nothing_when_absent():
 
 def meta(table):
     """The plan for a full-size checkpoint, with no memory for its tensors."""
-    told = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
+    settings = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
     with torch.device("meta"):
         state = {name: torch.empty(shape) for name, shape in name_table(table).items()}
-        return state, meter_plan(state, told, Request())
+        return state, meter_plan(state, settings, Request())
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -100,8 +104,8 @@ def test_full_size_names(table):
         _, report = carry_out(plan, state)
     assert not report.problems
     assert not report.of("resized")
-    told = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
-    assert report.image_size == told["image_size"]
+    settings = json.loads((FOLDER / "names" / f"{table}.config.json").read_text())
+    assert report.image_size == settings["image_size"]
     assert report.task in table.replace("irtr", "retrieval").replace("pretrain_", "pretraining_")
 
 

@@ -66,7 +66,7 @@ def attended(x, state, name, heads, window, shift):
     rows, columns = x.shape[1:3]
     qkv = linear(x, state, f"{name}qkv").unflatten(-1, (3, heads, -1))
     table = state[f"{name}relative_position_bias_table"]
-    found = torch.zeros_like(x)
+    actual = torch.zeros_like(x)
     moved = [(row - shift) % rows for row in range(rows)]  # where a place stands once all are rolled
 
     def region(place, size):
@@ -99,8 +99,8 @@ def attended(x, state, name, heads, window, shift):
         )  # (places, places, heads)
         logits = torch.einsum("bphd,bqhd->bhpq", q, k) / math.sqrt(q.shape[-1]) + bias.permute(2, 0, 1)
         read = torch.einsum("bhpq,bqhd->bphd", logits.softmax(-1), v).flatten(2)
-        found[:, list(at[0]), list(at[1])] = read
-    return linear(found, state, f"{name}proj")
+        actual[:, list(at[0]), list(at[1])] = read
+    return linear(actual, state, f"{name}proj")
 
 
 def swin(pixels, state, window):
@@ -148,8 +148,8 @@ def test_towers(tmp_path, window, size):
     assert report.image_size == size
     assert not report.of("resized")
     pixels = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(1))
-    found = model.vkood.image_tower(pixels)
-    assert_close(found, swin(pixels, tower, window), atol=1e-4, rtol=1e-4)
+    actual = model.vkood.image_tower(pixels)
+    assert_close(actual, swin(pixels, tower, window), atol=1e-4, rtol=1e-4)
     assert not model.vkood.image_tower.has_class_token
 
 

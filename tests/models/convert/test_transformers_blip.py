@@ -119,11 +119,11 @@ def test_other_tasks_begin_with_new_heads(tmp_path):
 
 
 def changed(folder, **changes):
-    told = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     for name, value in changes.items():
         part, _, field = name.rpartition("__")
-        (told[part] if part else told)[field] = value
-    (folder / "config.json").write_text(json.dumps(told))
+        (config[part] if part else config)[field] = value
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize(

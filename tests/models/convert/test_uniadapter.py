@@ -22,53 +22,53 @@ def _model() -> Any:
     )[0]
 
 
-@pytest.fixture(scope="module", name="given")
+@pytest.fixture(scope="module", name="oracle")
 def _given():
     return numbers("blip_adapter/uniadapter_vqa_default_io.npz")
 
 
-def questions(given):
+def questions(oracle):
     return {
-        "input_ids": given["in_question_ids"],
-        "attention_mask": given["in_question_mask"],
-        "pixel_values": given["in_image"],
+        "input_ids": oracle["in_question_ids"],
+        "attention_mask": oracle["in_question_mask"],
+        "pixel_values": oracle["in_image"],
     }
 
 
 @torch.no_grad()
-def test_every_stage(model, given):
+def test_every_stage(model, oracle):
     answers = model(
-        **questions(given),
-        labels=given["in_train_answer_ids"],
-        label_mask=given["in_train_answer_mask"],
-        answer_counts=given["in_train_n"],
-        answer_weights=given["in_train_weights"],
+        **questions(oracle),
+        labels=oracle["in_train_answer_ids"],
+        label_mask=oracle["in_train_answer_mask"],
+        answer_counts=oracle["in_train_n"],
+        answer_weights=oracle["in_train_weights"],
     )
     for computed, stage in (
-        (model.blip.encode_image(given["in_image"]), "image_embeds"),
+        (model.blip.encode_image(oracle["in_image"]), "image_embeds"),
         (answers.text_states, "question_states"),
         (
-            model.blip.read(given["in_question_ids"], given["in_question_mask"], None),
+            model.blip.read(oracle["in_question_ids"], oracle["in_question_mask"], None),
             "question_states_textmode",
         ),
         (answers.loss, "train_loss"),
         (answers.logits, "train_answer_logits"),
     ):
-        assert_close(computed, given[f"out_{stage}"], atol=1e-4, rtol=0)
+        assert_close(computed, oracle[f"out_{stage}"], atol=1e-4, rtol=0)
 
 
-def test_rankings_and_generated_answers(model, given):
-    answers = {"answer_ids": given["in_candidate_ids"], "answer_mask": given["in_candidate_mask"]}
-    ranked = model.rank_answers(**questions(given), **answers, k=8)
-    assert torch.equal(ranked.indices[:, 0], given["out_rank_k8_answer_index"])
+def test_rankings_and_generated_answers(model, oracle):
+    answers = {"answer_ids": oracle["in_candidate_ids"], "answer_mask": oracle["in_candidate_mask"]}
+    ranked = model.rank_answers(**questions(oracle), **answers, k=8)
+    assert torch.equal(ranked.indices[:, 0], oracle["out_rank_k8_answer_index"])
     indices, places = ranked.indices.sort(1)
-    expected, order = given["out_rank_k8_topk_index"].sort(1)
+    expected, order = oracle["out_rank_k8_topk_index"].sort(1)
     assert torch.equal(indices, expected)
-    scores = given["out_rank_k8_topk_score"].gather(1, order)
+    scores = oracle["out_rank_k8_topk_score"].gather(1, order)
     assert_close(ranked.scores.gather(1, places), scores, atol=2e-4, rtol=1e-5)
     vocabulary = (FOLDER / "blip" / "vocab.txt").read_text().split("\n")
     generated = [
-        " ".join(vocabulary[word] for word in row if word < 65) for row in model.generate(**questions(given))
+        " ".join(vocabulary[word] for word in row if word < 65) for row in model.generate(**questions(oracle))
     ]
     assert generated == [
         " ".join(["white"] * 9),
