@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 _NEGATIONS = ("not", "non", "never", "no", "cannot", "cant", "isnt", "doesnt", "hasnt", "without", "lack")
 _NEGATIVE_PREFIXES = (*_NEGATIONS, "un", "dis", "incapable", "isnot", "isno", "hasno", "doesno", "dono")
@@ -44,6 +44,23 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     if not best or _are_opposed(name, best[0]):
         return []
     return best if len(best) == 2 and _are_opposed(*best) else best[:1]
+
+
+def require_known(names: Collection[str], known: Collection[str], rule: str) -> None:
+    """Refuse a name that is not known, with the nearest one that is.
+
+    Args:
+        names: The names.
+        known: Those that may be.
+        rule: What the error says first, such as "`options` must be fields of `VkoodConfig`".
+
+    Raises:
+        ValueError: If there is one.
+    """
+    if unknown := sorted(set(names).difference(known), key=str):
+        near = nearest(str(unknown[0]), known)
+        hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
+        raise ValueError(f"{rule}; got `{unknown[0]}`{hint}")
 
 
 def _letters(name: str) -> str:

@@ -63,14 +63,11 @@ def test_fields_of_blip(field, values):
     [
         ("joint_dim", [0, -1, 1.5, "x", 10**12]),
         ("num_components", [0, "two"]),
-        ("max_steps", [0, 1.5, None]),
-        ("tolerance", [-1, float("nan"), "tight"]),
         ("variance", [0, -1, float("inf")]),
         ("concentration", [0.0, "x"]),
         ("mean_strength", [-0.1, None]),
         ("threshold", [float("nan"), "half"]),
         ("temperature", [0, -1.0]),
-        ("solver", [None, "newton"]),
     ],
 )
 def test_fields_of_the_gate(field, values):

@@ -12,6 +12,7 @@ from transformers import (
     AutoModelForVisualQuestionAnswering,
 )
 
+from vkood.gating.configuration import GateConfig
 from vkood.models.blip import (
     BlipVkoodConfig,
     BlipVkoodForImageTextRetrieval,
@@ -26,7 +27,7 @@ from vkood.models.loading import load_model
 from vkood.models.roles import Role, parameter_role
 from vkood.models.towers import ImageTower, SentenceEncoder, TextTower
 from vkood.models.two_stream.answering import VkoodForVisualQuestionAnswering
-from vkood.models.two_stream.configuration import GateConfig, VkoodConfig
+from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.core import VkoodModel, VkoodOutput, VkoodPreTrainedModel
 from vkood.models.two_stream.pretraining import VkoodForPreTraining
 from vkood.models.two_stream.reasoning import VkoodForVisualReasoning

@@ -77,7 +77,7 @@ class EasyVqaRun:
                 attention_probs_dropout_prob=0.0,
                 initializer_range=spread,
             ),
-            gate={**vars(options), **gate},
+            gate=GateConfig.from_dict({**vars(options), **gate}),
             hidden_size=self.width,
             num_attention_heads=4,
             num_fusion_layers=self.num_fusion_layers,
@@ -93,7 +93,7 @@ class EasyVqaRun:
 
 # The gate begins open (the score of a random direction is 1.9) and shallow. A gate that begins half open
 # closes for good before the fusion has learnt to read facts at all.
-_GATE = GateConfig(solver="squarem", threshold=3.9, temperature=2.0)
+_GATE = GateConfig(threshold=3.9, temperature=2.0)
 
 
 def easy_vqa(*, seed: int = 0, quick: bool = False) -> EasyVqaRun:

@@ -16,8 +16,8 @@ from vkood.models.convert import CheckpointError, load_checkpoint
 from vkood.models.explainable import Explainable
 from vkood.models.loading import LoadingError, load_model, load_tokenizer, require_size
 from vkood.models.positions import fit_positions
-from vkood.models.two_stream.configuration import require_known
 from vkood.pipelines import VkoodProcessor
+from vkood.spelling import require_known
 from vkood.tasks import Task
 from vkood.tasks.answering import answers_in, names_answers
 from vkood.train.families import FAMILIES, family_of

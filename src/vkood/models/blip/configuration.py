@@ -9,12 +9,12 @@ from typing import Any
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 
 from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
+from vkood.models.configuration import GatedConfig, require_options, tower_config
 from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
 from vkood.models.labelled import NOT_PREDICTIONS
-from vkood.models.two_stream.configuration import GateConfig, gate_options, require_options, tower_config
 
 
-class BlipVkoodConfig(PreTrainedConfig):
+class BlipVkoodConfig(GatedConfig):
     """Configuration of a BLIP model with knowledge.
 
     Attributes:
@@ -24,7 +24,7 @@ class BlipVkoodConfig(PreTrainedConfig):
         encode_token_id: The id of "[ENC]", which stands in place of "[CLS]" where a text is read together with an
             image; the last of the vocabulary, if None.
         fact_dim: Width of the fact vectors.
-        gate: The options of `GateConfig`, as a dictionary.
+        gate: How facts are gated, a `GateConfig`; or its options as a dictionary.
         image_text_hidden_size: Width of the features that images and texts are compared by.
         queue_size: How many features of earlier batches the contrastive loss compares with.
         momentum: Of the momentum encoder.
@@ -54,7 +54,6 @@ class BlipVkoodConfig(PreTrainedConfig):
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     encode_token_id: int | None = None
     fact_dim: int = 384
-    gate: dict[str, Any] | None = None
     image_text_hidden_size: int = 256
     queue_size: int = 57_600
     momentum: float = 0.995
@@ -89,10 +88,9 @@ class BlipVkoodConfig(PreTrainedConfig):
                 f"`encode_token_id` must be below the vocabulary's {self.text_config.vocab_size:,} tokens; got "
                 f"{self.encode_token_id:,}."
             )
-        self.gate = gate_options(self.gate)
-        if self.gate["steering"] != "none":
+        if self.gate.steering != "none":
             raise ValueError(
-                f'the gate\'s `steering` must be "none" in the BLIP family; got {self.gate["steering"]!r}.'
+                f'the gate\'s `steering` must be "none" in the BLIP family; got {self.gate.steering!r}.'
             )
         super().__post_init__(**kwargs)
 
@@ -110,11 +108,6 @@ class BlipVkoodConfig(PreTrainedConfig):
             ValueError: If one is unknown, or has a value that cannot be.
         """
         require_options(values, {*cls.options(), "vision_config", "text_config"}, _RULES)
-
-    @property
-    def gate_config(self) -> GateConfig:
-        """The gate's options, checked."""
-        return GateConfig(**(self.gate or {}))
 
 
 _RULES: dict[str, Rule] = {

@@ -140,7 +140,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self.image_tower = image_tower(config.vision_config)  # pyright: ignore[reportArgumentType] - a configuration
         self.text_encoder = text_encoder(config.text_config)
         self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
-        self.outlier_layer = config.gate_config.build(config.fact_dim, width)
+        self.outlier_layer = config.gate.build(config.fact_dim, width)
         self.adapters: nn.ModuleList | None = None
         if config.adapter_size is not None:
             assert isinstance(config.vision_config, PreTrainedConfig)

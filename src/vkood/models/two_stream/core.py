@@ -23,8 +23,9 @@ from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
 from vkood.models.loading import StrictlyLoadedModel, load_config, number_of_weights, require_size
 from vkood.models.roles import layer_names
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
-from vkood.models.two_stream.configuration import VkoodConfig, require_known
+from vkood.models.two_stream.configuration import VkoodConfig
 from vkood.models.two_stream.heads import ConcatPooling, ProductPooling
+from vkood.spelling import require_known
 
 _TEXT, _FACT = 0, -1  # token types; those of the images lie between
 _Model = TypeVar("_Model", bound="VkoodPreTrainedModel")
@@ -192,8 +193,8 @@ class VkoodModel(VkoodPreTrainedModel):
         self.fact_projection = nn.Sequential(nn.LayerNorm(config.fact_dim), nn.Linear(config.fact_dim, width))
         # Of the text, of each image, and last of the facts.
         self.token_types = nn.Embedding(config.num_images + 2, width)
-        self.outlier_layer = config.gate_config.build(config.fact_dim, self.image_tower.width)
-        self.steering = config.gate_config.build_steering(self.text_tower.width, self.image_tower.width)
+        self.outlier_layer = config.gate.build(config.fact_dim, self.image_tower.width)
+        self.steering = config.gate.build_steering(self.text_tower.width, self.image_tower.width)
         self.fusion = CoAttention(
             config.num_fusion_layers,
             width,

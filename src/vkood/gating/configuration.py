@@ -1,0 +1,212 @@
+"""A gate as a configuration: what a model saves of it, and how it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from vkood.fields import (
+    Choice,
+    Optional,
+    Real,
+    Rule,
+    Whole,
+    require_fields,
+    require_kind,
+    shown,
+)
+from vkood.gating.conditioning import SteeringName, TextSteering
+from vkood.gating.gate import GateMode
+from vkood.gating.kernel_gate import KernelGate
+from vkood.gating.outlier_layer import OutlierLayer, ScoreName
+from vkood.mixture import BackendName, Diagonal, Family, Full, Prior, Spherical, Tied
+from vkood.mixture.backends import BACKEND_RULE
+from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
+from vkood.spelling import require_known
+
+# The first of each is the default.
+_TYPES: dict[str, dict[str, type[Any]]] = {
+    "family": {"diagonal": Diagonal, "spherical": Spherical, "tied": Tied, "full": Full},
+    "solver": {"squarem": Squarem, "anderson": Anderson, "picard": Picard},
+    "gradient": {"last_iterate": LastIterate, "neumann": Neumann, "implicit": Implicit, "unrolled": Unrolled},
+}
+# Of a solver that names neither: a gate needs no more digits, in a bounded time.
+_SOLVER_BUDGET: dict[str, Any] = {"tolerance": 1e-3, "max_steps": 30}
+_WIDTH = Whole(1, 65_536)
+_POSITIVE = Real(0, above=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateConfig:
+    """How facts are gated: the options of `OutlierLayer` or `KernelGate`.
+
+    In JSON, `family`, `solver` and `gradient` are `{"type": name, **fields}`, or a name alone: "diagonal", "spherical",
+    "tied" or "full"; "squarem", "anderson" or "picard"; "last_iterate", "neumann", "implicit" or "unrolled". A solver's
+    `tolerance` is 1e-3 there if it names none, and its `max_steps` 30.
+
+    Attributes:
+        kind: "mixture" for the outlier layer, "kernel" for the kernel gate, "none" to let all facts through.
+        joint_dim: Width of the joint space.
+        num_components: Components of each mixture.
+        family: The family of mixtures.
+        solver: How EM is iterated.
+        gradient: How gradients pass through the fit.
+        score: "negative_log_density", "gem" or "mahalanobis".
+        mode: "soft", "hard" or "straight_through".
+        variance: The prior's variance, that is, the bandwidth; for the kernel gate the kernels' variance.
+        variance_strength: How many tokens that variance counts as.
+        concentration: Tokens that the prior adds to each component.
+        mean_strength: Tokens with which the prior pulls the means to the origin.
+        threshold: Score at which the gate is half open at first; None for that of a random direction.
+        temperature: Steepness of the gate at first; None for the layer's own.
+        steering: What each text decides of the fit: "none"; the image tokens' "weights"; the "prior" of the
+            components' means, as strong as `mean_strength` says; or "weights_and_prior". The kernel gate has
+            no prior. If not "none", there is a fit for each text rather than for each image.
+        backend: "torch" or "numba" to force what computes fits and scores; None to choose for each call.
+
+    Example:
+        >>> config = GateConfig.from_dict({"solver": {"type": "anderson", "history": 3}})
+        >>> config.solver.history, config.to_dict()["solver"]["type"]
+        (3, 'anderson')
+    """
+
+    # Values may come from JSON, so they are checked below, whatever the annotations promise.
+    __no_type_check__ = True
+
+    kind: Literal["mixture", "kernel", "none"] = "mixture"
+    joint_dim: int = 64
+    num_components: int = 2
+    family: Family = field(default_factory=Diagonal)
+    solver: Solver = field(default_factory=lambda: Squarem(**_SOLVER_BUDGET))
+    gradient: Gradient = field(default_factory=LastIterate)
+    score: ScoreName = "negative_log_density"
+    mode: GateMode = "soft"
+    variance: float = 1.0
+    variance_strength: float = 1.0
+    concentration: float = 1.0
+    mean_strength: float = 0.1
+    threshold: float | None = None
+    temperature: float | None = None
+    steering: SteeringName = "none"
+    backend: BackendName | None = None
+
+    def __post_init__(self) -> None:
+        """Check names and numbers."""
+        require_fields(vars(self), _RULES)
+        for name, types in _TYPES.items():
+            require_kind(name, getattr(self, name), tuple(types.values()))
+        if self.kind == "kernel" and self.steering not in ("none", "weights"):
+            raise ValueError(
+                'the `steering` of a kernel gate must be "none" or "weights", since it has no prior; '
+                f"got {self.steering!r}."
+            )
+
+    @classmethod
+    def from_dict(cls, values: Any) -> GateConfig:
+        """The configuration from what JSON or a command line holds of it; None for all defaults.
+
+        Raises:
+            ValueError: There is an unknown option, or one has a value that cannot be.
+        """
+        if isinstance(values, cls):
+            return values
+        if values is not None and not isinstance(values, Mapping):
+            raise ValueError(f"`gate` must have named options, as `GateConfig` has them; got {values!r}.")
+        options: dict[str, Any] = dict(values or {})  # pyright: ignore[reportUnknownArgumentType] (checked below)
+        require_known(
+            options, [option.name for option in fields(cls)], "`gate` must have options of `GateConfig`"
+        )
+        try:
+            for name in _TYPES:
+                if name in options:
+                    options[name] = _record(name, options[name])
+            return cls(**options)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`gate`: {error}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON holds of it."""
+        return vars(self) | {name: _as_dict(name, getattr(self, name)) for name in _TYPES}
+
+    def build(self, candidate_dim: int, context_dim: int) -> OutlierLayer | KernelGate | None:
+        """The layer, for facts and image tokens of the given widths; None for the kind "none"."""
+        if self.kind == "none":
+            return None
+        if self.kind == "kernel":
+            return KernelGate(
+                candidate_dim,
+                context_dim,
+                self.joint_dim,
+                bandwidth=self.variance,
+                gate=self.mode,
+                threshold=self.threshold,
+                temperature=self.temperature,
+            )
+        return OutlierLayer(
+            candidate_dim,
+            context_dim,
+            self.joint_dim,
+            self.num_components,
+            family=self.family,
+            prior=Prior(
+                concentration=self.concentration,
+                mean_strength=self.mean_strength,
+                variance=self.variance,
+                variance_strength=self.variance_strength,
+            ),
+            solver=self.solver,
+            gradient=self.gradient,
+            score=self.score,
+            gate=self.mode,
+            threshold=self.threshold,
+            temperature=self.temperature,
+            backend=self.backend,
+        )
+
+    def build_steering(self, text_dim: int, image_dim: int) -> TextSteering | None:
+        """What steers the layer, for text and image tokens of the given widths; None if nothing does."""
+        if self.kind == "none" or self.steering == "none":
+            return None
+        return TextSteering(text_dim, image_dim, self.joint_dim, self.num_components, self.steering)
+
+
+_RULES: dict[str, Rule] = {
+    "kind": Choice(("mixture", "kernel", "none")),
+    "joint_dim": _WIDTH,
+    "num_components": _WIDTH,
+    "score": Choice(get_args(ScoreName)),
+    "mode": Choice(get_args(GateMode)),
+    "variance": _POSITIVE,
+    "variance_strength": _POSITIVE,
+    "concentration": _POSITIVE,
+    "mean_strength": _POSITIVE,
+    "threshold": Optional(Real()),
+    "temperature": Optional(_POSITIVE),
+    "steering": Choice(get_args(SteeringName)),
+    "backend": BACKEND_RULE,
+}
+
+
+def _record(name: str, value: Any) -> Any:
+    """The object of `{"type": name, **fields}`, or of a name alone; an object stays itself."""
+    types = _TYPES[name]
+    if isinstance(value, tuple(types.values())):
+        return value
+    options: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {"type": value}  # pyright: ignore[reportUnknownArgumentType] (checked below)
+    kind = options.pop("type", next(iter(types)))
+    if not isinstance(kind, str) or kind not in types:
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(types)}, with or without fields; got {shown(kind)}."
+        )
+    known = [option.name for option in fields(types[kind])]
+    require_known(options, known, f"`{name}` must have fields of `{types[kind].__name__}`")
+    try:
+        return types[kind](**((_SOLVER_BUDGET if name == "solver" else {}) | options))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}`: {error}") from error
+
+
+def _as_dict(name: str, record: Any) -> dict[str, Any]:
+    (kind,) = [known for known, cls in _TYPES[name].items() if type(record) is cls]
+    return {"type": kind} | {option.name: getattr(record, option.name) for option in fields(record)}
