@@ -22,7 +22,7 @@ _REPORT = "conversion.json"
 _CONVERTED = re.compile(
     r"conversion\.json|config\.json|generation_config\.json|model[\w.-]*\.safetensors(\.index\.json)?"
 )
-_MOST_ANSWER_BYTES = 64 * 2**20
+_MAX_ANSWER_BYTES = 64 * 2**20
 
 Checkpoint = Annotated[
     Path,
@@ -34,7 +34,7 @@ Checkpoint = Annotated[
 Output = Annotated[
     Path,
     typer.Option(
-        help="Folder for the model; made if there is none. One with an earlier conversion is replaced, no other.",
+        help="Folder for the model, new or with an earlier conversion, which is replaced; no other is.",
         metavar="FOLDER",
     ),
 ]
@@ -47,7 +47,7 @@ TextConfig = Annotated[
 ]
 ImageConfig = Annotated[
     Path | None,
-    typer.Option(help="The image tower's config.json, where the file does not tell enough.", metavar="FILE"),
+    typer.Option(help="The image tower's config.json, where the file does not state enough.", metavar="FILE"),
 ]
 ImageSize = Annotated[
     int | None,
@@ -109,7 +109,7 @@ def convert(
 
 
 def _require_free(output: Path) -> None:
-    """Refuse to write over anything but an earlier conversion, or where nothing can be written; nothing is made yet."""
+    """Refuse to write over anything but an earlier conversion, or where nothing can be written; create nothing yet."""
     from vkood.files import recover
 
     recover(output)  # what a conversion that was killed has moved aside
@@ -134,7 +134,7 @@ def _read_answers(path: Path) -> list[str]:
     from vkood.files import FileProblem, parse_json, read_text
 
     try:
-        text = read_text(path, what="file of answers", max_bytes=_MOST_ANSWER_BYTES)
+        text = read_text(path, what="file of answers", max_bytes=_MAX_ANSWER_BYTES)
         if not text.lstrip().startswith(("[", "{")):
             return text.splitlines()
         content = parse_json(text, name=str(path), what="file of answers")

@@ -47,10 +47,12 @@ def evaluate_tables(asked: AskedOfTables) -> None:
         _print(_of_predictions(asked, asked.predictions))
         return
     assert asked.model is not None
+    from vkood.models.loading import RENAMED
     from vkood.train.evaluation import tables_for, tasks_of_models
     from vkood.train.run import DataOptions, ModelOptions, Run, RunError
 
     name = next(iter(architectures(configuration_of(asked.model))), "model of no name")
+    name = RENAMED.get(name, name)
     known = tasks_of_models()
     if name not in known:
         refuse(f"the model in {str(asked.model)!r} is a {name}; it must be one of {', '.join(known)}.")

@@ -57,7 +57,7 @@ _MAX_NEW_PARAMETERS = 10**9
 _UNREAD = re.compile(r"(^|\.)(pooler|head)\.|\.num_batches_tracked$")
 """What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here uses."""
 
-_RENAMED = {"BlipVkoodForQuestionAnswering": "BlipVkoodForVisualQuestionAnswering"}
+RENAMED = {"BlipVkoodForQuestionAnswering": "BlipVkoodForVisualQuestionAnswering"}
 """Classes that saved models may name by an earlier name."""
 
 
@@ -207,7 +207,7 @@ def load_model(source: Source) -> PreTrainedModel:
     folder = local_folder(source)
     names = _json(folder / "config.json").get("architectures")
     name = names[0] if isinstance(names, list) and names else None
-    kind: Any = getattr(vkood.models, _RENAMED.get(name, name), None) if isinstance(name, str) else None
+    kind: Any = getattr(vkood.models, RENAMED.get(name, name), None) if isinstance(name, str) else None
     if not (isinstance(kind, type) and issubclass(kind, StrictlyLoadedModel)):
         raise LoadingError(
             f"The model in {str(folder)!r} is of the class {'unknown' if name is None else repr(name)}, which is "

@@ -1,6 +1,6 @@
 """The paper's own commands, translated: the arguments of its scripts, and the recipe and values that they mean here.
 
-`vkood_vilt/train_vilt.py` took names and key=value in the manner of METER's; `vkood_blip/train_vqa.py` options and a
+`vkood_vilt/train_vilt.py` accepts names and key=value in the manner of METER's; `vkood_blip/train_vqa.py` options and a
 YAML file in the manner of BLIP's.
 """
 
@@ -88,16 +88,16 @@ class Translation:
         return ["train", self.recipe, *self.words]
 
 
-def from_vilt(words: Sequence[str]) -> Translation:
-    """What the words of `train_vilt.py` mean.
+def from_vilt(arguments: Sequence[str]) -> Translation:
+    """Translate the arguments of `train_vilt.py`.
 
     Args:
-        words: After the script's name; METER's "with" before them is fine.
+        arguments: After the script's name; METER's "with" before them is fine.
 
     Raises:
-        RunError: If a word is unknown, a space is missing between two of them, or no task is named.
+        RunError: If an argument is unknown, a space is missing between two of them, or no task is named.
     """
-    words = [word for word in words if word != "with"]
+    words = [word for word in arguments if word != "with"]
     recipes = [_TASKS[word] for word in words if word in _TASKS]
     translation = Translation("")
     test_only = False
@@ -130,7 +130,7 @@ def from_vilt(words: Sequence[str]) -> Translation:
 
 
 def from_blip(config: str | Path, output: str, *, evaluate: bool, changes: Sequence[str] = ()) -> Translation:
-    """What the options of `train_vqa.py` mean.
+    """Translate the options of `train_vqa.py`.
 
     Args:
         config: The YAML file, with BLIP's keys.

@@ -20,8 +20,8 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 @pytest.fixture(autouse=True)
 def _lower_limits(monkeypatch):
     """The same limits, low enough for tests that check the type of every argument."""
-    monkeypatch.setattr(pickles, "_MOST_STEPS", 20_000)
-    monkeypatch.setattr(pickles, "_MOST_COPIED", 20_000)
+    monkeypatch.setattr(pickles, "_MAX_STEPS", 20_000)
+    monkeypatch.setattr(pickles, "_MAX_COPIED", 20_000)
     monkeypatch.setattr(reading, "MOST_BYTES", 2**21)
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_bomb_is_read(tmp_path):
 
 
 def test_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_MOST_ENTRIES", 50)
+    monkeypatch.setattr(reading, "_MAX_ENTRIES", 50)
     small = pickle.dumps({}, protocol=2)
     for build, problem in (
         (

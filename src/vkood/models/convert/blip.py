@@ -81,7 +81,7 @@ _TEXT_DEPTHS = {768: 12}
 _LEFTOVERS = (
     (
         r"(text_encoder|text_encoder_m|text_decoder\.bert)\.embeddings\.position_ids",
-        "computed anew, not learnt",
+        "computed, not learnt",
     ),
     (
         r"(em|implicit)_gmm\..*",

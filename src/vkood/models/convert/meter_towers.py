@@ -41,7 +41,7 @@ TEXT_CONFIG = "`text_config` (--text-config)"
 IMAGE_CONFIG = "`image_config` (--image-config)"
 
 _TEXT_SIDE = "CLIP's text side, which METER does not use"
-_BUFFER = "computed anew, not learnt"
+_BUFFER = "computed, not learnt"
 _POOLER = "METER does not use this tower's pooler"
 _CLIP_BLOCK = (
     (r"attn\.out_proj\.(.*)", r"self_attn.out_proj.\1"),

@@ -17,11 +17,11 @@ from typing import Any, BinaryIO
 
 MOST_BYTES = 64 * 2**20
 """A checkpoint's pickle has about 200 bytes for each tensor."""
-_MOST_STEPS = 1_000_000
-_MOST_COPIED = 2_000_000
-_DEEPEST = 500
-_LONGEST_NAME = 300
-_MOST_NAMES = 500
+_MAX_STEPS = 1_000_000
+_MAX_COPIED = 2_000_000
+_MAX_DEPTH = 500
+_MAX_NAME_LENGTH = 300
+_MAX_NAMES = 500
 _ITEM_BYTES = {
     "DoubleStorage": 8,
     "FloatStorage": 4,
@@ -74,7 +74,7 @@ class Names:
 
 
 @dataclass(slots=True)
-class _Made:
+class _Value:
     """What an instruction would make: how deeply it is nested, how many items it has, and by what it was made."""
 
     depth: int = 1
@@ -99,7 +99,7 @@ class _Bounded:
         return self._take(self._file.read(min(size, self._left + 1)))
 
     def readline(self) -> bytes:
-        return self._take(self._file.readline(min(_LONGEST_NAME, self._left + 1)))
+        return self._take(self._file.readline(min(_MAX_NAME_LENGTH, self._left + 1)))
 
 
 class Inspection:
@@ -113,7 +113,7 @@ class Inspection:
     def __init__(self, storage_bytes: Callable[[str], int | None], file_bytes: int) -> None:
         self.names = Names()
         self._storage_bytes, self._file_bytes = storage_bytes, file_bytes
-        self._steps, self._copied = _MOST_STEPS, _MOST_COPIED
+        self._steps, self._copied = _MAX_STEPS, _MAX_COPIED
 
     def follow(self, file: BinaryIO | io.BytesIO) -> None:
         """Follow the pickle that begins at the place where a file stands, which ends up behind it.
@@ -126,7 +126,7 @@ class Inspection:
         for name, argument in _instructions(_Bounded(file, MOST_BYTES)):
             self._steps -= 1
             if self._steps < 0:
-                raise PickleRefused(f"its pickle has more than {_MOST_STEPS:,} instructions")
+                raise PickleRefused(f"its pickle has more than {_MAX_STEPS:,} instructions")
             try:
                 machine.step(name, argument)
             except (IndexError, KeyError):
@@ -140,11 +140,11 @@ class Inspection:
         else:
             module = IMPORT_MAPPING.get(module, module)
         name = f"{module}.{short}"
-        if len(name) > _LONGEST_NAME:
+        if len(name) > _MAX_NAME_LENGTH:
             raise PickleRefused(f"it names something of {len(name)} letters, {name[:40]}...")
         self.names.found.add(name)
-        if len(self.names.found) > _MOST_NAMES:
-            raise PickleRefused(f"it names more than {_MOST_NAMES} classes and functions")
+        if len(self.names.found) > _MAX_NAMES:
+            raise PickleRefused(f"it names more than {_MAX_NAMES} classes and functions")
         return name
 
     def copy(self, size: int) -> None:
@@ -156,7 +156,7 @@ class Inspection:
     def storage(self, items: tuple[Any, ...]) -> int:
         """How many values a storage has, as the pickle states it."""
         kind, key, size = items[1], items[2], items[4]
-        item_bytes = _ITEM_BYTES.get(kind.by.rpartition(".")[2]) if isinstance(kind, _Made) else None
+        item_bytes = _ITEM_BYTES.get(kind.by.rpartition(".")[2]) if isinstance(kind, _Value) else None
         if item_bytes is None or not isinstance(key, str) or not isinstance(size, int):
             raise PickleRefused("it has a storage of a kind that checkpoints do not have")
         stored = self._storage_bytes(key)
@@ -171,10 +171,10 @@ class Inspection:
     def tensor(self, items: tuple[Any, ...]) -> None:
         """Check that a tensor lies within its storage, and is not far larger."""
         parts: list[Any] = [
-            part.items if isinstance(part, _Made) and part.items is not None else part for part in items[:4]
+            part.items if isinstance(part, _Value) and part.items is not None else part for part in items[:4]
         ]
         storage, offset, size, stride = parts
-        if not isinstance(storage, _Made) or storage.by != "storage":
+        if not isinstance(storage, _Value) or storage.by != "storage":
             raise PickleRefused("it has a tensor without a storage")
         shaped = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride)
         if not shaped or not all(
@@ -207,7 +207,7 @@ class _Machine:
         if name in _PUSHES:
             self._stack.append(argument if name != "NONE" else None)
         elif name in _EMPTY:
-            self._stack.append(_Made(items=() if name == "EMPTY_TUPLE" else None, by=name))
+            self._stack.append(_Value(items=() if name == "EMPTY_TUPLE" else None, by=name))
         elif name in ("BINPUT", "LONG_BINPUT"):
             self._memo[argument] = self._stack[-1]
         elif name in ("BINGET", "LONG_BINGET"):
@@ -216,14 +216,14 @@ class _Machine:
             self._marks.append(self._stack)
             self._stack = []
         elif name == "GLOBAL":
-            self._stack.append(_Made(by=self._inspection.add_name(argument)))
+            self._stack.append(_Value(by=self._inspection.add_name(argument)))
         elif name in _TUPLES:
             items = (
                 self._pop_mark()
                 if name == "TUPLE"
                 else [self._stack.pop() for _ in range(_TUPLES[name])][::-1]
             )
-            self._stack.append(_nested(_Made(size=len(items), items=tuple(items)), items))
+            self._stack.append(_nested(_Value(size=len(items), items=tuple(items)), items))
         elif name in ("APPEND", "SETITEM"):
             items = [self._stack.pop() for _ in range(1 if name == "APPEND" else 2)]
             self._fill(items, name)
@@ -231,12 +231,12 @@ class _Machine:
             self._fill(self._pop_mark(), name)
         elif name == "BINPERSID":
             items = self._stack.pop().items
-            self._stack.append(_Made(size=self._inspection.storage(items), by="storage"))
+            self._stack.append(_Value(size=self._inspection.storage(items), by="storage"))
         elif name in ("REDUCE", "NEWOBJ"):
             self._call(name)
         elif name == "BUILD":
             state = self._stack.pop()
-            self._inspection.copy(state.size if isinstance(state, _Made) else 1)
+            self._inspection.copy(state.size if isinstance(state, _Value) else 1)
             self._stack[-1] = _nested(self._stack[-1], [state])
         elif name not in ("PROTO", "STOP"):
             raise NotReadable("it is not what `torch.save` writes")
@@ -247,7 +247,7 @@ class _Machine:
 
     def _fill(self, items: list[Any], name: str) -> None:
         container = self._stack[-1]
-        if not isinstance(container, _Made):
+        if not isinstance(container, _Value):
             raise NotReadable("its pickle is damaged")
         container.size += len(items)
         if container.by.startswith("instance of ") and name.startswith("SET"):
@@ -256,23 +256,23 @@ class _Machine:
 
     def _call(self, name: str) -> None:
         arguments, function = self._stack.pop(), self._stack.pop()
-        if not isinstance(function, _Made) or not isinstance(arguments, _Made) or arguments.items is None:
+        if not isinstance(function, _Value) or not isinstance(arguments, _Value) or arguments.items is None:
             raise NotReadable("its pickle is damaged")
         if name == "NEWOBJ":
-            self._stack.append(_nested(_Made(by=f"instance of {function.by}"), [arguments]))
+            self._stack.append(_nested(_Value(by=f"instance of {function.by}"), [arguments]))
             return
         if function.by not in CALLABLE:
             raise PickleRefused(f"it would call {function.by}, and may hold harmful code")
         if function.by in _TENSORS:
             self._inspection.tensor(arguments.items)
-            self._stack.append(_Made(by="tensor"))
+            self._stack.append(_Value(by="tensor"))
             return
         size = sum(
-            item.size if isinstance(item, _Made) else len(item) if isinstance(item, str | bytes) else 1
+            item.size if isinstance(item, _Value) else len(item) if isinstance(item, str | bytes) else 1
             for item in arguments.items
         )
         self._inspection.copy(size)
-        self._stack.append(_nested(_Made(size=size), [arguments]))
+        self._stack.append(_nested(_Value(size=size), [arguments]))
 
 
 _PUSHES = frozenset(
@@ -301,18 +301,18 @@ def _instructions(file: _Bounded) -> Iterator[tuple[str, Any]]:
         raise
     except (ValueError, EOFError, UnicodeDecodeError) as error:
         if "GLOBAL" in str(error) or "newline" in str(error):
-            raise PickleRefused(f"it names something of more than {_LONGEST_NAME} letters") from None
+            raise PickleRefused(f"it names something of more than {_MAX_NAME_LENGTH} letters") from None
         raise NotReadable("it is none, is truncated, or is damaged") from None
 
 
 def _nested(container: Any, items: list[Any]) -> Any:
     """What holds these items, nested one deeper than the deepest of them."""
-    if isinstance(container, _Made):
+    if isinstance(container, _Value):
         container.depth = max(
-            [container.depth, *(item.depth + 1 for item in items if isinstance(item, _Made))]
+            [container.depth, *(item.depth + 1 for item in items if isinstance(item, _Value))]
         )
-        if container.depth > _DEEPEST:
-            raise PickleRefused(f"it is nested more than {_DEEPEST} deep")
+        if container.depth > _MAX_DEPTH:
+            raise PickleRefused(f"it is nested more than {_MAX_DEPTH} deep")
     return container
 
 

@@ -15,7 +15,7 @@ from vkood.models.convert.reading import CheckpointError
 from vkood.models.convert.report import CheckpointReport, KeyReport, shortened
 from vkood.models.positions import fit_positions
 
-_MOST_BYTES_BESIDES = 2**30
+_MAX_BYTES_BESIDES = 2**30
 """What a model may need beyond four times the checkpoint's bytes: queues and momentum copies are new."""
 
 
@@ -271,7 +271,7 @@ def _misfit(name: str, tensor: Tensor, target: str, room: Tensor) -> str:
 def _require_bounded(empty: PreTrainedModel, state: Mapping[str, Tensor]) -> None:
     """Refuse a model that needs far more memory than its checkpoint has: a size in it is wrong."""
     needed = sum(part.numel() * part.element_size() for part in (*empty.parameters(), *empty.buffers()))
-    most = _MOST_BYTES_BESIDES + 4 * sum(tensor.numel() * 4 for tensor in state.values())
+    most = _MAX_BYTES_BESIDES + 4 * sum(tensor.numel() * 4 for tensor in state.values())
     if needed > most:
         raise CheckpointError(
             f"The model would need {needed / 2**30:,.1f} GiB, far more than its checkpoint holds: `image_size`, or a "

@@ -24,7 +24,7 @@ from typing_extensions import override
 from vkood.files import FileProblem, MissingFile, open_regular
 from vkood.models.convert.pickles import MOST_BYTES, Inspection, Names, NotReadable, PickleRefused
 
-_MOST_ENTRIES = 200_000
+_MAX_ENTRIES = 200_000
 _LEGACY_PICKLES = 4
 """How many pickles the format before zip archives begins with: a magic number, a version, the machine, the content."""
 _HEAD_BYTES = 512
@@ -159,7 +159,7 @@ def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
     """Look through a zip archive as `torch.save` writes it: nothing in it is compressed, or there twice."""
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if len(entries) != len(archive.infolist()) or len(entries) > _MOST_ENTRIES:
+        if len(entries) != len(archive.infolist()) or len(entries) > _MAX_ENTRIES:
             raise NotReadable(
                 "it has entries of the same name, or far too many, which `torch.save` does not write"
             )

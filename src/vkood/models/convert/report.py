@@ -9,7 +9,7 @@ from vkood.models.convert.reading import CheckpointError
 
 Outcome = Literal["loaded", "resized", "missing", "unexpected"]
 _SHOWN = 5
-_LONGEST_NAME = 120
+_MAX_NAME_LENGTH = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,5 +106,5 @@ def shortened(name: str) -> str:
 
 
 def _cut(name: str) -> str:
-    half = _LONGEST_NAME // 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
+    half = _MAX_NAME_LENGTH // 2
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[:half]}...{name[-half:]}"

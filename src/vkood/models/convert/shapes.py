@@ -14,7 +14,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 HIGHEST_IMAGE_SIZE = 2048
 """Height and width of images, in pixels, beyond which position tables would fill the memory."""
-_MOST_LAYERS = 200
+_MAX_LAYERS = 200
 
 
 def shape_of(shapes: Shapes, name: str, dimensions: int, what: str) -> tuple[int, ...]:
@@ -48,11 +48,11 @@ def count_layers(names: Iterable[str], pattern: str, what: str) -> int:
     numbers = {int(match[1]) for name in names if (match := re.match(pattern, name)) and len(match[1]) < 10}
     if not numbers:
         raise CheckpointError(f"The checkpoint's {what} is incomplete: it has no layers.")
-    if len(numbers) > _MOST_LAYERS:
+    if len(numbers) > _MAX_LAYERS:
         raise CheckpointError(
-            f"The checkpoint's {what} has {len(numbers)} layers; at most {_MOST_LAYERS} are read."
+            f"The checkpoint's {what} has {len(numbers)} layers; at most {_MAX_LAYERS} are read."
         )
-    if lost := sorted(set(range(max(numbers) + 1)[: _MOST_LAYERS + 1]) - numbers):
+    if lost := sorted(set(range(max(numbers) + 1)[: _MAX_LAYERS + 1]) - numbers):
         raise CheckpointError(
             f"The checkpoint's {what} lacks layer {lost[0]}, though it has layer {max(numbers)}."
         )

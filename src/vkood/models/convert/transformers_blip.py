@@ -19,7 +19,7 @@ from vkood.models.convert.settings import section, text
 _WHERE = "the folder's config.json"
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _INDEX = tuple(f"{name}.index.json" for name in _SINGLE)
-_MOST_SHARDS = 1_000
+_MAX_SHARDS = 1_000
 _CLASSES = ("BlipForQuestionAnswering", "BlipForImageTextRetrieval")
 _NAMES = (
     (r"vision_model\.embeddings\.class_embedding", "visual_encoder.cls_token"),
@@ -146,9 +146,9 @@ def _shards(folder: Path, index: str) -> dict[str, Tensor]:
         raise CheckpointError(str(error)) from None
     places = section(listed, "weight_map", repr(index))
     files = sorted({str(file) for file in places.values()})
-    if not files or len(files) > _MOST_SHARDS:
+    if not files or len(files) > _MAX_SHARDS:
         raise CheckpointError(
-            f"{index!r} must name from 1 to {_MOST_SHARDS} files of weights; it names {len(files)}."
+            f"{index!r} must name from 1 to {_MAX_SHARDS} files of weights; it names {len(files)}."
         )
     state: dict[str, Tensor] = {}
     for file in files:
