@@ -59,6 +59,7 @@ def test_options_of_other_readers(tmp_path):
     for option in (("--encoding", "latin-1"), ("--min-answers", "3")):
         result = run("prepare", "sbu", "--root", root, "--output", tmp_path, "--facts", "none", *option)
         assert "sbu takes no" in refusal(result)
+        assert option[0] in refusal(result)
     assert "easy-vqa takes no" in refusal(
         run("prepare", "easy-vqa", "--output", tmp_path, "--facts", "none", "--min-answers", "3")
     )

@@ -4,6 +4,8 @@ import json
 import math
 import os
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,6 +22,7 @@ from vkood.train.record import (
     MetricsLog,
     begin,
     is_finished,
+    only_process,
     read_metrics,
 )
 from vkood.train.run import ModelOptions, OptimisationOptions, Run, RunError
@@ -215,3 +218,34 @@ def test_a_best_model_of_unknown_scores_is_not_overwritten(tmp_path, scores):
         (best / SCORES_FILE).write_text(scores)
     with pytest.raises(RunError, match=r"not known how good the best model .* Move the folder"):
         KeepBest(tmp_path, "accuracy", Saved())
+
+
+_HOLDER = """
+import sys
+from pathlib import Path
+from vkood.train.record import only_process
+with only_process(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_folder_is_one_process_s_until_it_ends_or_is_killed(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLDER, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with holder:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(RunError, match="another process trains in the folder"),
+            only_process(tmp_path / "run"),
+        ):
+            pass
+        holder.kill()
+        holder.wait()
+    for _ in range(2):
+        with only_process(tmp_path / "run"):
+            assert [path.name for path in (tmp_path / "run").iterdir()] == [".lock"]

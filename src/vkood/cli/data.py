@@ -193,13 +193,13 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
 
 def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
     """What the reader of a data set reads, with the options that were given."""
-    from vkood.data.prepare import read_source
+    from vkood.data.prepare import option_name, read_source
     from vkood.data.readers.easy_vqa import read_easy_vqa
     from vkood.data.readers.own import read_own
 
     if name == EASY_VQA:
         if options:
-            refuse(f"easy-vqa takes no `{next(iter(options))}`.")
+            refuse(f"easy-vqa takes no {option_name(next(iter(options)))}.")
         return read_easy_vqa()
     if root is None:
         refuse("--root must be the folder of the data set's files.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -40,6 +41,8 @@ READERS: dict[str, Callable[..., Source]] = {
 }
 """The data sets that lie in a folder as their owners distribute them, by their names in `vkood data prepare`."""
 
+_OPTIONS = {"min_occurrences": "--min-answers"}
+"""Options of `vkood data prepare` that are called otherwise than the readers' arguments."""
 _ROWS_AT_ONCE = 64
 _MAX_NAME_BYTES = 200
 
@@ -114,10 +117,16 @@ def read_source(name: str, root: str | Path, **options: Any) -> Source:
     reader = READERS[name]
     taken = inspect.signature(reader).parameters
     if unknown := [option for option in options if option not in taken]:
-        raise ValueError(f"{name} takes no `{unknown[0]}`.")
+        raise ValueError(f"{name} takes no {option_name(unknown[0])}.")
     if not Path(root).is_dir():
         raise SourceError(f"there is no folder {str(root)!r}.")
     return reader(Path(root), **options)
+
+
+def option_name(argument: str) -> str:
+    """How an argument of a reader is called in Python and on the command line."""
+    option = _OPTIONS.get(argument, f"--{argument.replace('_', '-')}")
+    return f"`{argument}` (`{option}`)"
 
 
 def prepare(
@@ -174,10 +183,16 @@ def prepare(
     store = FactStore.open() if isinstance(facts, str) else facts
     linked = _Facts(store, facts_per_concept)
     output = Path(output)
+    is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
-    with complete_files(output, source.name) as folder:
-        prepared = _write(source, folder, linked, max_bad, on_rows)
-    return prepared
+    try:
+        with complete_files(output, source.name) as folder:
+            return _write(source, folder, linked, max_bad, on_rows)
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # another process has put something there
+                output.rmdir()
+        raise
 
 
 def _write(

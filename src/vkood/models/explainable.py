@@ -46,8 +46,8 @@ class Explainable(_Mixin):
                 processor = kind.from_pretrained(folder)
             except ValueError as error:
                 raise ValueError(
-                    f"there is no processor with the model ({folder!r}): set `model.processor`, or save one beside it. "
-                    f"{error}"
+                    f"there is no processor with the model ({folder!r}). Save one in its folder, with "
+                    f"`processor.save_pretrained`, or in Python set `model.processor`. {error}"
                 ) from error
             known: int = self.config.text_config.vocab_size
             if (tokens := len(processor.tokenizer)) > known:

@@ -8,12 +8,15 @@ import platform
 import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 
 import vkood
 from vkood.files import FileProblem, parse_json, read_json_object, write_text
@@ -27,6 +30,7 @@ RUN_FILE = "run.yaml"
 METRICS_FILE = "metrics.jsonl"
 LEDGER_FILE = "ledger.json"
 RESULTS_FILE = "results.json"
+_LOCK_FILE = ".lock"
 BEST, LAST = "best", "last"
 """The folders of the best and of the last model."""
 
@@ -76,6 +80,31 @@ def is_finished(folder: Path, run: Run, *, same_device_batch: bool = False) -> b
     return True
 
 
+@contextmanager
+def only_process(folder: Path) -> Iterator[None]:
+    """Keep other processes from a run's folder, which is made if there is none, until the block or this process ends.
+
+    The operating system gives the lock back when the process ends, however it ends; its empty file stays.
+
+    Raises:
+        RunError: If another process trains in the folder, or it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / _LOCK_FILE, timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise RunError(
+            f"another process trains in the folder {str(folder)!r}. Wait for it, or give another `output`."
+        ) from None
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def begin(folder: Path, run: Run, *, checkpoint: Path | None) -> None:
     """Write down which run a folder has, once it is known that it can be; what a run without a checkpoint left goes.
 
@@ -98,9 +127,11 @@ def begin(folder: Path, run: Run, *, checkpoint: Path | None) -> None:
         write_text(folder / RUN_FILE, to_yaml(run))
         write_text(folder / "environment.json", json.dumps(_environment(), indent=1) + "\n")
     except OSError as error:
-        raise RunError(
-            f"the run's folder {str(folder)!r} cannot be written to: {error.strerror or error}."
-        ) from error
+        raise _not_writable(folder, error) from error
+
+
+def _not_writable(folder: Path, error: OSError) -> RunError:
+    return RunError(f"the run's folder {str(folder)!r} cannot be written to: {error.strerror or error}.")
 
 
 def _remove(path: Path) -> None:

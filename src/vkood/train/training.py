@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from vkood.train.record import (
     MetricsLog,
     begin,
     is_finished,
+    only_process,
     write_predictions,
 )
 from vkood.train.run import Run, RunError, require_possible, steps_of_epoch, with_task
@@ -76,16 +78,17 @@ def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> P
         num_examples=examples_of_epoch(assembly.train, run.data.texts_per_image),
         metric=None if assembly.validation is None else task.metric,
     )
-    checkpoint = _resumed(folder, run, log)
-    try:
-        trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, log)
-        if checkpoint is not None:
-            ledger.resume(checkpoint)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        trainer.keep(folder / LAST)
-        _finish(assembly, trainer, ledger, folder, log)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(how_to_resume(folder / "checkpoints")) from None
+    with only_process(folder) if rank() == 0 else nullcontext():
+        checkpoint = _resumed(folder, run, log)
+        try:
+            trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, log)
+            if checkpoint is not None:
+                ledger.resume(checkpoint)
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+            trainer.keep(folder / LAST)
+            _finish(assembly, trainer, ledger, folder, log)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(how_to_resume(folder / "checkpoints")) from None
     return folder
 
 
