@@ -52,12 +52,12 @@ def read_words(path: Path = FILE) -> list[tuple[Meaning, Meaning]]:
             word, label, sentences, facts = line.split("\t")
         except ValueError:
             raise ValueError(f"{path.name}, line {number}: a line must have four columns.") from None
-        told = [fact.split(" ", 1) for fact in facts.split("; ")]
+        pairs = [fact.split(" ", 1) for fact in facts.split("; ")]
         meaning = Meaning(
             word,
             label,
             tuple(sentences.split(" | ")),
-            tuple(Fact(word, relation, object_) for relation, object_ in told),
+            tuple(Fact(word, relation, object_) for relation, object_ in pairs),
         )
         if (len(meaning.sentences), len(meaning.facts)) != (NUM_SENTENCES, NUM_FACTS):
             raise ValueError(
@@ -81,10 +81,10 @@ def shared_words(words: list[tuple[Meaning, Meaning]]) -> tuple[float, float]:
         for of_sentence in meanings:
             for of_fact in meanings:
                 for sentence in of_sentence.sentences:
-                    said = set(re.findall(r"[a-z]{4,}", sentence.lower())) - {of_sentence.word}
+                    content_words = set(re.findall(r"[a-z]{4,}", sentence.lower())) - {of_sentence.word}
                     for fact in of_fact.facts:
                         count = counts[of_sentence is of_fact]
-                        count[0] += bool(said & set(re.findall(r"[a-z]{4,}", fact.object)))
+                        count[0] += bool(content_words & set(re.findall(r"[a-z]{4,}", fact.object)))
                         count[1] += 1
     (same, of_same), (other, of_other) = counts[True], counts[False]
     return same / of_same, other / of_other

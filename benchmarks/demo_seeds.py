@@ -38,9 +38,9 @@ def run_seed(seed: int) -> dict[str, Any]:
         jobs.pretrain_tower(run, workshop, lambda _: None)
         jobs.train_arm(run, workshop, "filtered", lambda _: None)
         trained = time.process_time() - began
-        found = jobs.test_arm(run, workshop, "filtered", lambda _: None)
-    del found["gallery"]
-    return {"seed": seed, "steps": run.joint.steps, "cpu_seconds_of_training": trained} | found
+        results = jobs.test_arm(run, workshop, "filtered", lambda _: None)
+    del results["gallery"]
+    return {"seed": seed, "steps": run.joint.steps, "cpu_seconds_of_training": trained} | results
 
 
 def _row(record: dict[str, Any]) -> list[float]:

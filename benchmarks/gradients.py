@@ -107,9 +107,9 @@ def compared(kind: str, shape: tuple[int, int, int, int], rounds: int) -> dict[s
     seconds = interleaved({"the solve alone": solve_alone, **contestants}, rounds, warm_up=1)
     rows, numbers = [["the solve alone", "", "", "", milliseconds(seconds["the solve alone"])]], {}
     for name, gradient in GRADIENTS.items():
-        found = passed(gradient).flatten(1)
-        cosine = torch.cosine_similarity(found, exact.flatten(1))
-        norms = found.norm(dim=1) / exact.flatten(1).norm(dim=1)
+        measured = passed(gradient).flatten(1)
+        cosine = torch.cosine_similarity(measured, exact.flatten(1))
+        norms = measured.norm(dim=1) / exact.flatten(1).norm(dim=1)
         numbers[name] = {"cosine": cosine.tolist(), "norm_ratio": norms.tolist()}
         rows.append(
             [
@@ -122,11 +122,9 @@ def compared(kind: str, shape: tuple[int, int, int, int], rounds: int) -> dict[s
         )
     title = (
         f"{kind}: {shape}, distance {distance} along {informative} dimensions; "
-        f"spectral radius of J: median {radius.median():.3f}, largest {radius.max():.3f}"
+        f"spectral radius of J: median {radius.median():.3f}, max {radius.max():.3f}"
     )
-    print_table(
-        title, ["gradient", "cosine: median", "least", "norm ratio: median", "ms: median (least)"], rows
-    )
+    print_table(title, ["gradient", "cosine: median", "min", "norm ratio: median", "ms: median (min)"], rows)
     return {"shape": shape, "radius": radius.tolist(), "gradients": numbers, "seconds": seconds}
 
 

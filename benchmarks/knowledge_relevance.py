@@ -100,7 +100,7 @@ ARMS = (
     ),
     *(Arm(f"OutlierLayer, K = {number}", _PRIORS, _mixture(number)) for number in (1, 2, 4)),
     Arm(
-        "OutlierLayer, K = 2, as made",
+        "OutlierLayer, K = 2, default initialisation",
         (0.0,),
         lambda width, _: OutlierLayer(width, width, 64, 2),
         alike=False,
@@ -132,12 +132,12 @@ class Halves:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(material), generator=generator)
         half, third = len(order) // 2, len(order) // 6
-        learnt = [0, 1, 2]
+        training_words = [0, 1, 2]
         new = material.contexts(order[half:], [0, 1, 2, 3])
         return cls(
-            tuning=material.contexts(order[third:half], learnt),
-            held_out=material.contexts(order[:third], learnt),
-            training=material.contexts(order[:half], learnt),
+            tuning=material.contexts(order[third:half], training_words),
+            held_out=material.contexts(order[:third], training_words),
+            training=material.contexts(order[:half], training_words),
             tests={
                 "new words": new,
                 "known words": material.contexts(order[:half], [3]),

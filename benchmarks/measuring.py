@@ -111,13 +111,13 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 def run_parts(parts: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, Mapping[str, float]]:
     """Measure one part after the other, and print its numbers at once."""
-    found: dict[str, Mapping[str, float]] = {}
+    results: dict[str, Mapping[str, float]] = {}
     for name, part in parts.items():
-        found[name] = part()
+        results[name] = part()
         print(name)
-        for what, value in found[name].items():
+        for what, value in results[name].items():
             print(f"  {what}: {value:.4g}", flush=True)
-    return found
+    return results
 
 
 def write_json(path: Path | None, content: Mapping[str, object]) -> None:

@@ -106,19 +106,19 @@ def two_stream() -> VkoodForVisualQuestionAnswering:
 def batch(rows: int, vocabulary: int, device: str) -> dict[str, Tensor]:
     """Pictures, texts of 50 words, and 20 facts each."""
     generator = torch.Generator().manual_seed(0)
-    given = {
+    inputs = {
         "pixel_values": torch.randn(rows, 3, 224, 224, generator=generator),
         "input_ids": torch.randint(5, vocabulary, (rows, WORDS), generator=generator),
         "attention_mask": torch.ones(rows, WORDS, dtype=torch.long),
         "fact_features": functional.normalize(torch.randn(rows, NUM_FACTS, 384, generator=generator), dim=-1),
         "fact_mask": torch.ones(rows, NUM_FACTS, dtype=torch.bool),
     }
-    return {name: part.to(device) for name, part in given.items()}
+    return {name: part.to(device) for name, part in inputs.items()}
 
 
-def without_facts(given: dict[str, Tensor]) -> dict[str, Tensor]:
+def without_facts(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same without facts."""
-    return {name: part for name, part in given.items() if not name.startswith("fact")}
+    return {name: part for name, part in inputs.items() if not name.startswith("fact")}
 
 
 class Bench:
@@ -134,25 +134,25 @@ class Bench:
         self.device, self.rounds, self.bfloat16 = device, rounds, bfloat16
 
     def step(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, given: dict[str, Any]
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, inputs: dict[str, Any]
     ) -> Callable[[], None]:
         """A training step."""
 
         def work() -> None:
             with torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
-                loss = model(**given).loss
+                loss = model(**inputs).loss
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()  # not before: what a step frees must be its own, for its peak to be right
 
         return work
 
-    def forward(self, model: nn.Module, given: dict[str, Any]) -> Callable[[], None]:
+    def forward(self, model: nn.Module, inputs: dict[str, Any]) -> Callable[[], None]:
         """A forward pass without a graph."""
 
         def work() -> None:
             with torch.inference_mode(), torch.autocast(self.device, torch.bfloat16, enabled=self.bfloat16):
-                model(**given)
+                model(**inputs)
 
         return work
 
@@ -200,12 +200,12 @@ class Swapped(nn.Module):
         super().__init__()
         self.model, self.ours, self.theirs = model, model.vkood.fusion, EagerFusion(model.vkood.fusion)
 
-    def forward(self, **given: Tensor) -> Any:
+    def forward(self, **inputs: Tensor) -> Any:
         """The model's output."""
         core: Any = self.model.vkood
         core.fusion = self.theirs
         try:
-            return self.model(**given)
+            return self.model(**inputs)
         finally:
             core.fusion = self.ours
 
@@ -228,13 +228,16 @@ def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
     models: tuple[Any, ...] = (eager, model, model)
     batches = (plain, plain, facts)
     forward = bench.measure(
-        {name: bench.forward(one, some) for name, one, some in zip(names, models, batches, strict=True)}
+        {
+            name: bench.forward(model, inputs)
+            for name, model, inputs in zip(names, models, batches, strict=True)
+        }
     )
     model.train()
     step = bench.measure(
         {
-            name: bench.step(one, optimizer, some | labels)
-            for name, one, some in zip(names, models, batches, strict=True)
+            name: bench.step(model, optimizer, inputs | labels)
+            for name, model, inputs in zip(names, models, batches, strict=True)
         }
     )
     return _report(f"CLIP-B/16 + RoBERTa-base, {rows} pictures at 224, {WORDS} words", names, forward, step)
@@ -288,16 +291,16 @@ def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
     print(f"BLIP: the losses without facts differ by {abs(2 * losses[0] - losses[1]):.1e}")
     forward = bench.measure(
         {
-            name: bench.forward(one, some | labels)
-            for name, one, some in zip(names, models, batches, strict=True)
+            name: bench.forward(model, inputs | labels)
+            for name, model, inputs in zip(names, models, batches, strict=True)
         }
     )
     for model in (plain, ours):
         model.train()
     step = bench.measure(
         {
-            name: bench.step(one, optimizer, some | labels)
-            for name, one, some in zip(names, models, batches, strict=True)
+            name: bench.step(model, optimizer, inputs | labels)
+            for name, model, inputs in zip(names, models, batches, strict=True)
         }
     )
     return _report(f"BLIP-base, {rows} pictures at 224, {WORDS} words, one answer each", names, forward, step)
@@ -344,13 +347,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     bench = Bench(arguments.device, arguments.rounds, bfloat16=arguments.bfloat16)
-    found: dict[str, Any] = {"setting": setting() | {"device": arguments.device}}
+    results: dict[str, Any] = {"setting": setting() | {"device": arguments.device}}
     for name, family in (("two-stream", two_stream_family), ("blip", blip_family)):
         if arguments.only in (None, name):
-            found[name] = family(bench, arguments.batch_size)
+            results[name] = family(bench, arguments.batch_size)
             gc.collect()
     if arguments.json:
-        write_json(arguments.json, found)
+        write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

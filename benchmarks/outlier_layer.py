@@ -127,7 +127,7 @@ MAPS = {"our step": own_map, "broadcasting": broadcast_map}
 
 
 def with_torchdeq(
-    problem: Problem, name: str, solver: str, made: Callable[[Tensor], Callable[[Tensor], Tensor]]
+    problem: Problem, name: str, solver: str, make_map: Callable[[Tensor], Callable[[Tensor], Tensor]]
 ) -> Callable[[], None]:
     """Forward and backward with torchdeq: its solver, one-step gradient, and relative tolerance."""
     import torchdeq  # pyright: ignore[reportMissingImports] - of the extra `bench`
@@ -137,8 +137,8 @@ def with_torchdeq(
 
     def run() -> None:
         problem.tokens.grad = None
-        found, report = deq(made(problem.tokens), problem.packed_start())
-        (found[0] * problem.cotangent).sum().backward()
+        fixed_points, report = deq(make_map(problem.tokens), problem.packed_start())
+        (fixed_points[0] * problem.cotangent).sum().backward()
         missed = int((report["rel_lowest"] > TOLERANCE).sum())
         # It runs all rows until the last has converged: these are the steps at which the rows were best.
         problem.steps[name] = _steps(report["nstep"].float(), missed)
@@ -191,9 +191,9 @@ def beside_torchdeq(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 ("fixed_point_iter",) if arguments.quick else ("fixed_point_iter", "anderson", "broyden")
             )
             for solver in solvers:
-                for map_name, made in MAPS.items():
+                for map_name, make_map in MAPS.items():
                     name = f"torchdeq {solver}, {map_name}"
-                    contestants[name] = with_torchdeq(problem, name, solver, made)
+                    contestants[name] = with_torchdeq(problem, name, solver, make_map)
             seconds = _without_laggards(contestants, arguments.rounds)
             fastest = min(
                 (name for name in seconds if "torchdeq" in name), key=lambda name: min(seconds[name])
@@ -211,7 +211,7 @@ def beside_torchdeq(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 f"Forward + backward, {shape}, {kind} (distance {distance} along {informative} dimensions)"
             )
             print_table(
-                title, ["contestant", "steps: mean / max", "ms: median (least)", "x fastest torchdeq"], rows
+                title, ["contestant", "steps: mean / max", "ms: median (min)", "x fastest torchdeq"], rows
             )
             records.append({"shape": shape, "data": kind, "seconds": seconds, "steps": dict(problem.steps)})
     return records
@@ -277,7 +277,7 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
             ]
             for name, times in seconds.items()
         ]
-        print_table(title, ["contestant", "steps: mean / max", "ms: median (least)", "x scikit-learn"], rows)
+        print_table(title, ["contestant", "steps: mean / max", "ms: median (min)", "x scikit-learn"], rows)
         records.append({"title": title, "seconds": seconds, "steps": numbers})
 
     shape = SHAPES[0]
@@ -307,10 +307,10 @@ def above_the_floor(arguments: argparse.Namespace) -> list[dict[str, object]]:
             )
         alive = [int((solution.steps > step).sum()) for step in range(int(solution.steps.max()))]
 
-        given = (alive, features.numpy(), coefficients.numpy(), shares.numpy())
+        operands = (alive, features.numpy(), coefficients.numpy(), shares.numpy())
 
-        def products(given: tuple[list[int], Any, Any, Any] = given) -> None:
-            alive, features, coefficients, shares = given
+        def products(operands: tuple[list[int], Any, Any, Any] = operands) -> None:
+            alive, features, coefficients, shares = operands
             for rows_left in alive:
                 np.matmul(coefficients[:rows_left], features[:rows_left].transpose(0, 2, 1))
                 np.matmul(shares[:rows_left], features[:rows_left])
@@ -320,13 +320,20 @@ def above_the_floor(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 fit_mixture(tokens, num_components=components, start=problem.means, solver=DEFAULT_SOLVER)
 
         seconds = interleaved({"fit": fit, "products": products}, arguments.rounds)
-        rows.append([str(shape), milliseconds(seconds["fit"]), milliseconds(seconds["products"]),
-                     f"{ratio(seconds['fit'], seconds['products']):.2f}"])  # fmt: skip
+        rows.append(
+            [
+                str(shape),
+                milliseconds(seconds["fit"]),
+                milliseconds(seconds["products"]),
+                f"{ratio(seconds['fit'], seconds['products']):.2f}",
+            ]
+        )
         records.append({"shape": shape, "seconds": seconds})
     print_table(
         "Distance from the floor: the fit without gradients, and the matrix products of its live rows",
-        ["shape", "fit, ms", "products, ms", "ratio"], rows,
-    )  # fmt: skip
+        ["shape", "fit, ms", "products, ms", "ratio"],
+        rows,
+    )
     return records
 
 
@@ -341,9 +348,13 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
             def work(steps: int = steps, gradient: LastIterate | Unrolled = gradient) -> None:
                 problem.tokens.grad = None
                 mixture, _ = fit_mixture(
-                    problem.tokens, num_components=problem.shape[3], start=problem.means,
-                    solver=Squarem(tolerance=0.0, max_steps=steps), gradient=gradient, backend="torch",
-                )  # fmt: skip
+                    problem.tokens,
+                    num_components=problem.shape[3],
+                    start=problem.means,
+                    solver=Squarem(tolerance=0.0, max_steps=steps),
+                    gradient=gradient,
+                    backend="torch",
+                )
                 (packed(mixture) * problem.cotangent).sum().backward()
 
             peaks.setdefault(type(gradient).__name__, {})[steps] = peak_bytes(work)
@@ -396,8 +407,8 @@ def check_the_maps() -> None:
     problem = Problem.drawn((3, 20, 8, 2), 1.5, 4)
     tokens, start = problem.tokens.detach(), problem.packed_start()
     expected = packed(em_step(tokens, torch.ones(tokens.shape[:2]), unpacked(start), Diagonal(), Prior()))
-    for made in MAPS.values():
-        torch.testing.assert_close(made(tokens)(start), expected, rtol=1e-4, atol=1e-4)
+    for make_map in MAPS.values():
+        torch.testing.assert_close(make_map(tokens)(start), expected, rtol=1e-4, atol=1e-4)
 
 
 if __name__ == "__main__":

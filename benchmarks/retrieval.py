@@ -79,15 +79,20 @@ def full_scoring(rounds: int) -> dict[str, float]:
     images = torch.cat([core.image_tower(pixels[start : start + 32]) for start in range(0, _IMAGES, 32)])
     texts = torch.cat([core.text_tower(ids[s : s + 64], mask[s : s + 64]) for s in range(0, _TEXTS, 64)])
     encoding = time.process_time() - begin
-    some = slice(0, _PAIRS_AT_ONCE)
+    pairs = slice(0, _PAIRS_AT_ONCE)
 
     def once() -> Tensor:
-        return model(ids[None, some], mask[None, some], image_features=images[:1], text_features=texts[None, some],
-                     output_states=False).logits  # fmt: skip
+        return model(
+            ids[None, pairs],
+            mask[None, pairs],
+            image_features=images[:1],
+            text_features=texts[None, pairs],
+            output_states=False,
+        ).logits
 
     def every_time() -> Tensor:
         return model(
-            ids[some], mask[some], pixels[:1].expand(_PAIRS_AT_ONCE, -1, -1, -1), output_states=False
+            ids[pairs], mask[pairs], pixels[:1].expand(_PAIRS_AT_ONCE, -1, -1, -1), output_states=False
         ).logits
 
     torch.testing.assert_close(once()[0], every_time(), atol=1e-4, rtol=1e-4)
@@ -104,33 +109,33 @@ def full_scoring(rounds: int) -> dict[str, float]:
 
 @torch.inference_mode()
 def shortlist(rounds: int) -> dict[str, float]:
-    """BLIP's closer look at a shortlist, against towers for every pair."""
+    """BLIP's second stage on a shortlist, against towers for every pair."""
     model = blip()
     pixels, ids = torch.randn(_IMAGES, 3, 112, 112), torch.randint(5, 1000, (_TEXTS, _WORDS))
     mask = torch.ones(_TEXTS, _WORDS, dtype=torch.long)
     begin = time.process_time()
-    seen = [model.image_features(pixels[start : start + 32]) for start in range(0, _IMAGES, 32)]
-    features, images = torch.cat([one for one, _ in seen]), torch.cat([tokens for _, tokens in seen])
+    encoded = [model.image_features(pixels[start : start + 32]) for start in range(0, _IMAGES, 32)]
+    features, images = (torch.cat(parts) for parts in zip(*encoded, strict=True))
     texts = torch.cat([model.text_features(ids[s : s + 64], mask[s : s + 64]) for s in range(0, _TEXTS, 64)])
     encoding = time.process_time() - begin
     similarity = features @ texts.T
-    wanted = torch.zeros(_IMAGES, _TEXTS, dtype=torch.bool)
-    wanted.scatter_(1, similarity.topk(_SHORTLIST, dim=1).indices, True)
-    wanted.scatter_(0, similarity.topk(_SHORTLIST, dim=0).indices, True)
-    some = slice(0, _PAIRS_AT_ONCE)
+    shortlisted = torch.zeros(_IMAGES, _TEXTS, dtype=torch.bool)
+    shortlisted.scatter_(1, similarity.topk(_SHORTLIST, dim=1).indices, True)
+    shortlisted.scatter_(0, similarity.topk(_SHORTLIST, dim=0).indices, True)
+    pairs = slice(0, _PAIRS_AT_ONCE)
 
     def once() -> Tensor:
-        return model.match_scores(images[:1].expand(_PAIRS_AT_ONCE, -1, -1), ids[some], mask[some])
+        return model.match_scores(images[:1].expand(_PAIRS_AT_ONCE, -1, -1), ids[pairs], mask[pairs])
 
     def every_time() -> Tensor:
         tokens = model.blip.encode_image(pixels[:1].expand(_PAIRS_AT_ONCE, -1, -1, -1))
-        return model.match_scores(tokens, ids[some], mask[some])
+        return model.match_scores(tokens, ids[pairs], mask[pairs])
 
     seconds = interleaved({"once": once, "every time": every_time}, rounds)
-    ours = encoding + int(wanted.sum()) / _PAIRS_AT_ONCE * statistics.median(seconds["once"])
+    ours = encoding + int(shortlisted.sum()) / _PAIRS_AT_ONCE * statistics.median(seconds["once"])
     theirs = _IMAGES * _TEXTS / _PAIRS_AT_ONCE * statistics.median(seconds["every time"])
     return {
-        "share of pairs looked at closely": float(wanted.double().mean()),
+        "share of pairs re-ranked": float(shortlisted.double().mean()),
         "seconds, METER's way": theirs,
         "seconds, shortlist": ours,
         "times faster": theirs / ours,
@@ -175,14 +180,25 @@ def recall(steps: int) -> dict[str, float]:
     """Recall of a small trained BLIP, full and with a shortlist, on 144 new pictures."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        words = ["tiny", f"data.folder={two_shapes(folder, 8)}", f"output={folder / 'run'}", "data.test=[]",
-                 "data.train=[shapes_train]", "data.validation=[shapes_val]", f"optimisation.steps={steps}",
-                 "optimisation.evaluate_every=1000", "optimisation.batch_size=64", "data.facts=false",
-                 "optimisation.device_batch_size=64", f"options.shortlist={_SHORTLIST}", "optimisation.warmup=0.1",
-                 "optimisation.max_grad_norm=1.0"]  # fmt: skip
+        words = [
+            "tiny",
+            f"data.folder={two_shapes(folder, 8)}",
+            f"output={folder / 'run'}",
+            "data.test=[]",
+            "data.train=[shapes_train]",
+            "data.validation=[shapes_val]",
+            f"optimisation.steps={steps}",
+            "optimisation.evaluate_every=1000",
+            "optimisation.batch_size=64",
+            "data.facts=false",
+            "optimisation.device_batch_size=64",
+            f"options.shortlist={_SHORTLIST}",
+            "optimisation.warmup=0.1",
+            "optimisation.max_grad_norm=1.0",
+        ]
         train(resolve("blip-retrieval-coco", words))
-        told = [*words, f"model.checkpoint={folder / 'run' / 'last'}", "evaluate_only=true"]
-        assembly = assemble(resolve("blip-retrieval-coco", [*told, "data.test=[shapes_val]"]))
+        overrides = [*words, f"model.checkpoint={folder / 'run' / 'last'}", "evaluate_only=true"]
+        assembly = assemble(resolve("blip-retrieval-coco", [*overrides, "data.test=[shapes_val]"]))
         return {
             "mean recall, all pairs": _recall(assembly, None),
             "mean recall, shortlist": _recall(assembly, _SHORTLIST),
@@ -204,17 +220,17 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4000, help="of the small model's training")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    found = run_parts(
+    results = run_parts(
         {
-            "full scoring": lambda: full_scoring(told.rounds),
-            "shortlist": lambda: shortlist(told.rounds),
-            "recall": lambda: recall(told.steps),
+            "full scoring": lambda: full_scoring(arguments.rounds),
+            "shortlist": lambda: shortlist(arguments.rounds),
+            "recall": lambda: recall(arguments.steps),
         }
     )
-    write_json(told.json, {"setting": setting(), "images": _IMAGES, "texts": _TEXTS, **found})
+    write_json(arguments.json, {"setting": setting(), "images": _IMAGES, "texts": _TEXTS, **results})
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def run_arm(run: EasyVqaRun, workshop: jobs.Workshop, arm: Arm, tests: dict[str,
     def look(report: StepReport) -> None:
         nonlocal not_training
         paused = time.process_time()
-        found = {
+        results = {
             name: evaluate_vqa(model, test, collate, batch_size=128).accuracy for name, test in tests.items()
         }
         model.train()
@@ -90,7 +90,7 @@ def run_arm(run: EasyVqaRun, workshop: jobs.Workshop, arm: Arm, tests: dict[str,
                 "step": report.step,
                 "samples": report.step * run.joint.batch_size * (run.plain + run.knowledge),
                 "seconds": paused - began - not_training,
-                **found,
+                **results,
             }
         )
         not_training += time.process_time() - paused

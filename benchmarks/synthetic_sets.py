@@ -39,7 +39,7 @@ def clustered_sets(
     ) * (distance / math.sqrt(2))
     member = torch.randint(clusters, (sets, tokens, 1), generator=generator).expand(-1, -1, dim)
     noise = torch.randn(sets, tokens, dim, generator=generator, dtype=torch.float64)
-    made = centres.gather(1, member) + noise
+    points = centres.gather(1, member) + noise
     if on_sphere:
-        made = torch.nn.functional.normalize(made, dim=-1) * math.sqrt(dim)
-    return made.to(dtype)
+        points = torch.nn.functional.normalize(points, dim=-1) * math.sqrt(dim)
+    return points.to(dtype)

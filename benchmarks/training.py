@@ -49,10 +49,24 @@ def tables(folder: Path, num_images: int) -> Path:
 def mid_size(folder: Path, fusion: tuple[int, int], *words: str) -> Run:
     """A run with frozen towers of 384 x 8 layers, 197 image tokens, and a fusion of so many layers of some width."""
     layers, width = fusion
-    tower = {"hidden_size": _WIDTH, "num_attention_heads": 6, "intermediate_size": 4 * _WIDTH,
-             "num_hidden_layers": _LAYERS}  # fmt: skip
-    run = resolve("vqa", ["tiny", f"data.folder={folder}", "model.image_size=224", f"optimisation.batch_size={_BATCH}",
-                          f"optimisation.device_batch_size={_BATCH}", "model.freeze_towers=true", *words])  # fmt: skip
+    tower = {
+        "hidden_size": _WIDTH,
+        "num_attention_heads": 6,
+        "intermediate_size": 4 * _WIDTH,
+        "num_hidden_layers": _LAYERS,
+    }
+    run = resolve(
+        "vqa",
+        [
+            "tiny",
+            f"data.folder={folder}",
+            "model.image_size=224",
+            f"optimisation.batch_size={_BATCH}",
+            f"optimisation.device_batch_size={_BATCH}",
+            "model.freeze_towers=true",
+            *words,
+        ],
+    )
     run.model.config |= {
         "image_config": tower | {"model_type": "vit", "image_size": 224, "patch_size": 16},
         "text_config": tower | {"model_type": "bert", "vocab_size": 30_522},
@@ -140,11 +154,20 @@ def two_processes(folder: Path, num_steps: int, rounds: int) -> dict[str, Any]:
 
 def _trained(folder: Path, num_steps: int, processes: int, output: Path) -> tuple[float, list[float]]:
     """Samples a second of a run by the command line, and its losses."""
-    words = ["tiny", f"data.folder={folder}", f"output={output}", "num_gpus=0", f"processes={processes}",
-             f"optimisation.batch_size={_TOTAL}",
-             f"optimisation.device_batch_size={_TOTAL // 2}", f"optimisation.steps={num_steps}",
-             "optimisation.log_every=1", "optimisation.evaluate_every=100000", "data.test=[]",
-             "model.config.num_fusion_layers=6"]  # fmt: skip
+    words = [
+        "tiny",
+        f"data.folder={folder}",
+        f"output={output}",
+        "num_gpus=0",
+        f"processes={processes}",
+        f"optimisation.batch_size={_TOTAL}",
+        f"optimisation.device_batch_size={_TOTAL // 2}",
+        f"optimisation.steps={num_steps}",
+        "optimisation.log_every=1",
+        "optimisation.evaluate_every=100000",
+        "data.test=[]",
+        "model.config.num_fusion_layers=6",
+    ]
     command = [sys.executable, "-m", "vkood", "train", "vqa", *words]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, capture_output=True)
@@ -177,8 +200,15 @@ def many_rows(folder: Path) -> dict[str, Any]:
     with table_writer(path, SCHEMAS["captions"]) as rows:
         image = bytes(2000)
         for number in range(_MILLION):
-            rows.add({"image": image, "caption": [f"caption {number}"], "image_id": f"{number}", "split": "train",
-                      "fact_ids": [[]]})  # fmt: skip
+            rows.add(
+                {
+                    "image": image,
+                    "caption": [f"caption {number}"],
+                    "image_id": f"{number}",
+                    "split": "train",
+                    "fact_ids": [[]],
+                }
+            )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     opened = Rows([Table(path)], images=False)
     generator = np.random.default_rng(0)
@@ -196,20 +226,24 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=48, help="made pictures in each split")
-    told = parser.parse_args()
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        folder = tables(Path(scratch), told.images)
-        found = run_parts(
+        folder = tables(Path(scratch), arguments.images)
+        results = run_parts(
             {
-                "cached features, fusion of 1 x 128": lambda: cached_features(folder, (1, 128), told.rounds),
-                "cached features, fusion of 2 x 192": lambda: cached_features(folder, (2, 192), told.rounds),
+                "cached features, fusion of 1 x 128": lambda: cached_features(
+                    folder, (1, 128), arguments.rounds
+                ),
+                "cached features, fusion of 2 x 192": lambda: cached_features(
+                    folder, (2, 192), arguments.rounds
+                ),
                 "two processes": lambda: two_processes(folder, 25, 3),
-                "reading": lambda: reading(tables(Path(scratch) / "more", 400), told.rounds),
+                "reading": lambda: reading(tables(Path(scratch) / "more", 400), arguments.rounds),
                 "a million rows": lambda: many_rows(Path(scratch)),
             }
         )
-    write_json(told.json, {"setting": setting(), **found})
+    write_json(arguments.json, {"setting": setting(), **results})
 
 
 if __name__ == "__main__":

@@ -36,11 +36,11 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
         model = jobs.new_model(run, workshop, "filtered")
     layer = model.vkood.outlier_layer
     assert isinstance(layer, OutlierLayer)
-    seen: dict[str, Any] = {}
+    recorded: dict[str, Any] = {}
 
     def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
         del module
-        seen.update(positional=positional, named=named, solution=output.solution)
+        recorded.update(positional=positional, named=named, solution=output.solution)
 
     handle = layer.register_forward_hook(remember, with_kwargs=True)
     moments: list[float] = []
@@ -51,8 +51,9 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
         moments.append(clock())
         layer.backend = "torch" if layer.backend == "numba" else "numba"
 
-    options = TrainingOptions(steps=steps, batch_size=run.joint.batch_size,
-                              learning_rate=run.joint.learning_rate, report_every=1)  # fmt: skip
+    options = TrainingOptions(
+        steps=steps, batch_size=run.joint.batch_size, learning_rate=run.joint.learning_rate, report_every=1
+    )
     fit(model, jobs.training_rows(run), collate, options, on_report=note)
     handle.remove()
     spans = [after - before for before, after in pairwise(moments)]
@@ -61,14 +62,14 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
     pairs = min(len(in_torch), len(by_numba))
     layer.backend = None
     seconds = {"whole step": by_numba, "whole step in torch": in_torch} | interleaved(
-        _alone(layer, seen), rounds
+        _alone(layer, recorded), rounds
     )
     print(
         f"A step in torch takes {ratio(in_torch[:pairs], by_numba[:pairs]):.3f} times as long as by Numba (pairs)"
     )
-    taken = seen["solution"].steps
-    facts = tuple(seen["named"]["candidate_mask"].shape)
-    measured = f"context {tuple(seen['named']['context'].shape)}, facts {facts}"
+    taken = recorded["solution"].steps
+    facts = tuple(recorded["named"]["candidate_mask"].shape)
+    measured = f"context {tuple(recorded['named']['context'].shape)}, facts {facts}"
     _print_shares(f"{measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds)
     return {"measured": measured, "seconds": seconds}
 
@@ -81,7 +82,7 @@ def prepare(workshop: jobs.Workshop, run: EasyVqaRun, more_facts: tuple[str, ...
     FactTable.build(list(sentences), SentenceEncoder(encoder)).save(workshop.facts, encoder=FACT_ENCODER)
 
 
-def _alone(layer: OutlierLayer, seen: dict[str, Any]) -> dict[str, Any]:
+def _alone(layer: OutlierLayer, recorded: dict[str, Any]) -> dict[str, Any]:
     """Forward and backward of the layer, and of the fit in it."""
 
     def detached(value: Any) -> Any:
@@ -89,8 +90,8 @@ def _alone(layer: OutlierLayer, seen: dict[str, Any]) -> dict[str, Any]:
             return value
         return value.detach().requires_grad_(value.requires_grad)
 
-    positional = [detached(value) for value in seen["positional"]]
-    named = {name: detached(value) for name, value in seen["named"].items()}
+    positional = [detached(value) for value in recorded["positional"]]
+    named = {name: detached(value) for name, value in recorded["named"].items()}
     arriving = named["candidate_mask"].float()  # as attention, nothing comes back from facts that are masked
 
     def alone() -> None:
@@ -111,7 +112,7 @@ def _print_shares(measured: str, seconds: dict[str, list[float]]) -> None:
     whole = sorted(seconds["whole step"])[len(seconds["whole step"]) // 2]
     print_table(
         f"Layer in a training step of the demo ({measured})",
-        ["forward + backward of", "ms: median (least)", "share"],
+        ["forward + backward of", "ms: median (min)", "share"],
         [
             [name, milliseconds(times), f"{sorted(times)[len(times) // 2] / whole:.1%}"]
             for name, times in seconds.items()

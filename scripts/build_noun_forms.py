@@ -46,7 +46,7 @@ _ALWAYS_MASS = ("ness", "wear", "ware")
 
 def lines(nouns: Nouns) -> list[str]:
     """The lines of the table."""
-    found: list[str] = []
+    lines: list[str] = []
     for concept, numbers in sorted(nouns.senses.items()):
         first = numbers[0]
         if _RANK.search(normalise_concept(nouns.hypernym(first))):
@@ -58,25 +58,25 @@ def lines(nouns: Nouns) -> list[str]:
         mark = ""
         if (written != concept or nouns.synsets[first].is_instance) and not nouns.is_common(concept, numbers):
             mark = nouns.class_of(concept, first)
-            found.append(f"{mark}{re.sub('^The ', 'the ', written)}")
+            lines.append(f"{mark}{re.sub('^The ', 'the ', written)}")
         if name is not None and (name_mark := nouns.class_of(concept, name)) != mark:
             is_place = name_mark != "n" or nouns.synsets[name].file in (LOCATION, OBJECT, TIME)
-            found.append(f"{name_mark.upper() if is_place else 'M'}{nouns.written(concept, name)}")
+            lines.append(f"{name_mark.upper() if is_place else 'M'}{nouns.written(concept, name)}")
         if mark:
             continue
         if re.match("(?:venae|arteriae|labia) ", concept):
-            found.append(f"b{concept}")
+            lines.append(f"b{concept}")
             continue
         if "law of " in concept or re.fullmatch(r"\d+s", concept):
-            found.append(f"{'p' if concept[0].isdigit() else 't'}{concept}")
+            lines.append(f"{'p' if concept[0].isdigit() else 't'}{concept}")
             continue
         if concept in nouns.corrections:
-            found.append(f"{nouns.corrections[concept]}{concept}")
+            lines.append(f"{nouns.corrections[concept]}{concept}")
             continue
         mass = nouns.is_mass(concept, first)
         head = concept.rsplit(" ", 1)[-1]
         if " " in concept and nouns.is_mass_phrase(concept, first):
-            found.append(f"u{concept}")
+            lines.append(f"u{concept}")
         elif " " in concept:
             is_piece = nouns.synsets[first].file in (ARTIFACT, COMMUNICATION)
             is_single = (
@@ -89,25 +89,25 @@ def lines(nouns: Nouns) -> list[str]:
             if is_single or (
                 nouns.is_mass_word(head) and nouns.says_counted(first) and (is_piece or not mass)
             ):
-                found.append(f"a{concept}")  # "white paper"
+                lines.append(f"a{concept}")  # "white paper"
         elif mass:
-            found.append(f"u{concept}")
+            lines.append(f"u{concept}")
         elif (
             looks_plural(concept)
             and concept.endswith(("es", "as", "ns", "ls", "os"))
             and (nouns.is_single(concept, first) or nouns.shown(concept) == "count")
         ):
-            found.append(f"a{concept}")  # "materfamilias"
+            lines.append(f"a{concept}")  # "materfamilias"
         elif (concept.endswith(_NO_PLURAL) and not nouns.is_plural(concept)) or (
             ends_as_mass(concept) and not concept.endswith(_ALWAYS_MASS)
         ):
-            found.append(f"a{concept}")  # which the rules take for a plural, a deed or a mass
-    return found + sense_lines(nouns) + [f"k{kind}" for kind in sorted(nouns.name_kinds)]
+            lines.append(f"a{concept}")  # which the rules take for a plural, a deed or a mass
+    return lines + sense_lines(nouns) + [f"k{kind}" for kind in sorted(nouns.name_kinds)]
 
 
 def sense_lines(nouns: Nouns) -> list[str]:
     """Lines of words that are written otherwise where they are of one kind: "PA" as a communication system."""
-    found: set[str] = set()
+    lines: set[str] = set()
     for concept, numbers in nouns.senses.items():
         is_common = nouns.is_common(concept, numbers)
         default = concept if is_common else nouns.written(concept, numbers[0])
@@ -123,8 +123,8 @@ def sense_lines(nouns: Nouns) -> list[str]:
                     and kind not in nouns.name_kinds
                     and not _RANK.search(kind)
                 ):
-                    found.add(f"s{nouns.class_of(concept, number)}{written}\t{kind}")
-    return sorted(found)
+                    lines.add(f"s{nouns.class_of(concept, number)}{written}\t{kind}")
+    return sorted(lines)
 
 
 def main() -> None:

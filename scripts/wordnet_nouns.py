@@ -199,13 +199,13 @@ class Nouns:
         for synset in self.synsets.values():
             tokens = ["", "", *_TOKEN.findall(synset.gloss.lower()), "."]
             for place in range(2, len(tokens) - 1):
-                two, one, word, following = tokens[place - 2 : place + 2]
+                second_before, before, word, following = tokens[place - 2 : place + 2]
                 if following not in _AFTER:
                     continue
                 self.seen[word] += 1
-                if one in _BEFORE_COUNT or (two in ("a", "an") and one not in _AFTER):
+                if before in _BEFORE_COUNT or (second_before in ("a", "an") and before not in _AFTER):
                     self.counted[word] += 1
-                elif one in _BEFORE_MASS and not (one == "of" and two in _KINDS):
+                elif before in _BEFORE_MASS and not (before == "of" and second_before in _KINDS):
                     self.uncounted[word] += 1
 
     def hypernym(self, number: str) -> str:
@@ -336,8 +336,10 @@ class Nouns:
 
     def is_plural(self, concept: str) -> bool:
         """Whether a word is the plural of another noun."""
-        one = singulars(concept)[0]
-        return one != concept and any(self.written(one, number) == one for number in self.senses.get(one, ()))
+        singular = singulars(concept)[0]
+        return singular != concept and any(
+            self.written(singular, number) == singular for number in self.senses.get(singular, ())
+        )
 
     def is_single(self, concept: str, number: str) -> bool:
         """Whether a word in -s is no plural: its singular is no word, and its definition is that of one thing."""
@@ -395,16 +397,16 @@ class Nouns:
 
     def above(self, number: str) -> set[str]:
         """The first words of all hypernyms, up to the root."""
-        found: set[str] = set()
+        words: set[str] = set()
         rest = [number]
         while rest:
             synset = self.synsets[rest.pop()]
             for hypernym in synset.hypernyms:
                 word = self.synsets[hypernym].words[0]
-                if word not in found:
-                    found.add(word)
+                if word not in words:
+                    words.add(word)
                     rest.append(hypernym)
-        return found
+        return words
 
     def class_of(self, concept: str, number: str) -> str:
         """The class of a word with capital letters, in one sense."""
@@ -567,11 +569,11 @@ def read_plurals(path: Path) -> dict[str, frozenset[str]]:
 
 def read_corrections(path: Path) -> dict[str, str]:
     """The class of each noun that was corrected by hand."""
-    found: dict[str, str] = {}
+    marks: dict[str, str] = {}
     mark = ""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("["):
             mark = line[1:-1]
         elif not line.startswith("#"):
-            found |= {noun.strip(): mark for noun in line.split(";") if noun.strip()}
-    return found
+            marks |= {noun.strip(): mark for noun in line.split(";") if noun.strip()}
+    return marks

@@ -69,7 +69,7 @@ def run(quick: bool) -> dict[str, object]:
     print_table(
         "Import of synthetic assertions, in the form of ConceptNet's dump, on one core"
         + (" (a tenth of the lines)" if quick else ""),
-        ["assertions", "a second of CPU: median (most)", "peak MiB", "facts", "concepts", "bytes a fact"],
+        ["assertions", "a second of CPU: median (max)", "peak MiB", "facts", "concepts", "bytes a fact"],
         rows,
     )
     return records

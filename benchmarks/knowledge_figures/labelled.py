@@ -1,4 +1,4 @@
-"""The labelled sentences, and how well what a program finds in them agrees with the labels."""
+"""The labelled sentences, and how well what a program predictions in them agrees with the labels."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ class LabelledSentence:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many of the labels were found, and how many of the finds are labels."""
+    """How many labels were predicted, and how many predictions are labels."""
 
     right: int
-    found: int
+    predicted: int
     labelled: int
 
     @property
     def precision(self) -> float:
-        """Which part of what was found is labelled."""
-        return self.right / self.found if self.found else 1.0
+        """The share of predictions that are labels."""
+        return self.right / self.predicted if self.predicted else 1.0
 
     @property
     def recall(self) -> float:
-        """Which part of the labels was found."""
+        """The share of labels that were predicted."""
         return self.right / self.labelled if self.labelled else 1.0
 
     @property
     def f1(self) -> float:
         """The harmonic mean of precision and recall."""
-        total = self.found + self.labelled
+        total = self.predicted + self.labelled
         return 2 * self.right / total if total else 1.0
 
 
-def agreement(found: Iterable[Sequence[object]], labelled: Iterable[Sequence[object]]) -> Agreement:
-    """Compare what was found in each sentence with its labels, as multisets.
+def agreement(predicted: Iterable[Sequence[object]], labelled: Iterable[Sequence[object]]) -> Agreement:
+    """Compare the predictions for each sentence with its labels, as multisets.
 
     Example:
         >>> agreement([["dog", "cat"], ["dog"]], [["dog", "dog"], ["dog"]])
-        Agreement(right=2, found=3, labelled=3)
+        Agreement(right=2, predicted=3, labelled=3)
     """
-    right = num_found = num_labelled = 0
-    for finds, labels in zip(found, labelled, strict=True):
-        right += (Counter(finds) & Counter(labels)).total()
-        num_found += len(finds)
+    right = num_predicted = num_labelled = 0
+    for predictions, labels in zip(predicted, labelled, strict=True):
+        right += (Counter(predictions) & Counter(labels)).total()
+        num_predicted += len(predictions)
         num_labelled += len(labels)
-    return Agreement(right, num_found, num_labelled)
+    return Agreement(right, num_predicted, num_labelled)
 
 
 def read_labelled(path: Path = TABLE) -> list[LabelledSentence]:

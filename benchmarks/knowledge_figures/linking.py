@@ -66,7 +66,7 @@ def _quality(
                 "recall": figure.recall,
                 "f1": figure.f1,
                 "labelled": figure.labelled,
-                "found": figure.found,
+                "predicted": figure.predicted,
             }
     print_table(
         f"Agreement with the labels of {len(sentences)} sentences",
@@ -125,7 +125,7 @@ def _speed(
             )
     print_table(
         f"Sentences a second, {len(captions):,} different captions ({len(parsed):,} for `parse`)",
-        ["what", "median", "least"],
+        ["what", "median", "min"],
         [
             [name, f"{statistics.median(values):,.0f}", f"{min(values):,.0f}"]
             for name, values in rates.items()

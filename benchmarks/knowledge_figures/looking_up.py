@@ -35,21 +35,21 @@ def run(quick: bool) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder) / "ours.db", Path(folder) / "theirs.db"
         build_store(ours, [facts])
-        peer = _ConceptNetLite(theirs, facts)
+        reference = _ConceptNetLite(theirs, facts)
         store = FactStore.open(ours)
         contestants: dict[str, Callable[[], Any]] = {
             "vkood": lambda: store.lookup(names, limit=LIMIT),
             "vkood, one concept at a time": lambda: {
                 name: store.lookup([name], limit=LIMIT)[name] for name in names
             },
-            "conceptnet-lite": lambda: peer.lookup(names),
-            "conceptnet-lite's tables, joined": lambda: peer.joined(names),
+            "conceptnet-lite": lambda: reference.lookup(names),
+            "conceptnet-lite's tables, joined": lambda: reference.joined(names),
         }
         _require_same_facts(contestants, store, names)
         seconds = interleaved(contestants, rounds)
         opening = interleaved({"open": lambda: FactStore.open(ours).close()}, rounds)["open"]
         default = interleaved({"open": lambda: FactStore.open().close()}, rounds)["open"]
-        peer.close()
+        reference.close()
         store.close()
     rows = [
         [name, milliseconds(times), f"{ratio(seconds['conceptnet-lite'], times):.1f}"]
@@ -57,12 +57,12 @@ def run(quick: bool) -> dict[str, object]:
     ]
     print_table(
         f"Up to {LIMIT} facts of each of {NAMES} concepts, of {len(facts):,} facts",
-        ["contestant", "ms: median (least)", "x conceptnet-lite"],
+        ["contestant", "ms: median (min)", "x conceptnet-lite"],
         rows,
     )
     print_table(
         "Opening a store",
-        ["store", "ms: median (least)"],
+        ["store", "ms: median (min)"],
         [
             [f"{len(facts):,} facts", milliseconds(opening)],
             ["the one that comes with vkood", milliseconds(default)],

@@ -15,10 +15,23 @@ _SKEW = 6
 """With this power of a uniform number, 3.4 million assertions name 1.19 million different terms."""
 _SYLLABLES = [first + second for first in "bcdfghklmnprstvw" for second in "aeiou"]
 _RELATIONS = (
-    *("RelatedTo",) * 50, *("FormOf",) * 11, *("DerivedFrom",) * 9, *("HasContext",) * 7, *("IsA",) * 7,
-    *("Synonym",) * 6, "UsedFor", "AtLocation", "SimilarTo", "CapableOf", "HasProperty", "PartOf", "HasA", "MannerOf",
-    "Antonym", "EtymologicallyRelatedTo",
-)  # fmt: skip
+    *("RelatedTo",) * 50,
+    *("FormOf",) * 11,
+    *("DerivedFrom",) * 9,
+    *("HasContext",) * 7,
+    *("IsA",) * 7,
+    *("Synonym",) * 6,
+    "UsedFor",
+    "AtLocation",
+    "SimilarTo",
+    "CapableOf",
+    "HasProperty",
+    "PartOf",
+    "HasA",
+    "MannerOf",
+    "Antonym",
+    "EtymologicallyRelatedTo",
+)
 _DATASETS = (
     *("/d/wiktionary/en",) * 6,
     "/d/verbosity",
@@ -68,9 +81,15 @@ def _lines(generator: np.random.Generator, number: int, english: float) -> list[
     other = drawn(_OTHER)
     languages = ["en" if draw < english else other[row] for row, draw in enumerate(generator.random(number))]
     columns = (
-        languages, terms(), drawn(_SENSES), drawn(_RELATIONS), terms(), drawn(_SENSES), drawn(_DATASETS),
+        languages,
+        terms(),
+        drawn(_SENSES),
+        drawn(_RELATIONS),
+        terms(),
+        drawn(_SENSES),
+        drawn(_DATASETS),
         drawn(_WEIGHTS),
-    )  # fmt: skip
+    )
     return [_line(*row) for row in zip(*columns, strict=True)]
 
 

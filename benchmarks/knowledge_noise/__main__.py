@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()) / "vkood-knowledge-noise")
     options = parser.parse_args()
     quiet()
-    wanted = ["quick"] if options.quick else options.only or list(PARTS)
+    parts = ["quick"] if options.quick else options.only or list(PARTS)
     command = "python -m benchmarks.knowledge_noise" + (
         " --quick" if options.quick else "".join(f" --only {part}" for part in options.only or ())
     )
@@ -44,11 +44,11 @@ def main() -> None:
         command=command,
         deadline=time.monotonic() + 60 * options.max_minutes,
     )
-    for part in wanted:
+    for part in parts:
         try:
             getattr(bench, part)()
         except OutOfTime:
-            print(f"Out of time in the part {part!r}; the same command goes on from here.")
+            print(f"Out of time in the part {part!r}; the same command resumes from here.")
         tables.show(part, bench.records)
 
 

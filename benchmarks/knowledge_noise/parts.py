@@ -66,9 +66,9 @@ class Bench:
             "fraction": fraction,
             "steps": plan.steps,
         }
-        found = self.records.find(**key)
-        if found:
-            return found[0]
+        runs = self.records.find(**key)
+        if runs:
+            return runs[0]
         if time.monotonic() > self.deadline:
             raise OutOfTime
         if seed not in self._materials:
@@ -137,8 +137,8 @@ class Bench:
                         continue
                     if time.monotonic() > self.deadline:
                         raise OutOfTime
-                    found = contexts.measure(name, num_tokens, num_candidates)
-                    self.records.add(key | found | setting(self.command))
+                    measured = contexts.measure(name, num_tokens, num_candidates)
+                    self.records.add(key | measured | setting(self.command))
 
     def quick(self) -> None:
         """Three arms with seed 0 at one rate."""

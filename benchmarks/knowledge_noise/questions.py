@@ -180,11 +180,11 @@ class Mosaics(Dataset[Row]):
         if fewest < len(wrong) + 1:
             wrong = [wrong[place] for place in generator.permutation(len(wrong)).tolist()]
             wrong = wrong[: int(generator.integers(fewest, most + 1)) - 1]
-        said = [shown[shape], *wrong]
-        said += [absent[place % len(absent)] for place in range(self._mix.contradicting)]
+        stated = [shown[shape], *wrong]
+        stated += [absent[place % len(absent)] for place in range(self._mix.contradicting)]
         facts = [
             COLOUR_FACTS[style].format(entity=KNOWLEDGE_ENTITIES[entity], value=colour)
-            for style, entity, colour in zip(styles, entities, said, strict=False)
+            for style, entity, colour in zip(styles, entities, stated, strict=False)
         ]
         facts += [self._pool[place] for place in generator.permutation(len(self._pool))[:num_irrelevant]]
         order = generator.permutation(len(facts)).tolist()

@@ -30,19 +30,19 @@ class Records:
     def __init__(self, path: Path) -> None:
         self.path = path
         lines = path.read_text().splitlines() if path.exists() else []
-        self._found: list[Record] = [json.loads(line) for line in lines if line.strip()]
+        self._records: list[Record] = [json.loads(line) for line in lines if line.strip()]
 
-    def find(self, **wanted: Any) -> list[Record]:
+    def find(self, **values: Any) -> list[Record]:
         """Records that have these values."""
         return [
             record
-            for record in self._found
-            if all(record.get(name) == value for name, value in wanted.items())
+            for record in self._records
+            if all(record.get(name) == value for name, value in values.items())
         ]
 
     def add(self, record: Record) -> None:
         """Append a record; a line is written at once, so a stop leaves no half of it."""
-        self._found.append(record)
+        self._records.append(record)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         line = (json.dumps(record) + "\n").encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

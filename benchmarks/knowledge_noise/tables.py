@@ -39,13 +39,13 @@ def chosen(records: Records, name: str, fraction: float = 1.0) -> list[Record]:
     if not tried:
         return []
     rate = max(tried, key=held_out)["learning_rate"]
-    found = records.find(part="main", arm=name, learning_rate=rate, fraction=fraction, steps=SINGLE.steps)
-    return sorted(_finished(found), key=lambda record: record["seed"])
+    runs = records.find(part="main", arm=name, learning_rate=rate, fraction=fraction, steps=SINGLE.steps)
+    return sorted(_finished(runs), key=lambda record: record["seed"])
 
 
-def _finished(found: list[Record]) -> list[Record]:
+def _finished(runs: list[Record]) -> list[Record]:
     """The trainings that did not diverge."""
-    return [record for record in found if "failed" not in record]
+    return [record for record in runs if "failed" not in record]
 
 
 def spread(values: Iterable[float]) -> str:
@@ -107,10 +107,10 @@ def _corrupted(records: Records) -> None:
     for name in ARMS:
         runs = [run for run in chosen(records, name) if run["seed"] < 3]
         if runs:
-            found = [run["test"]["a third of the tokens"] for run in runs]
+            tests = [run["test"]["a third of the tokens"] for run in runs]
             clean = (spread(run["test"]["irrelevant"][number] for run in runs) for number in ("0", "48"))
             rows.append(
-                [name, str(len(runs)), *clean, *(spread(test[case] for test in found) for case in _CORRUPTED)]
+                [name, str(len(runs)), *clean, *(spread(test[case] for test in tests) for case in _CORRUPTED)]
             )
     header = ["arm", "seeds", "clean, 0", "clean, 48", *_CORRUPTED]
     print_table("Accuracy with a third of the image tokens replaced, by irrelevant facts added", header, rows)
@@ -122,8 +122,8 @@ def _mosaic(records: Records) -> None:
         (MOSAIC, "Mosaics, full budget"),
     ):
         groups: dict[tuple[str, float], list[Record]] = {}
-        found = records.find(part="mosaic", steps=plan.steps)
-        for run in _finished(found):
+        runs = records.find(part="mosaic", steps=plan.steps)
+        for run in _finished(runs):
             groups.setdefault((run["arm"], run["learning_rate"]), []).append(run)
         rows = [
             [
@@ -158,7 +158,7 @@ def _mosaic(records: Records) -> None:
         ]
         if rows:
             print_table(f"{title}; {plan.steps} steps", header, rows)
-        for run in found:
+        for run in runs:
             if "failed" in run:
                 print(f"Diverged: {run['arm']}, rate {run['learning_rate']:g}, seed {run['seed']}.")
 
@@ -180,7 +180,7 @@ def _tokens(records: Records) -> None:
 
 
 def _optional(runs: list[Record], value: Callable[[Record], float | None]) -> str:
-    return spread(found for run in runs if (found := value(run)) is not None)
+    return spread(number for run in runs if (number := value(run)) is not None)
 
 
 def _median(runs: list[Record], name: str) -> str:

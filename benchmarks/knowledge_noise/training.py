@@ -85,16 +85,16 @@ class Run:
 
     def record(self, learning_rate: float, fraction: float = 1.0) -> Record:
         """Train and test, and say all that was found."""
-        found: Record = {"gate_at_start": self._gates(self._watched())}
-        found |= self._train(learning_rate, fraction)
+        record: Record = {"gate_at_start": self._gates(self._watched())}
+        record |= self._train(learning_rate, fraction)
         flooded = self._watched(irrelevant=(48, 48))
-        found["held_out"] = {
+        record["held_out"] = {
             "0": self._score(self._watched()).accuracy,
             "48": self._score(flooded).accuracy,
         }
-        found["gate_at_end"] = self._gates(flooded)
-        found["test"] = self._test()
-        return found
+        record["gate_at_end"] = self._gates(flooded)
+        record["test"] = self._test()
+        return record
 
     @torch.inference_mode()
     def _open_gates(self) -> None:
@@ -157,21 +157,21 @@ class Run:
 
     def _test(self) -> Record:
         plan = self._plan
-        found: Record = {"irrelevant": {}, "contradicting": {}, "a third of the tokens": {}}
+        scores: Record = {"irrelevant": {}, "contradicting": {}, "a third of the tokens": {}}
         for number in plan.irrelevant:
             evaluation = self._score(self._tested(irrelevant=(number, number)))
-            found["irrelevant"][str(number)] = evaluation.accuracy
+            scores["irrelevant"][str(number)] = evaluation.accuracy
             if number == 0 and evaluation.fact_scores.numel():
-                found["filter_auroc"] = evaluation.filter_auroc
+                scores["filter_auroc"] = evaluation.filter_auroc
         for number in plan.contradicting:
-            found["contradicting"][str(number)] = self._score(self._tested(contradicting=number)).accuracy
+            scores["contradicting"][str(number)] = self._score(self._tested(contradicting=number)).accuracy
         for by in ("noise", "foreign"):
             clean = self._materials.test.tokens[self._materials.test.rows]
             corrupt = Corruption(clean, 1 / 3, by, seed=0)
             for number in (0, 48):
                 rows = self._tested(irrelevant=(number, number))
-                found["a third of the tokens"][f"{by}, {number}"] = self._score(rows, corrupt).accuracy
-        return found
+                scores["a third of the tokens"][f"{by}, {number}"] = self._score(rows, corrupt).accuracy
+        return scores
 
     def _score(self, rows: Dataset[Row], corrupt: Corruption | None = None) -> Evaluation:
         collate = self._matched if corrupt is None else replace(self._matched, corrupt=corrupt)

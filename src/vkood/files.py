@@ -163,8 +163,9 @@ def decode_text(
             f"0x{content[error.start]:02x} there. {advice}"
         ) from None
     except LookupError:
-        raise FileProblem(f"The encoding of the {what} {name!r} must be one that Python knows; got {encoding!r}."
-                          ) from None  # fmt: skip
+        raise FileProblem(
+            f"The encoding of the {what} {name!r} must be one that Python knows; got {encoding!r}."
+        ) from None
 
 
 def wide_encoding(content: bytes) -> str | None:

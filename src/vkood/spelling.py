@@ -38,7 +38,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
         >>> nearest("anonym", ["Antonym", "Synonym"])
         ['Antonym', 'Synonym']
     """
-    by_letters = {_letters(one): one for one in known}
+    by_letters = {_letters(known_name): known_name for known_name in known}
     near = difflib.get_close_matches(_letters(name), by_letters, n=2, cutoff=cutoff)
     best = [by_letters[letters] for letters in near]
     if not best or _are_opposed(name, best[0]):
@@ -69,19 +69,19 @@ def _letters(name: str) -> str:
 
 def _are_opposed(name: str, other: str) -> bool:
     """Whether two names may mean the contrary of each other, or the same from the other side ("caused by")."""
-    one, two = _letters(name), _letters(other)
-    if one == two:
+    first, second = _letters(name), _letters(other)
+    if first == second:
         return False
-    if any(one.startswith(prefix) != two.startswith(prefix) for prefix in _NEGATIVE_PREFIXES):
+    if any(first.startswith(prefix) != second.startswith(prefix) for prefix in _NEGATIVE_PREFIXES):
         return True
     words = [{word.lower() for word in _WORD.findall(text)} for text in (name, other)]
     if any((word in words[0]) != (word in words[1]) for word in _NEGATIONS):
         return True
-    if any(_differ_by(one, two, *pair) or _differ_by(two, one, *pair) for pair in _OPPOSITES):
+    if any(_differ_by(first, second, *pair) or _differ_by(second, first, *pair) for pair in _OPPOSITES):
         return True
-    ends = [match[0] if (match := _DIRECTION.search(text)) else "" for text in (one, two)]
+    ends = [match[0] if (match := _DIRECTION.search(text)) else "" for text in (first, second)]
     return ends[0] != ends[1] and bool(ends[0])
 
 
-def _differ_by(one: str, two: str, word: str, opposite: str) -> bool:
-    return word in one and opposite in two and word not in two and opposite not in one
+def _differ_by(first: str, second: str, word: str, opposite: str) -> bool:
+    return word in first and opposite in second and word not in second and opposite not in first

@@ -77,11 +77,15 @@ def test_clutter_adds_tokens_and_nothing_else() -> None:
 
 def test_no_word_is_both_learnt_and_tested() -> None:
     halves = benchmark.Halves.split(material(), seed=0)
-    learnt = {tuple(row) for row in halves.training.candidates.flatten(1).tolist()}
-    assert not learnt & {tuple(row) for row in halves.tests["new words"].candidates.flatten(1).tolist()}
-    assert not learnt & {tuple(row) for row in halves.tests["cluttered"].candidates.flatten(1).tolist()}
+    training_words = {tuple(row) for row in halves.training.candidates.flatten(1).tolist()}
+    assert not training_words & {
+        tuple(row) for row in halves.tests["new words"].candidates.flatten(1).tolist()
+    }
+    assert not training_words & {
+        tuple(row) for row in halves.tests["cluttered"].candidates.flatten(1).tolist()
+    }
     held_out = {tuple(row) for row in halves.held_out.candidates.flatten(1).tolist()}
-    assert held_out < learnt
+    assert held_out < training_words
     assert not held_out & {tuple(row) for row in halves.tuning.candidates.flatten(1).tolist()}
 
 

@@ -79,14 +79,14 @@ def _print(outcomes: list[Outcome]) -> None:
     ]
     width = max(map(len, counts), default=0)
     print(f"\n{'kind':{width}}  tried  " + "  ".join(verdicts))
-    for kind, found in counts.items():
-        numbers = "  ".join(f"{found[name]:>{len(name)}}" for name in verdicts)
-        print(f"{kind:{width}}  {found.total():>5}  {numbers}")
+    for kind, verdict_counts in counts.items():
+        numbers = "  ".join(f"{verdict_counts[name]:>{len(name)}}" for name in verdicts)
+        print(f"{kind:{width}}  {verdict_counts.total():>5}  {numbers}")
     slowest = sorted(outcomes, key=lambda outcome: -outcome.seconds)[:3]
     print("slowest: " + "; ".join(f"{o.kind} {o.number} ({o.name}): {o.seconds:.0f} s" for o in slowest))
     for name in VERDICTS[1:]:
-        some = [outcome for outcome in outcomes if outcome.verdict == name]
-        for outcome in some[:_EXAMPLES]:
+        examples = [outcome for outcome in outcomes if outcome.verdict == name]
+        for outcome in examples[:_EXAMPLES]:
             print(
                 f"{name}: {outcome.kind} {outcome.number}, {outcome.name}\n"
                 f"    vkood {' '.join(outcome.arguments)[:300]}\n"

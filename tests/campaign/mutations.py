@@ -48,14 +48,14 @@ def label(value: Any) -> str:
 
 def places(document: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The paths of all values in a JSON document; of long lists the first and the last items."""
-    found = [above] if above else []
+    paths = [above] if above else []
     if isinstance(document, dict):
         for key, value in document.items():
-            found += places(value, (*above, key))
+            paths += places(value, (*above, key))
     elif isinstance(document, list):
         for index in sorted({0, 1, len(document) - 1} & set(range(len(document)))):
-            found += places(document[index], (*above, index))
-    return found
+            paths += places(document[index], (*above, index))
+    return paths
 
 
 def at(document: Any, place: tuple[Any, ...]) -> Any:

@@ -260,19 +260,19 @@ def _outcome(at_work: _Running, code: int, *, keep: bool) -> Outcome:
         (folder / name).read_text(encoding="utf-8", errors="replace") if (folder / name).exists() else ""
         for name in ("stdout", "stderr")
     )
-    found, sentence = verdict(at_work.case, folder / "inputs", End(code, killed, output, errors))
+    verdict_name, sentence = verdict(at_work.case, folder / "inputs", End(code, killed, output, errors))
     arguments = folder / "arguments.json"
     outcome = Outcome(
         kind=at_work.kind,
         number=at_work.number,
         name=at_work.case.name,
-        verdict=found,
+        verdict=verdict_name,
         code=code,
         sentence=sentence.replace(str(folder), ""),
         seconds=round(time.monotonic() - at_work.started, 2),
         memory=at_work.memory,
         arguments=json.loads(arguments.read_text()) if arguments.exists() else [],
     )
-    if found == "well" and not keep:
+    if verdict_name == "well" and not keep:
         shutil.rmtree(folder, ignore_errors=True)
     return outcome

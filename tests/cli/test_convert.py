@@ -79,9 +79,14 @@ def small(tmp_path, answers=3):
 
 @pytest.mark.parametrize(
     "content",
-    ["yes\nno\nred\n", "\ufeffyes\r\nno\r\nred", '["yes", "no", "red"]', '{"yes": 0, "no": 1, "red": 2}',
-     '{"0": "yes", "1": "no", "2": "red"}'],
-)  # fmt: skip
+    [
+        "yes\nno\nred\n",
+        "\ufeffyes\r\nno\r\nred",
+        '["yes", "no", "red"]',
+        '{"yes": 0, "no": 1, "red": 2}',
+        '{"0": "yes", "1": "no", "2": "red"}',
+    ],
+)
 def test_answers_have_their_names(tmp_path, content):
     (tmp_path / "answers").write_text(content, encoding="utf-8", newline="")
     result = run(*small(tmp_path), "--answers", tmp_path / "answers", "--quiet")

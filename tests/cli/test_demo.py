@@ -25,14 +25,14 @@ RESULTS = {
 
 @pytest.fixture
 def calls(monkeypatch):
-    seen = []
+    recorded = []
 
     def stub(output, seed, quick, console):
-        seen.append((output, seed, quick))
+        recorded.append((output, seed, quick))
         return RESULTS
 
     monkeypatch.setattr(vkood.demo, "run_demo", stub)
-    return seen
+    return recorded
 
 
 def run(*arguments):

@@ -56,14 +56,14 @@ def folder(tmp_path):
 @pytest.fixture
 def encoders(monkeypatch):
     """No test but one waits for the encoder of facts."""
-    made = []
+    created = []
 
     def encoder(on_sentences=None):
-        made.append(HashedFacts(on_sentences))
-        return made[-1]
+        created.append(HashedFacts(on_sentences))
+        return created[-1]
 
     monkeypatch.setattr(knowledge, "fact_encoder", encoder)
-    return made
+    return created
 
 
 @pytest.fixture
@@ -94,11 +94,11 @@ class TestScores:
             out,
         )
         assert result.exit_code == 0, result.output
-        found = json.loads(out.read_text())
-        assert found.keys() == KEYS
-        assert found["model"] == str(saved)
+        record = json.loads(out.read_text())
+        assert record.keys() == KEYS
+        assert record["model"] == str(saved)
         assert [
-            found[key] for key in ("data", "irrelevant", "contradicting", "irrelevant_facts", "seed")
+            record[key] for key in ("data", "irrelevant", "contradicting", "irrelevant_facts", "seed")
         ] == [
             "easy-vqa-knowledge",
             3,
@@ -106,12 +106,12 @@ class TestScores:
             None,
             5,
         ]
-        assert (found["num_questions"], found["num_facts"]) == (20, 20 * 11)
-        assert 0 <= found["accuracy"] <= 1
-        assert 0 <= found["filter"]["auroc"] <= 1
-        assert 0 <= found["filter"]["fpr95"] <= 1
-        assert found["seconds"] > 0
-        for shown in ("220", f"{found['accuracy']:.3f}", f"{found['filter']['auroc']:.3f}"):
+        assert (record["num_questions"], record["num_facts"]) == (20, 20 * 11)
+        assert 0 <= record["accuracy"] <= 1
+        assert 0 <= record["filter"]["auroc"] <= 1
+        assert 0 <= record["filter"]["fpr95"] <= 1
+        assert record["seconds"] > 0
+        for shown in ("220", f"{record['accuracy']:.3f}", f"{record['filter']['auroc']:.3f}"):
             assert shown in result.stdout
         assert [file.name for file in tmp_path.iterdir()] == ["scores.json"]
 
@@ -123,8 +123,8 @@ class TestScores:
             saved, *KNOWLEDGE, "--irrelevant-facts", own, "--irrelevant", 2, "--limit", 4, "--json", out
         )
         assert result.exit_code == 0, result.output
-        found = json.loads(out.read_text())
-        assert (found["irrelevant_facts"], found["irrelevant"], found["num_facts"]) == (str(own), 2, 32)
+        record = json.loads(out.read_text())
+        assert (record["irrelevant_facts"], record["irrelevant"], record["num_facts"]) == (str(own), 2, 32)
         encoded = [sentence for encoder in encoders for sentence in encoder.encoded]
         assert encoded.count("Bread is baked in ovens.") == 1
         assert all(" is " in fact or " has " in fact for fact in encoded)  # none of our irrelevant facts
@@ -148,20 +148,20 @@ class TestScores:
         assert len(encoders) == 1
 
     def test_it_repeats(self, saved, encoders, tmp_path):
-        found = []
+        records = []
         for seed in (0, 0, 1):
             out = tmp_path / "scores.json"
             assert run(saved, *KNOWLEDGE, "--limit", 30, "--seed", seed, "--json", out).exit_code == 0
-            found.append(json.loads(out.read_text()))
-        assert found[0]["filter"] == found[1]["filter"] != found[2]["filter"]
+            records.append(json.loads(out.read_text()))
+        assert records[0]["filter"] == records[1]["filter"] != records[2]["filter"]
 
     def test_easy_vqa(self, saved, tmp_path):
         out = tmp_path / "scores.json"
         result = run(saved, "--data", "easy-vqa", "--limit", 50, "--json", out)
         assert result.exit_code == 0, result.output
-        found = json.loads(out.read_text())
-        assert found.keys() == KEYS
-        assert (found["num_questions"], found["num_facts"], found["filter"]) == (50, 0, None)
+        record = json.loads(out.read_text())
+        assert record.keys() == KEYS
+        assert (record["num_questions"], record["num_facts"], record["filter"]) == (50, 0, None)
         assert "AUROC" not in result.stdout
 
     def test_a_model_without_a_gate(self, tmp_path, encoders):

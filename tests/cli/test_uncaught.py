@@ -46,19 +46,28 @@ def answer(error, capsys):
     [
         (OSError(errno.ENOSPC, "No space left on device", "/a/b"), "the disk is full"),
         (OSError(errno.EDQUOT, "Disk quota exceeded", "/a/b"), "the disk is full"),
-        (RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"), "the disk is full"),
+        (
+            RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+            "the disk is full",
+        ),
         (OSError(errno.EROFS, "Read-only file system", "/a/b"), "choose a place that can be written to"),
-        (PermissionError(errno.EACCES, "Permission denied", "/a/b"), "'/a/b' cannot be read or written: permission"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a/b"),
+            "'/a/b' cannot be read or written: permission",
+        ),
         (OSError(errno.EMFILE, "Too many open files", "/a/b"), "raise the limit on open files"),
         (OSError(errno.ENAMETOOLONG, "File name too long", "/a/b"), "choose a shorter name"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), "broken pipe"),  # not that of the standard output
         (MemoryError(), "there is not enough memory"),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "not enough memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            "not enough memory",
+        ),
         (RecursionError("maximum recursion depth exceeded"), "nested too deep"),
         (UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"), "not valid Unicode"),
         (TypeError("an [/b] that\nis none"), "unexpected TypeError: an [/b] that."),
     ],
-)  # fmt: skip
+)
 def test_errors_become_a_sentence(error, words, temporary, capsys):
     code, line = answer(error, capsys)
     assert code == 1
@@ -133,9 +142,12 @@ def printed(output, **environment):
     """A command that prints an accent."""
     program = "from vkood.cli.uncaught import answer_errors\nwith answer_errors(): print('caf\\xe9')"
     return subprocess.run(
-        [sys.executable, "-c", program], stdout=output, stderr=subprocess.PIPE, text=True,
+        [sys.executable, "-c", program],
+        stdout=output,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, **environment},
-    )  # fmt: skip
+    )
 
 
 def test_a_full_disk_behind_the_output():
@@ -188,10 +200,10 @@ def test_the_published_commands_answer_alike(command, words, temporary, monkeypa
         command(words)
     assert stop.value.code == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith("vkood: ")
-    monkeypatch.setattr("vkood.cli.published.carry_out", lambda *given: {}["missing"])
-    monkeypatch.setattr("vkood.cli.published.resolved", lambda *given: None)
-    monkeypatch.setattr("vkood.cli.published.from_blip", lambda *given, **more: Translation(""))
-    monkeypatch.setattr("vkood.cli.published.from_vilt", lambda *given: Translation(""))
+    monkeypatch.setattr("vkood.cli.published.carry_out", lambda *arguments: {}["missing"])
+    monkeypatch.setattr("vkood.cli.published.resolved", lambda *arguments: None)
+    monkeypatch.setattr("vkood.cli.published.from_blip", lambda *arguments, **more: Translation(""))
+    monkeypatch.setattr("vkood.cli.published.from_vilt", lambda *arguments: Translation(""))
     with pytest.raises(SystemExit) as stop:
         command(words)
     assert stop.value.code == 1

@@ -15,14 +15,14 @@ from vkood.data.tables import TableError, find_tables
 def test_old_tables_or_new_ones(tmp_path):
     script = Path(__file__).parents[1] / "support" / "killed_preparation.py"
     done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
-    found = json.loads(done.stdout)
+    record = json.loads(done.stdout)
     for number in ("SIGKILL", "SIGTERM", "SIGINT"):
-        seen = [what for name, _, what in found["seen"] if name == number]
-        assert all(what in (["old"], ["new"]) for what in seen)
-        assert seen[0] == ["old"]
-        assert seen[-1] == ["new"]
-        assert len(seen) > 8
-    assert found["left"] == ["q.prepared.json", "q_train.arrow", "q_val.arrow"]
+        states = [what for name, _, what in record["seen"] if name == number]
+        assert all(what in (["old"], ["new"]) for what in states)
+        assert states[0] == ["old"]
+        assert states[-1] == ["new"]
+        assert len(states) > 8
+    assert record["left"] == ["q.prepared.json", "q_train.arrow", "q_val.arrow"]
 
 
 def test_tables_of_an_earlier_preparation(tmp_path):

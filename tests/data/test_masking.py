@@ -83,8 +83,8 @@ def test_pictures_are_changed():
     """The same draw gives the same picture; draws differ; size and mode stay."""
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 32, 3), dtype=np.uint8))
     augment = RandAugment(2, 9.0)
-    found = [np.asarray(augment(picture, np.random.default_rng(seed))) for seed in range(40)]
-    assert np.array_equal(found[0], np.asarray(augment(picture, np.random.default_rng(0))))
-    assert {array.shape for array in found} == {(24, 32, 3)}
-    changed = [not np.array_equal(array, np.asarray(picture)) for array in found]
+    arrays = [np.asarray(augment(picture, np.random.default_rng(seed))) for seed in range(40)]
+    assert np.array_equal(arrays[0], np.asarray(augment(picture, np.random.default_rng(0))))
+    assert {array.shape for array in arrays} == {(24, 32, 3)}
+    changed = [not np.array_equal(array, np.asarray(picture)) for array in arrays]
     assert sum(changed) > 30

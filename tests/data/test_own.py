@@ -94,23 +94,26 @@ def test_a_wrong_encoding_is_no_other_text(images):
 
 def test_an_open_quotation_mark_swallows_nothing(tmp_path, images):
     source = read_own(FAULTS / "quotes.csv", images, name="q")
-    assert [told.partition(":")[0] for told in source.bad.told] == ["quotes.csv, row 3", "quotes.csv, row 6"]
+    assert [reason.partition(":")[0] for reason in source.bad.reasons] == [
+        "quotes.csv, row 3",
+        "quotes.csv, row 6",
+    ]
     with pytest.raises(BadRowsError, match="2 of 6 rows"):
         prepare(source, tmp_path / "tables", facts=None)
-    made = prepare(source, tmp_path / "tables", facts=None, max_bad=0.5)
-    assert (made.num_read, made.num_kept, made.num_left_out) == (6, 4, 2)
+    prepared = prepare(source, tmp_path / "tables", facts=None, max_bad=0.5)
+    assert (prepared.num_read, prepared.num_kept, prepared.num_left_out) == (6, 4, 2)
 
 
 def test_empty_rows_are_skipped(tmp_path, images):
-    made = prepare(
+    prepared = prepare(
         read_own(FAULTS / "trailing_commas.csv", images, name="q"), tmp_path / "tables", facts=None
     )
-    assert (made.num_read, made.num_kept, made.skipped) == (6, 5, {"empty rows": 1})
+    assert (prepared.num_read, prepared.num_kept, prepared.skipped) == (6, 5, {"empty rows": 1})
     lines = ["image,question,answer,", "a.png,What?,red,", ",,,", "", "b.png,What?,red,,,"]
-    made = prepare(
+    prepared = prepare(
         read_own(written(tmp_path, lines, ".csv"), images, name="r"), tmp_path / "tables", facts=None
     )
-    assert (made.num_read, made.num_kept, made.skipped) == (4, 2, {"empty rows": 2})
+    assert (prepared.num_read, prepared.num_kept, prepared.skipped) == (4, 2, {"empty rows": 2})
 
 
 @pytest.mark.parametrize(
@@ -208,7 +211,7 @@ def test_splits_by_which_no_table_can_be_called(tmp_path, images, split):
     lines = ["image,caption,split", "a.png,A dog.,train", f"a.png,A cat.,{split}"]
     source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
     assert list(source.tables) == ["q_train"]
-    assert "row 3: `split` must be" in source.bad.told[0]
+    assert "row 3: `split` must be" in source.bad.reasons[0]
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "x" * 200, "a\x1b[1m"])
@@ -228,7 +231,7 @@ def test_ids(tmp_path, images):
         "b.png,What?,red,007",
     ]
     source = read_own(written(tmp_path, lines, ".csv"), images, name="q")
-    assert source.bad.told == ["q.csv, row 4: its `question_id` 7 is that of another question, in row 2"]
+    assert source.bad.reasons == ["q.csv, row 4: its `question_id` 7 is that of another question, in row 2"]
     rows, _ = rows_of(source)
     assert [row["question_id"] for row in rows] == [[7, 8]]
     assert [row["answer_scores"] for row in rows] == [[[1.0], [1.0]]]
@@ -267,7 +270,7 @@ def test_long_cells_and_lines(tmp_path, images):
         f"a.png,{'x' * 2**21},red",
     ]
     source = read_own(written(tmp_path, [*lines, "b.png,What?,red"], ".csv"), images, name="q")
-    assert source.bad.told == [
+    assert source.bad.reasons == [
         "q.csv, row 3: it has a cell of more than 131,072 characters",
         "q.csv, row 4: it has more than 1,048,576 characters",
     ]
@@ -284,7 +287,7 @@ def test_images_outside_of_their_folder(tmp_path, images):
     rows, bad = rows_of(read_own(file, images, name="q"))
     assert [row["image_id"] for row in rows] == ["link.png"]
     assert bad.num_bad == 3
-    assert all("--any-image-path" in told for told in bad.told)
+    assert all("--any-image-path" in reason for reason in bad.reasons)
     rows, _ = rows_of(read_own(file, images, name="q", any_image_path=True))
     assert [row["image_id"] for row in rows] == list(names[:3])
 
@@ -319,10 +322,10 @@ def test_rows_in_are_rows_out(tmp_path, images):
         ",What?,red,train",
     ]
     lines += ["b.png,What?,red,val", "b.png,What?,blue,val", '"open,x,y,val', "b.png,Where?,,val"]
-    made = prepare(
+    prepared = prepare(
         read_own(written(tmp_path, lines, ".csv"), images, name="q"), tmp_path / "t", facts=None, max_bad=0.9
     )
-    assert made.num_read == len(lines) - 1
-    assert (made.num_kept, made.num_left_out, sum(made.skipped.values())) == (4, 3, 1)
+    assert prepared.num_read == len(lines) - 1
+    assert (prepared.num_kept, prepared.num_left_out, sum(prepared.skipped.values())) == (4, 3, 1)
     manifest = json.loads((tmp_path / "t" / "q.prepared.json").read_text())
     assert manifest["num_left_out"] == len(manifest["left_out"]) == 3

@@ -45,12 +45,12 @@ def test_vqav2_as_its_peers_prepare_it(tmp_path):
         for number in images:
             (root / folder / f"COCO_{folder}_{number:012d}.jpg").write_bytes(picture)
     source = read_source("vqav2", root)
-    wanted = json.loads((METRICS / "vqav2_targets_expected.json").read_text())
-    assert {answer: number for number, answer in enumerate(source.answers)} == wanted["ans2label"]
+    expected = json.loads((METRICS / "vqav2_targets_expected.json").read_text())
+    assert {answer: number for number, answer in enumerate(source.answers)} == expected["ans2label"]
     for split in ("train", "val", "test", "test-dev"):
-        found = {row["image_id"]: row for row in source.tables[f"vqav2_{split}"](BadRows())}
-        for row in wanted["expected"][f"vqav2_{split}"]:
-            ours = found.pop(row["image_id"])
+        prepared_rows = {row["image_id"]: row for row in source.tables[f"vqav2_{split}"](BadRows())}
+        for row in expected["expected"][f"vqav2_{split}"]:
+            ours = prepared_rows.pop(row["image_id"])
             # In validation we keep questions without a known answer, for an honest accuracy.
             kept = (
                 [place for place, labels in enumerate(ours["answer_labels"]) if labels]
@@ -60,7 +60,7 @@ def test_vqav2_as_its_peers_prepare_it(tmp_path):
             for name in ("questions", "question_id", "answers", "answer_labels", "answer_scores"):
                 values = ours[name] if kept is None else [ours[name][place] for place in kept]
                 assert values == row[name], (split, name)
-        assert not any(labels for row in found.values() for labels in row["answer_labels"])
+        assert not any(labels for row in prepared_rows.values() for labels in row["answer_labels"])
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if not name.startswith("own")])
@@ -116,11 +116,11 @@ def test_tables_of_others(tmp_path):
     ):
         out.write_table(table)
     theirs = Table(tmp_path / "vqav2_train.arrow")
-    assert answers_of([theirs]) == tuple(Table(ours / "vqav2_train.arrow").told["answers"])
+    assert answers_of([theirs]) == tuple(Table(ours / "vqav2_train.arrow").metadata["answers"])
     assert Rows([theirs])[5].labels == Rows([Table(ours / "vqav2_train.arrow")])[5].labels
-    made = prepare(read_tables(tmp_path), tmp_path / "with facts")
-    assert made.facts > 10
-    assert made.rows == {"vqav2_train": len(rows)}
+    result = prepare(read_tables(tmp_path), tmp_path / "with facts")
+    assert result.facts > 10
+    assert result.rows == {"vqav2_train": len(rows)}
 
 
 def test_own_questions(tmp_path):
@@ -145,9 +145,9 @@ def test_own_files(tmp_path, name):
     root = write_tiny(name, tmp_path)
     file = next(path for path in root.iterdir() if path.is_file())
     source = read_own(file, root / "images", name="mine")
-    made = prepare(source, tmp_path / "tables", facts=None)
-    assert set(made.rows) == {"mine_train", "mine_val"}
-    assert made.facts == 0
+    result = prepare(source, tmp_path / "tables", facts=None)
+    assert set(result.rows) == {"mine_train", "mine_val"}
+    assert result.facts == 0
 
 
 def test_bad_rows_are_told_and_few(tmp_path):
@@ -159,9 +159,9 @@ def test_bad_rows_are_told_and_few(tmp_path):
     ):
         prepare(read_source("coco", root), tmp_path / "tables", facts=None)
     assert not (tmp_path / "tables").exists()
-    made = prepare(read_source("coco", root), tmp_path / "tables", facts=None, max_bad=0.1)
-    assert made.rows["coco_caption_karpathy_train"] == 23
-    assert len(made.left_out) == 1
+    result = prepare(read_source("coco", root), tmp_path / "tables", facts=None, max_bad=0.1)
+    assert result.rows["coco_caption_karpathy_train"] == 23
+    assert len(result.left_out) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "tables"])
@@ -213,8 +213,8 @@ def test_many_batches(tmp_path):
     assert len(table) == 3000
     assert table.row(2999, ["image_id"]) == {"image_id": "2999"}
     texts = Rows([table, table], images=False)
-    wanted = [f"{n} {p}" for _ in range(2) for n, count in enumerate(numbers) for p in range(count)]
-    assert [texts.text(index)[0] for index in range(len(texts))] == wanted
+    expected = [f"{n} {p}" for _ in range(2) for n, count in enumerate(numbers) for p in range(count)]
+    assert [texts.text(index)[0] for index in range(len(texts))] == expected
 
 
 def test_a_source_with_facts_of_its_own(tmp_path):

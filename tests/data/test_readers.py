@@ -44,11 +44,11 @@ def first(key, **fields):
 
 def told_of(root, name, tmp_path, **options):
     """Why rows are left out, where all may be."""
-    made = prepare(read_source(name, root, **options), tmp_path / "tables", facts=None, max_bad=1.0)
-    assert made.num_left_out
+    prepared = prepare(read_source(name, root, **options), tmp_path / "tables", facts=None, max_bad=1.0)
+    assert prepared.num_left_out
     with pytest.raises(BadRowsError):
         prepare(read_source(name, root, **options), tmp_path / "tables", facts=None, max_bad=0.0)
-    return made.left_out[0]
+    return prepared.left_out[0]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_vqas_other_forms(tmp_path, tiny):
     whole = read_source("okvqa", tiny("okvqa"), min_occurrences=1)
     changed = read_source("okvqa", tiny("okvqa", ANNOTATIONS, change), min_occurrences=1)
     assert changed.answers == whole.answers
-    made = prepare(changed, tmp_path / "tables", facts=None)
-    assert made.num_left_out == 0
-    assert made.skipped == {"questions to be trained on without an answer in the vocabulary": 1}
+    prepared = prepare(changed, tmp_path / "tables", facts=None)
+    assert prepared.num_left_out == 0
+    assert prepared.skipped == {"questions to be trained on without an answer in the vocabulary": 1}
 
 
 def test_ids_as_texts_in_a_small_file(tmp_path, tiny):
@@ -138,9 +138,11 @@ def test_karpathy_without_a_split(tmp_path, tiny):
     def change(content):
         content["images"] = [image for image in content["images"] if image["split"] != "restval"]
 
-    made = prepare(read_source("coco", tiny("coco", "dataset_coco.json", change)), tmp_path / "t", facts=None)
-    assert set(made.rows) == {f"coco_caption_karpathy_{split}" for split in ("train", "val", "test")}
-    assert list(made.notes) == ["split without images, for which there is no table: restval"]
+    prepared = prepare(
+        read_source("coco", tiny("coco", "dataset_coco.json", change)), tmp_path / "t", facts=None
+    )
+    assert set(prepared.rows) == {f"coco_caption_karpathy_{split}" for split in ("train", "val", "test")}
+    assert list(prepared.notes) == ["split without images, for which there is no table: restval"]
     (tmp_path / "coco" / "dataset_coco.json").write_bytes((FAULTS / "bom.json").read_bytes())
     with pytest.raises(SourceError, match="has no records in 'images'"):
         read_source("coco", tmp_path / "coco")
@@ -158,9 +160,9 @@ def test_visual_genome(tmp_path, tiny):
         {"id": 1, "regions": [{"phrase": "a", "x": 1.5}]},
     ]
     (root / "region_descriptions.json").write_text(json.dumps([*images, *wrong, *more]))
-    made = prepare(read_source("visual-genome", root), tmp_path / "tables", facts=None, max_bad=1.0)
-    assert (made.num_read, made.num_kept, made.num_left_out) == (10, 4, 6)
-    assert [reason.partition(": ")[2] for reason in made.left_out] == [
+    prepared = prepare(read_source("visual-genome", root), tmp_path / "tables", facts=None, max_bad=1.0)
+    assert (prepared.num_read, prepared.num_kept, prepared.num_left_out) == (10, 4, 6)
+    assert [reason.partition(": ")[2] for reason in prepared.left_out] == [
         "it has no regions",
         "it has no regions",
         "it must be an object; got 5",
@@ -168,7 +170,7 @@ def test_visual_genome(tmp_path, tiny):
         "`id` must be a whole number of 64 bits; got '../../x'",
         "`regions[0].x` must be a whole number of 64 bits; got 1.5",
     ]
-    assert made.notes == {"regions without a phrase, left out": 2}
+    assert prepared.notes == {"regions without a phrase, left out": 2}
 
 
 @pytest.mark.parametrize(
@@ -205,8 +207,13 @@ def test_web_captions(tmp_path, tiny):
     root = tiny(
         "sbu", "sbu.tsv", lambda lines: ["", *lines, "a cat\t../images/0.jpg", "a cat", 'say "a\t0.jpg']
     )
-    made = prepare(read_source("sbu", root), tmp_path / "tables", facts=None, max_bad=0.5)
-    assert (made.num_read, made.num_kept, made.num_left_out, made.skipped) == (8, 5, 2, {"empty rows": 1})
+    prepared = prepare(read_source("sbu", root), tmp_path / "tables", facts=None, max_bad=0.5)
+    assert (prepared.num_read, prepared.num_kept, prepared.num_left_out, prepared.skipped) == (
+        8,
+        5,
+        2,
+        {"empty rows": 1},
+    )
     allowed = read_source("sbu", root, any_image_path=True)
     assert prepare(allowed, tmp_path / "tables", facts=None, max_bad=0.5).num_left_out == 1
 

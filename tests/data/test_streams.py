@@ -52,8 +52,8 @@ def test_json_is_what_pythons_parser_has(tmp_path, monkeypatch, key):
         path.write_text(
             generator.choice(["", "\ufeff"]) + json.dumps(content, **spaces) + "\n ", encoding="utf-8"
         )
-        found = list(streams.json_records(path, Whole(), BadRows(), key=key))
-        assert found == list(enumerate(json.loads(json.dumps(values))))
+        records = list(streams.json_records(path, Whole(), BadRows(), key=key))
+        assert records == list(enumerate(json.loads(json.dumps(values))))
 
 
 @pytest.mark.parametrize(
@@ -103,15 +103,15 @@ def test_a_file_of_other_values_ends_soon(tmp_path, monkeypatch):
     bad = BadRows()
     with pytest.raises(BadRowsError, match="5,001 of 5,001 rows so far"):
         list(streams.json_records(path, Record({"a": Integer()}), bad))
-    assert len(bad.told) == 1000
+    assert len(bad.reasons) == 1000
 
 
 def test_lines(tmp_path):
     path = tmp_path / "a.tsv"
     path.write_bytes(b"\xef\xbb\xbfa\tb\r\n\r\nc\rd\xff\n" + b"x" * (streams.MAX_LINE + 5) + b"\ne\0\nf")
-    found = list(streams.lines(path))
-    assert [number for number, _ in found] == list(range(1, 8))
-    texts = [line if isinstance(line, str) else type(line) for _, line in found]
+    numbered = list(streams.lines(path))
+    assert [number for number, _ in numbered] == list(range(1, 8))
+    texts = [line if isinstance(line, str) else type(line) for _, line in numbered]
     assert texts == ["a\tb", "", "c", streams.UndecodedLine, Mismatch, streams.UndecodedLine, "f"]
 
 

@@ -29,15 +29,15 @@ QUESTION = {
 }
 
 
-def write(path, *rows, told=None, schema="questions"):
-    with table_writer(path, SCHEMAS[schema], told) as writer:
+def write(path, *rows, metadata=None, schema="questions"):
+    with table_writer(path, SCHEMAS[schema], metadata) as writer:
         for row in rows:
             writer.add(row)
     return Table(path)
 
 
 def problems(tmp_path, *rows, num_facts=2):
-    table = write(tmp_path / "a.arrow", *rows, told={"answers": ["red", "blue"]})
+    table = write(tmp_path / "a.arrow", *rows, metadata={"answers": ["red", "blue"]})
     return list(table.invalid_rows(num_facts=num_facts))
 
 
@@ -58,7 +58,7 @@ def test_sound_rows(tmp_path):
 )
 def test_which_facts_agree_is_known_for_each_or_none(tmp_path, matches, says):
     row = QUESTION | {"fact_matches": matches}
-    table = write(tmp_path / "a.arrow", row, told={"answers": ["red"]}, schema="questions with matches")
+    table = write(tmp_path / "a.arrow", row, metadata={"answers": ["red"]}, schema="questions with matches")
     assert table.kind == "questions"
     assert list(table.invalid_rows(num_facts=2)) == says
 
@@ -88,9 +88,9 @@ def test_which_facts_agree_is_known_for_each_or_none(tmp_path, matches, says):
 )
 def test_rows_that_do_not_hang_together(tmp_path, changes, says):
     """Whatever stands around them; readers of such a table refuse it before anything else."""
-    found = problems(tmp_path, QUESTION, QUESTION | changes, QUESTION, QUESTION | changes)
-    assert [row for row, _ in found] == [1, 3]
-    assert all(says in reason for _, reason in found)
+    reasons = problems(tmp_path, QUESTION, QUESTION | changes, QUESTION, QUESTION | changes)
+    assert [row for row, _ in reasons] == [1, 3]
+    assert all(says in reason for _, reason in reasons)
     if "fact_ids" not in changes:
         with pytest.raises(TableError, match=r"a.arrow', row 1: .*vkood data check"):
             Rows(find_tables(tmp_path, ["a"]))
@@ -156,7 +156,7 @@ def test_answers_that_contradict_each_other(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "told",
+    "metadata",
     [
         {"answers": ["a", 1]},
         {"answers": "a"},
@@ -165,9 +165,9 @@ def test_answers_that_contradict_each_other(tmp_path):
         {"name": "a/b"},
     ],
 )
-def test_what_tables_say_of_themselves(tmp_path, told):
+def test_what_tables_say_of_themselves(tmp_path, metadata):
     with pytest.raises(TableError, match="damaged, in what it says about itself: `"):
-        write(tmp_path / "a.arrow", QUESTION, told=told)
+        write(tmp_path / "a.arrow", QUESTION, metadata=metadata)
 
 
 def test_tables_of_no_texts(tmp_path):
@@ -181,7 +181,7 @@ def test_tables_of_no_texts(tmp_path):
 
 
 def test_facts_that_are_none(tmp_path):
-    table = write(tmp_path / "a.arrow", QUESTION, told={"facts": "b"})
+    table = write(tmp_path / "a.arrow", QUESTION, metadata={"facts": "b"})
     with pytest.raises(TableError, match=r"no table at .*b.arrow"):
         sentences_of(table)
     write(tmp_path / "b.arrow", QUESTION)
@@ -195,9 +195,9 @@ def test_pictures_in_tables(tmp_path):
     rows[1]["image"], rows[2]["image"] = b"<html>", None
     (tmp_path / "theirs").mkdir()
     write(tmp_path / "theirs" / "a.arrow", *(row | {"fact_ids": None} for row in rows), schema="captions")
-    made = prepare(read_tables(tmp_path / "theirs"), tmp_path / "ours", facts=None, max_bad=0.5)
-    assert (made.num_kept, made.num_left_out) == (len(rows) - 2, 2)
-    assert "a.arrow, row 1: `image` must be a picture, but is a web page" in made.left_out[0]
+    result = prepare(read_tables(tmp_path / "theirs"), tmp_path / "ours", facts=None, max_bad=0.5)
+    assert (result.num_kept, result.num_left_out) == (len(rows) - 2, 2)
+    assert "a.arrow, row 1: `image` must be a picture, but is a web page" in result.left_out[0]
 
 
 def test_damaged_bytes_of_offsets(tmp_path):

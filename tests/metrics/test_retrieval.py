@@ -14,14 +14,14 @@ from vkood.metrics.retrieval import recall_at
 def test_published_scripts_agree():
     expected = json.loads((FOLDER / "metrics" / "retrieval_recall.json").read_text())
     with np.load(FOLDER / "metrics" / "retrieval_scores.npz") as arrays:
-        for case, wanted in expected.items():
+        for case, published in expected.items():
             scores = torch.from_numpy(arrays[f"{case}_scores"])
             place = {int(image): row for row, image in enumerate(arrays[f"{case}_iids"])}
             owners = torch.tensor([place[int(image)] for image in arrays[f"{case}_tiids"]])
-            found = recall_at(scores, owners)
+            recall = recall_at(scores, owners)
             for k in (1, 5, 10):
-                assert found[f"text_recall@{k}"] == pytest.approx(wanted["meter"][f"tr_r{k}"], abs=1e-6)
-                assert found[f"image_recall@{k}"] == pytest.approx(wanted["meter"][f"ir_r{k}"], abs=1e-6)
+                assert recall[f"text_recall@{k}"] == pytest.approx(published["meter"][f"tr_r{k}"], abs=1e-6)
+                assert recall[f"image_recall@{k}"] == pytest.approx(published["meter"][f"ir_r{k}"], abs=1e-6)
 
 
 def test_mistakes():

@@ -28,24 +28,55 @@ WORDS, VOCABULARY = 7, 50
 def two_stream_config(**changes: Any) -> Any:
     """A configuration with a transformer for images."""
     image = CLIPVisionConfig(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
         attention_dropout=0.0,
-    )  # fmt: skip
+    )
     text = BertConfig(
-        vocab_size=VOCABULARY, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=600, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-    )  # fmt: skip
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=600,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
     return tiny_config(**({"image_config": image, "text_config": text} | changes))
 
 
 def blip_config(**changes: Any) -> BlipVkoodConfig:
     """A small BLIP."""
-    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-              "image_size": 32, "patch_size": 8, "attention_dropout": 0.0, "initializer_range": 0.2}  # fmt: skip
-    text = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "max_position_embeddings": 600, "bos_token_id": 48, "sep_token_id": 3,
-            "eos_token_id": 3, "pad_token_id": 0, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
-            "label_smoothing": 0.0, "initializer_range": 0.2}  # fmt: skip
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+        "attention_dropout": 0.0,
+        "initializer_range": 0.2,
+    }
+    text = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 600,
+        "bos_token_id": 48,
+        "sep_token_id": 3,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "label_smoothing": 0.0,
+        "initializer_range": 0.2,
+    }
     options: dict[str, Any] = {
         "vision_config": vision,
         "text_config": text,
@@ -102,11 +133,11 @@ class Kind:
 
 
 def _words(rows: int) -> dict[str, Tensor]:
-    given = batch(rows)
-    picked = torch.zeros_like(given["input_ids"]).bool()
+    inputs = batch(rows)
+    picked = torch.zeros_like(inputs["input_ids"]).bool()
     picked[:, 2] = True
     return {
-        "labels": given["input_ids"].masked_fill(~picked, -100),
+        "labels": inputs["input_ids"].masked_fill(~picked, -100),
         "match_labels": torch.arange(rows) % 2,
     }
 
@@ -132,7 +163,9 @@ KINDS = {
         BlipVkoodForVisualReasoning, blip_config, lambda rows: {"labels": torch.arange(rows) % 2}, images=2
     ),
     "BLIP retrieval": Kind(
-        BlipVkoodForImageTextRetrieval, blip_config, lambda rows: {"image_ids": torch.arange(rows)},
+        BlipVkoodForImageTextRetrieval,
+        blip_config,
+        lambda rows: {"image_ids": torch.arange(rows)},
         answer="match_logits",
     ),
-}  # fmt: skip
+}

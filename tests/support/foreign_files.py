@@ -110,9 +110,15 @@ def _meter_head(state: _State, head: str, answers: int) -> None:
 
 def meter_content(state: Any, **settings: Any) -> dict[str, Any]:
     """What Lightning saves of such a model."""
-    told = {"tokenizer": "bert-tiny", "vit": "ViT-tiny", "num_heads": 2, "num_top_layer": LAYERS, "image_size": 16,
-            "drop_rate": 0.1}  # fmt: skip
-    return {"epoch": 1, "state_dict": state, "hyper_parameters": {"config": told | settings}}
+    config = {
+        "tokenizer": "bert-tiny",
+        "vit": "ViT-tiny",
+        "num_heads": 2,
+        "num_top_layer": LAYERS,
+        "image_size": 16,
+        "drop_rate": 0.1,
+    }
+    return {"epoch": 1, "state_dict": state, "hyper_parameters": {"config": config | settings}}
 
 
 def blip_state(heads: Iterable[str] = ("vqa",), *, image_layers: int = LAYERS) -> _State:
@@ -167,8 +173,15 @@ def _blip_head(state: _State, head: str, image_layers: int) -> None:
         state["ptr_queue"] = torch.zeros(1, dtype=torch.long)
 
 
-SWITCHES = {"modality": "image", "adapter": True, "adapter_textual": True, "adapter_visual": True,
-            "adapter_multimodal": True, "video_key_adapter": False, "temporal_embed": False}  # fmt: skip
+SWITCHES = {
+    "modality": "image",
+    "adapter": True,
+    "adapter_textual": True,
+    "adapter_visual": True,
+    "adapter_multimodal": True,
+    "video_key_adapter": False,
+    "temporal_embed": False,
+}
 
 
 def adapted_state(

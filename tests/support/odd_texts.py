@@ -15,17 +15,23 @@ WRITINGS = [
     ("a pin\u0303ata, a pi\u00f1ata", [("pinata", "pin\u0303ata"), ("pinata", "pi\u00f1ata")]),
     ("\uff23\uff41\uff54", [("cat", "\uff23\uff41\uff54")]),
     ("\ufb01re hy\u00addrant", [("fire hydrant", "\ufb01re hy\u00addrant")]),
-    ("a fi\u200bre truck\u2060 and\ufeff a d\u200dog", [("fire truck", "fi\u200bre truck"), ("dog", "d\u200dog")]),
+    (
+        "a fi\u200bre truck\u2060 and\ufeff a d\u200dog",
+        [("fire truck", "fi\u200bre truck"), ("dog", "d\u200dog")],
+    ),
     ("the dog\u02bcs tail", [("dog", "dog"), ("tail", "tail")]),
     ("two dogs\u00b4 tails", [("dog", "dogs"), ("tail", "tails")]),
     ("spin\u0308al", []),
     ("a \u0303dog", [("dog", "dog")]),
-    ("\U0001d41d\U0001d428\U0001d420 and\u3000a\u00a0cat", [("dog", "\U0001d41d\U0001d428\U0001d420"), ("cat", "cat")]),
+    (
+        "\U0001d41d\U0001d428\U0001d420 and\u3000a\u00a0cat",
+        [("dog", "\U0001d41d\U0001d428\U0001d420"), ("cat", "cat")],
+    ),
     ("a\0dog", [("dog", "dog")]),
     ("\ud800 no dog \udcff", [("dog", "dog")]),
     ("a pi\udcc3\udcb1ata, a cat", [("pinata", "pi\udcc3\udcb1ata"), ("cat", "cat")]),
     ("\U0001f469\u200d\U0001f467 with a dog\ufe0f", [("dog", "dog")]),
-]  # fmt: skip
+]
 """Texts, with the entries in them and how each is written there."""
 
 LONG_TEXTS = [

@@ -1,6 +1,6 @@
-"""`vkood train` where accelerate shares out weights over processes on the CPU, which it does for devices alone.
+"""`vkood train` where accelerate shards weights over processes on the CPU, which it does for devices alone.
 
-It is told that the CPU is one; all else, from wrapping to checkpoints, is what happens on GPUs.
+accelerate is made to treat the CPU as one; all else, from wrapping to checkpoints, is what happens on GPUs.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ def question(answers, scores, **types):
 def counted(*pairs):
     """The numbers of (answer, question)."""
     rows = create_autospec(Rows, instance=True)
-    rows.tables = (SimpleNamespace(told={"answers": ["red", "blue"]}),)
+    rows.tables = (SimpleNamespace(metadata={"answers": ["red", "blue"]}),)
     metrics = AnswerAccuracy(rows, ())
     for answer, example in pairs:
         metrics.add(answer, example)

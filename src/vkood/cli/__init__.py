@@ -46,11 +46,11 @@ app.add_typer(data.app, name="data")
 app.add_typer(knowledge.app, name="knowledge")
 
 
-def _print_version(wanted: bool) -> bool:
-    if wanted:
+def _print_version(requested: bool) -> bool:
+    if requested:
         typer.echo(vkood.__version__)
         raise typer.Exit
-    return wanted
+    return requested
 
 
 @app.callback()

@@ -120,29 +120,29 @@ def check(
 
     try:
         with _progress() as tell:
-            found = check_folder(folder, on_rows=tell)
+            reports = check_folder(folder, on_rows=tell)
     except ValueError as error:
         refuse(str(error))
     shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=plain(folder))
-    for one in found:
-        wrong = {
-            "without an image": one.missing_images,
-            "with an image that cannot be decoded": one.undecodable_images,
-            "with an answer outside the vocabulary": one.unknown_answers,
-            "that do not hang together": one.invalid_rows,
-            "more than once": one.duplicates,
+    for report in reports:
+        affected = {
+            "without an image": report.missing_images,
+            "with an image that cannot be decoded": report.undecodable_images,
+            "with an answer outside the vocabulary": report.unknown_answers,
+            "that do not hang together": report.invalid_rows,
+            "more than once": report.duplicates,
         }
-        told = "; ".join(
+        problems = "; ".join(
             f"{len(names):,} {what}: {', '.join(names[:_SHOWN])}{', ...' if len(names) > _SHOWN else ''}"
-            for what, names in wrong.items()
+            for what, names in affected.items()
             if names
         )
-        counts = (one.rows, one.texts, one.texts_with_facts, one.without_answer)
-        shown.add_row(plain(one.table), *(f"{count:,}" for count in counts), plain(told or "nothing"))
+        counts = (report.rows, report.texts, report.texts_with_facts, report.without_answer)
+        shown.add_row(plain(report.table), *(f"{count:,}" for count in counts), plain(problems or "nothing"))
     Console().print(shown)
     if json_out is not None:
-        files.write_text(json_out, json.dumps([one.record() for one in found], indent=1) + "\n")
-    if not all(one.sound for one in found):
+        files.write_text(json_out, json.dumps([report.record() for report in reports], indent=1) + "\n")
+    if not all(report.sound for report in reports):
         raise typer.Exit(1)
 
 
@@ -174,8 +174,8 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
     """Tell what was written, and which rows were left out."""
     from vkood.data.tables import MANIFEST_ENDING
 
-    for told in prepared.left_out[:_SHOWN]:
-        say(f"left out: {told}")
+    for reason in prepared.left_out[:_SHOWN]:
+        say(f"left out: {reason}")
     if prepared.num_left_out > _SHOWN:
         say(f"left out: {prepared.num_left_out:,} rows in all; {source.name}{MANIFEST_ENDING} lists them")
     for what, number in prepared.notes.items():
@@ -210,15 +210,15 @@ def _source(name: str, root: Path | None, file: Path | None, options: dict[str, 
     return read_source(name, root, **options)
 
 
-def _store(told: str) -> Any:
+def _store(name: str) -> Any:
     """The store of facts that a word means."""
-    if told == "none":
+    if name == "none":
         return None
-    if told == "default":
+    if name == "default":
         return "default"
     from vkood.knowledge import FactStore
 
-    return FactStore.open(os.path.expanduser(told))
+    return FactStore.open(os.path.expanduser(name))
 
 
 @contextmanager

@@ -77,40 +77,40 @@ def check_folder(
 
 def _check(table: Table, on_rows: Callable[[str, int, int], None] | None) -> TableCheck:
     kind = table.kind
-    found = TableCheck(table.name, kind)
+    report = TableCheck(table.name, kind)
     names: Counter[str] = Counter()
-    answers = table.told.get("answers")
+    answers = table.metadata.get("answers")
     facts = sentences_of(table)
     wrong = dict(table.invalid_rows(num_facts=None if facts is None else len(facts)))
     for place, row in enumerate(table.scan(table.columns)):
         name = str(row.get("image_id", row.get("identifier", place)))
-        told = f"{name} (row {place})"
-        found.rows += 1
+        label = f"{name} (row {place})"
+        report.rows += 1
         if place in wrong:
-            found.invalid_rows.append(f"{told}, {wrong[place]}")
+            report.invalid_rows.append(f"{label}, {wrong[place]}")
         for column in IMAGES_OF[kind]:
             if not row[column]:
-                found.missing_images.append(told)
+                report.missing_images.append(label)
             elif not _decodes(row[column]):
-                found.undecodable_images.append(told)
-        _count_texts(found, row, kind)
+                report.undecodable_images.append(label)
+        _count_texts(report, row, kind)
         if kind == "questions":
             names.update(f"question {number}" for number in row["question_id"] or [])
-            _check_answers(found, row, len(answers or ()))
+            _check_answers(report, row, len(answers or ()))
         else:
             names[name] += 1
         if on_rows is not None:
-            on_rows(table.name, found.rows, len(table))
-    found.duplicates = [name for name, count in names.items() if count > 1]
-    return found
+            on_rows(table.name, report.rows, len(table))
+    report.duplicates = [name for name, count in names.items() if count > 1]
+    return report
 
 
-def _count_texts(found: TableCheck, row: dict[str, Any], kind: Kind) -> None:
-    found.texts += len(row[TEXTS_OF[kind]] or [])
-    found.texts_with_facts += sum(map(bool, row.get("fact_ids") or []))
+def _count_texts(report: TableCheck, row: dict[str, Any], kind: Kind) -> None:
+    report.texts += len(row[TEXTS_OF[kind]] or [])
+    report.texts_with_facts += sum(map(bool, row.get("fact_ids") or []))
 
 
-def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int) -> None:
+def _check_answers(report: TableCheck, row: dict[str, Any], num_answers: int) -> None:
     parts = (row.get(column) or [] for column in ("question_id", "answer_labels", "answers"))
     for number, labels, known in zip(*parts, strict=False):
         labels, known = labels or [], known or []
@@ -118,8 +118,8 @@ def _check_answers(found: TableCheck, row: dict[str, Any], num_answers: int) -> 
             label for label in labels if label is None or label < 0 or (num_answers and label >= num_answers)
         ]
         if outside or len(labels) != len(known):
-            found.unknown_answers.append(f"question {number}")
-        found.without_answer += not labels
+            report.unknown_answers.append(f"question {number}")
+        report.without_answer += not labels
 
 
 def _decodes(content: bytes) -> bool:

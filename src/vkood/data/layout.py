@@ -138,8 +138,8 @@ def unfit_column(schema: pa.Schema) -> str:
             # Others' tables number images where ours name them.
             if name == "image_id" and _fits(schema.field(name).type, pa.int64()):
                 continue
-            wanted = str(ours.field(name).type).replace("item: ", "")
-            return f"the column `{name}` must be of the type {wanted}; it is {schema.field(name).type}"
+            expected = str(ours.field(name).type).replace("item: ", "")
+            return f"the column `{name}` must be of the type {expected}; it is {schema.field(name).type}"
     return ""
 
 

@@ -51,17 +51,17 @@ class WholeWordMask:
 
     def words(self, ids: list[int]) -> list[list[int]]:
         """The places of each word of a text."""
-        found: list[list[int]] = []
+        words: list[list[int]] = []
         after_special = True
         for place, token in enumerate(ids):
             if token in self._special:
                 after_special = True
                 continue
             if after_special or self._begins[token]:
-                found.append([])
-            found[-1].append(place)
+                words.append([])
+            words[-1].append(place)
             after_special = False
-        return found
+        return words
 
     def __call__(self, ids: list[int], generator: np.random.Generator) -> tuple[list[int], list[int]]:
         """Hide words of a text.
@@ -74,18 +74,18 @@ class WholeWordMask:
             The ids with words hidden, and the labels: the hidden ids, and -100 elsewhere.
         """
         words = self.words(ids)
-        wanted = max(1, round(self.share * sum(map(len, words))))
+        target = max(1, round(self.share * sum(map(len, words))))
         hidden, labels, chosen = list(ids), [IGNORED] * len(ids), 0
         for number in generator.permutation(len(words)):
             word = words[number]
             # A long word may go over what is wanted only if there is nothing yet.
-            if chosen and chosen + len(word) > wanted:
+            if chosen and chosen + len(word) > target:
                 continue
             for place in word:
                 labels[place] = ids[place]
                 hidden[place] = self._hidden(ids[place], generator)
             chosen += len(word)
-            if chosen >= wanted:
+            if chosen >= target:
                 break
         return hidden, labels
 

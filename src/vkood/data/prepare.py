@@ -207,12 +207,12 @@ def _write(
     texts: dict[str, int] = {}
     counts = [source.bad]
     facts_table = source.name + FACTS_ENDING
-    told = {"name": source.name, "kind": source.kind, "answers": source.answers or ()}
+    metadata = {"name": source.name, "kind": source.kind, "answers": source.answers or ()}
     with_facts = source.has_facts or facts.store is not None
-    told |= {"facts": facts_table} if with_facts else {}
+    metadata |= {"facts": facts_table} if with_facts else {}
     for table, read in source.tables.items():
         bad = BadRows(max_bad)
-        with table_writer(folder / f"{table}.arrow", SCHEMAS[source.schema], told) as writer:
+        with table_writer(folder / f"{table}.arrow", SCHEMAS[source.schema], metadata) as writer:
             num_texts = 0
             for row in _with_facts(read(bad), source, facts):
                 writer.add(row)
@@ -235,7 +235,7 @@ def _write(
         facts=len(facts.ids),
         num_kept=sum(count.kept for count in counts),
         num_left_out=sum(count.num_bad for count in counts),
-        left_out=[reason for count in counts for reason in count.told],
+        left_out=[reason for count in counts for reason in count.reasons],
         skipped=dict(sum((count.skipped for count in counts), Counter[str]())),
         notes={what: number for count in counts for what, number in count.notes.items()},
     )
@@ -250,10 +250,10 @@ def _with_facts(rows: Iterator[dict[str, Any]], source: Source, facts: _Facts) -
         yield from (row | {"fact_ids": [facts.numbers(of_text) for of_text in row["facts"]]} for row in rows)
         return
     column = TEXTS_OF[source.kind]
-    while some := list(islice(rows, _ROWS_AT_ONCE)):
+    while batch := list(islice(rows, _ROWS_AT_ONCE)):
         if facts.store is None:
-            yield from (row | {"fact_ids": empty_facts(row, source.kind)} for row in some)
+            yield from (row | {"fact_ids": empty_facts(row, source.kind)} for row in batch)
             continue
-        numbers = iter(facts.linked([text for row in some for text in row[column]]))
-        for row in some:
+        numbers = iter(facts.linked([text for row in batch for text in row[column]]))
+        for row in batch:
             yield row | {"fact_ids": [next(numbers) for _ in row[column]]}

@@ -262,7 +262,7 @@ def _sentences(tables: Sequence[Table]) -> tuple[tuple[str, ...], list[int | Non
     begun: dict[str, tuple[int, int]] = {}
     starts: list[int | None] = []
     for table in tables:
-        name = table.told.get("facts")
+        name = table.metadata.get("facts")
         start = num_facts = None
         if name is not None:
             path = str(table.path.with_name(name))

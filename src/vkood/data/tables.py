@@ -67,19 +67,19 @@ class TableWriter:
 
 @contextmanager
 def table_writer(
-    path: str | Path, schema: pa.Schema, told: Mapping[str, Any] | None = None
+    path: str | Path, schema: pa.Schema, metadata: Mapping[str, Any] | None = None
 ) -> Iterator[TableWriter]:
     """Write a table, which appears under its name when it is complete.
 
     Args:
         path: The file; its folder has to exist.
         schema: Its columns.
-        told: What the table says about itself, in values that JSON has; `Table.told` gives it back.
+        metadata: What the table says about itself, in values that JSON has; `Table.metadata` gives it back.
 
     Yields:
         What takes the rows.
     """
-    schema = schema.with_metadata({_IN_METADATA: json.dumps(dict(told or {})).encode()})
+    schema = schema.with_metadata({_IN_METADATA: json.dumps(dict(metadata or {})).encode()})
     with (
         complete_file(path) as unfinished,
         pa.OSFile(str(unfinished), "wb") as file,
@@ -98,7 +98,7 @@ class Table:
 
     Attributes:
         path: The file.
-        told: What the table says about itself; empty for tables that others wrote.
+        metadata: What the table says about itself; empty for tables that others wrote.
 
     Raises:
         TableError: If the file is missing, is no Arrow file, is cut off or damaged.
@@ -131,13 +131,13 @@ class Table:
             ) from None
         metadata = (self._file.schema.metadata or {}).get(_IN_METADATA, b"{}")
         try:
-            told = parse_json(metadata.decode(), name=str(self.path))
-            _METADATA.read(told)
+            description = parse_json(metadata.decode(), name=str(self.path))
+            _METADATA.read(description)
         except (FileProblem, UnicodeDecodeError, Mismatch) as error:
             raise TableError(
                 f"{str(self.path)!r} is damaged, in what it says about itself: {error}."
             ) from None
-        self.told: dict[str, Any] = told
+        self.metadata: dict[str, Any] = description
 
     def _batch(self, number: int) -> pa.RecordBatch:
         """A batch; when it is first read, its offsets and texts are checked, not its images.
@@ -226,10 +226,10 @@ class Table:
             num_answers: How many answers the vocabulary has; by default as many as the table says, if it does.
             num_facts: How many facts there are; None leaves the numbers of facts unchecked.
         """
-        num_answers = num_answers or len(self.told.get("answers") or ()) or None
-        wanted = columns_to_validate(self.columns)
+        num_answers = num_answers or len(self.metadata.get("answers") or ()) or None
+        columns = columns_to_validate(self.columns)
         start = 0
-        for batch in self.batches(wanted):
+        for batch in self.batches(columns):
             try:
                 wrong = invalid_rows(batch, self.columns, num_answers=num_answers, num_facts=num_facts)
             except pa.ArrowException as error:
@@ -238,7 +238,7 @@ class Table:
             start += batch.num_rows
 
     def __getstate__(self) -> dict[str, Any]:
-        """The file is opened anew where the table is sent to, in a worker say."""
+        """The file is opened again where the table is sent to, such as a worker."""
         return {name: value for name, value in vars(self).items() if name not in ("_file", "_sound")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -253,7 +253,7 @@ def sentences_of(table: Table) -> list[str] | None:
     Raises:
         TableError: If they are missing or damaged.
     """
-    name = table.told.get("facts")
+    name = table.metadata.get("facts")
     if name is None:
         return None
     facts = Table(table.path.with_name(f"{name}.arrow"))
@@ -281,7 +281,7 @@ def write_manifest(folder: Path, name: str, tables: Iterable[str], record: Mappi
 
 def _require_in_manifest(table: Table) -> None:
     """Refuse a table, or its facts, that the last preparation of its data set did not write."""
-    name = table.told.get("name")
+    name = table.metadata.get("name")
     path = table.path.with_name(f"{name}{MANIFEST_ENDING}")
     if name is None or not path.is_file():
         return
@@ -291,7 +291,7 @@ def _require_in_manifest(table: Table) -> None:
             raise FileProblem(f"The manifest {str(path)!r} is damaged: its `tables` must be an object.")
     except FileProblem as error:
         raise TableError(str(error)) from None
-    facts = table.told.get("facts")
+    facts = table.metadata.get("facts")
     for part in (table.path, *([] if facts is None else [table.path.with_name(f"{facts}.arrow")])):
         if not part.is_file() or sizes.get(part.stem) != part.stat().st_size:
             raise TableError(
@@ -325,7 +325,7 @@ def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
             f"The tables in {str(folder)!r} were not all put in place, and cannot be now ({error.strerror or error}): "
             "prepare them again."
         ) from None
-    found: list[Table] = []
+    tables: list[Table] = []
     for name in names:
         if not name or not re.fullmatch(r"[^/\\\x00]+", name):
             raise TableError(f"The name of a table must have no slashes; got {name!r}.")
@@ -339,7 +339,7 @@ def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
                 f"There is no table {name!r} in {str(folder)!r}, which has {there}. Prepare it with `vkood data "
                 "prepare`, or name others."
             )
-        found += [Table(path) for path in matching]
-    for table in found:
+        tables += [Table(path) for path in matching]
+    for table in tables:
         _require_in_manifest(table)
-    return found
+    return tables

@@ -102,12 +102,12 @@ def _questions(picture: _Picture) -> list[tuple[str, str, str, str]]:
 
 def _answers(answer: str, generator: random.Random) -> list[dict[str, Any]]:
     """What ten annotators say: one or two of them something else."""
-    given = [answer] * _ANNOTATORS
+    answers = [answer] * _ANNOTATORS
     for place in generator.sample(range(_ANNOTATORS), generator.randrange(1, 3)):
-        given[place] = "don't know"
+        answers[place] = "don't know"
     return [
-        {"answer": one, "answer_confidence": "yes", "answer_id": number + 1}
-        for number, one in enumerate(given)
+        {"answer": text, "answer_confidence": "yes", "answer_id": number + 1}
+        for number, text in enumerate(answers)
     ]
 
 

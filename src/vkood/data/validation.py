@@ -35,10 +35,10 @@ def invalid_rows(
         for name in batch.schema.names
         if name in schema.names and name != "image_id"
     }
-    found: dict[int, str] = {}
+    reasons: dict[int, str] = {}
     for row, reason in _problems(known, TEXTS_OF[kind_of(columns)], num_answers, num_facts):
-        found.setdefault(row, reason)
-    return sorted(found.items())
+        reasons.setdefault(row, reason)
+    return sorted(reasons.items())
 
 
 def _problems(

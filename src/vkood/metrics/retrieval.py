@@ -61,10 +61,10 @@ def recall_at(
         raise ValueError("every image must have a text in `image_of_text`; some have none.")
     text_order = scores.argsort(dim=1, descending=True, stable=True)
     image_order = scores.argsort(dim=0, descending=True, stable=True)
-    found: dict[str, float] = {}
+    recall: dict[str, float] = {}
     for k in ranks:
         texts = belongs.gather(1, text_order[:, :k]).any(1)
         images = belongs.gather(0, image_order[:k]).any(0)
-        found[f"text_recall@{k}"] = float(texts.double().mean())
-        found[f"image_recall@{k}"] = float(images.double().mean())
-    return found
+        recall[f"text_recall@{k}"] = float(texts.double().mean())
+        recall[f"image_recall@{k}"] = float(images.double().mean())
+    return recall

@@ -52,7 +52,7 @@ class GroupedMean:
     @classmethod
     def from_state(cls, state: Mapping[str, tuple[float, int]]) -> GroupedMean:
         """What `state` was taken from."""
-        made = cls()
+        mean = cls()
         for group, (total, count) in state.items():
-            made._sums[group], made._counts[group] = total, count
-        return made
+            mean._sums[group], mean._counts[group] = total, count
+        return mean

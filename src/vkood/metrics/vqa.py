@@ -47,11 +47,11 @@ def normalise_punctuation(answer: str) -> str:
         ('red blue', 'yes ', '1000')
     """
     in_number = _COMMA_IN_NUMBER.search(answer) is not None
-    found = answer
+    cleaned = answer
     for mark in _PUNCTUATION:
         beside_space = f"{mark} " in answer or f" {mark}" in answer
-        found = found.replace(mark, "" if beside_space or in_number else " ")
-    return _FULL_STOP.sub("", found, count=_MOST_STOPS)
+        cleaned = cleaned.replace(mark, "" if beside_space or in_number else " ")
+    return _FULL_STOP.sub("", cleaned, count=_MOST_STOPS)
 
 
 def normalise_words(answer: str) -> str:
@@ -100,13 +100,16 @@ def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
         require_kind("answers", answer, str)
     if not answers:
         raise ValueError("`answers` must have at least one annotator's answer; got none.")
-    given, prediction = [_on_a_line(answer) for answer in answers], _on_a_line(prediction)
-    if len(set(given)) > 1:
-        given, prediction = [normalise_answer(answer) for answer in given], normalise_answer(prediction)
-    matches = sum(answer == prediction for answer in given)
+    annotations, prediction = [_on_a_line(answer) for answer in answers], _on_a_line(prediction)
+    if len(set(annotations)) > 1:
+        annotations, prediction = (
+            [normalise_answer(answer) for answer in annotations],
+            normalise_answer(prediction),
+        )
+    matches = sum(answer == prediction for answer in annotations)
     # An annotator who agrees with the prediction leaves one match less among the others.
-    scores = (min(1.0, (matches - (answer == prediction)) / 3) for answer in given)
-    return sum(scores) / len(given)
+    scores = (min(1.0, (matches - (answer == prediction)) / 3) for answer in annotations)
+    return sum(scores) / len(annotations)
 
 
 def soft_score(count: int) -> float:
@@ -159,8 +162,8 @@ def question_groups(answer_type: str = "", question_type: str = "") -> list[str]
         >>> question_groups("number", "how many")
         ['overall', 'answer_type: number', 'question_type: how many']
     """
-    told = {"answer_type": answer_type, "question_type": question_type}
-    return ["overall", *(f"{name}: {value}" for name, value in told.items() if value)]
+    types = {"answer_type": answer_type, "question_type": question_type}
+    return ["overall", *(f"{name}: {value}" for name, value in types.items() if value)]
 
 
 def _on_a_line(answer: str) -> str:

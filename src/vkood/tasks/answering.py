@@ -39,7 +39,7 @@ class AnswerAccuracy:
     """
 
     def __init__(self, rows: Rows, answers: Iterable[str]) -> None:
-        vocabulary = rows.tables[0].told.get("answers") or answers
+        vocabulary = rows.tables[0].metadata.get("answers") or answers
         self._ids = {answer: index for index, answer in enumerate(vocabulary)}
         self._soft, self._accuracy = GroupedMean(), VqaAccuracy()
 

@@ -83,8 +83,8 @@ def _state(rng: random.Random) -> Written:
         return [str(folder / source.name), *options]
 
     sure = kind in ("missing", "renamed", "shape", "nan", "text for a tensor", "no state", "list", "position")
-    told = f"hyper-parameter = {label(value)}" if kind == "hyper" else kind
-    return f"{source.name}: {told} (seed {seed})", "refused" if sure else "either", write
+    name = f"hyper-parameter = {label(value)}" if kind == "hyper" else kind
+    return f"{source.name}: {name} (seed {seed})", "refused" if sure else "either", write
 
 
 def change_state(

@@ -72,7 +72,7 @@ def _fault(rng: random.Random, tower: Path) -> tuple[str, str, Callable[[Path], 
         return (
             name,
             "either",
-            lambda at: rewrite_json(at / file, lambda found: with_value(found, place, value)),
+            lambda at: rewrite_json(at / file, lambda config: with_value(config, place, value)),
         )
     if kind == "text":
         name, content = damaged_json((tower / file).read_text(), rng)
@@ -91,7 +91,9 @@ def _fault(rng: random.Random, tower: Path) -> tuple[str, str, Callable[[Path], 
         return (
             f"num_hidden_layers = {number}",
             "refused",
-            lambda at: rewrite_json(at / "config.json", lambda found: {**found, "num_hidden_layers": number}),
+            lambda at: rewrite_json(
+                at / "config.json", lambda config: {**config, "num_hidden_layers": number}
+            ),
         )
     if kind == "lacking":
         return (
@@ -109,7 +111,7 @@ def _fault(rng: random.Random, tower: Path) -> tuple[str, str, Callable[[Path], 
         names = {key: "foreign.Foreign" for key in ("AutoConfig", "AutoModel", "AutoImageProcessor")}
         rewrite_json(
             at / file,
-            lambda found: {**found, "auto_map": {**names, "AutoTokenizer": ["foreign.Foreign", None]}},
+            lambda config: {**config, "auto_map": {**names, "AutoTokenizer": ["foreign.Foreign", None]}},
         )
 
     return f"code of its own in {'a pickle' if kind == 'pickle' else file}", "refused", foreign

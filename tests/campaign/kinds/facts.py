@@ -15,14 +15,14 @@ def draw(rng: random.Random, kit: Path) -> Case:
     kind = rng.choice(
         ("text", "text", "long", "many", "fifo", "device", "folder", "missing", "markup", "surrogates")
     )
-    told, content = damaged_text("A dog is an animal.\nA wall is made of brick.\n", rng)
+    damage, content = damaged_text("A dog is an animal.\nA wall is made of brick.\n", rng)
     certain: dict[str, Right] = {
         "fifo": "refused",
         "device": "refused",
         "folder": "refused",
         "missing": "refused",
     }
-    if kind == "text" and told in ("empty", "blank", "utf-16", "latin-1", "bytes"):
+    if kind == "text" and damage in ("empty", "blank", "utf-16", "latin-1", "bytes"):
         certain["text"] = "refused"
 
     def write(folder: Path) -> list[str]:
@@ -44,4 +44,4 @@ def draw(rng: random.Random, kit: Path) -> Case:
             path.write_bytes(contents[kind])
         return predict(kit, "vqa", kit / "run" / "vqa" / "best", folder, str(path))
 
-    return Case(f"{kind} {told if kind == 'text' else ''}", write, certain.get(kind, "either"))
+    return Case(f"{kind} {damage if kind == 'text' else ''}", write, certain.get(kind, "either"))

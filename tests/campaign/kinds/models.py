@@ -105,20 +105,20 @@ def _value(rng: random.Random, model: Path) -> Fault:
     return (
         f"{file}: {'.'.join(map(str, place))} = {label(value)}",
         "either",
-        lambda folder: rewrite_json(folder / file, lambda found: with_value(found, place, value)),
+        lambda folder: rewrite_json(folder / file, lambda config: with_value(config, place, value)),
     )
 
 
 def _structure(rng: random.Random, model: Path) -> Fault:
     document = json.loads((model / "config.json").read_text())
-    found = [place for place in places(document) if place[-1] in STRUCTURE]
-    place = rng.choice(found)
+    candidates = [place for place in places(document) if place[-1] in STRUCTURE]
+    place = rng.choice(candidates)
     value = rng.choice(STRUCTURE[place[-1]])
     return (
         f"{'.'.join(place)} = {value}",
         # Of a decoder-less tower some of them decide nothing, and what is 0 may mean "none" there.
         "refused" if abs(value) > 50_000 or value < 0 else "either",
-        lambda folder: rewrite_json(folder / "config.json", lambda found: with_value(found, place, value)),
+        lambda folder: rewrite_json(folder / "config.json", lambda config: with_value(config, place, value)),
     )
 
 
@@ -222,12 +222,12 @@ def _foreign_code(rng: random.Random, model: Path) -> Fault:
             (folder / "model.safetensors").unlink()
             rewrite(folder / "pytorch_model.bin", pickle_with_code(folder.parent))
         elif kind in JSON_FILES:
-            rewrite_json(folder / kind, lambda found: {**found, "auto_map": names})
+            rewrite_json(folder / kind, lambda config: {**config, "auto_map": names})
         else:
 
-            def inner(found: Any) -> Any:
-                key = kind if kind in found else "vision_config" if kind == "image_config" else "text_config"
-                return {**found, key: {**found[key], "auto_map": names, "model_type": "foreign"}}
+            def inner(config: Any) -> Any:
+                key = kind if kind in config else "vision_config" if kind == "image_config" else "text_config"
+                return {**config, key: {**config[key], "auto_map": names, "model_type": "foreign"}}
 
             rewrite_json(folder / "config.json", inner)
 

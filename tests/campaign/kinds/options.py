@@ -69,7 +69,7 @@ def _train(rng: random.Random, kit: Path) -> Case:
             "data.evaluate_limit": 4,
             "optimisation.steps": 1,
         }
-        words = [f"{name}={given}" for name, given in fixed.items() if name != key]
+        words = [f"{name}={value}" for name, value in fixed.items() if name != key]
         return ["train", recipe, "tiny", *words, f"{key}={value}"]
 
     return Case(f"{recipe} {key}={value}", write, right)

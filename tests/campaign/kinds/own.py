@@ -57,16 +57,19 @@ def draw(rng: random.Random, kit: Path) -> Case:
         )
         lines = [json.loads(line) for line in file.read_text().splitlines()]
         lines[rng.randrange(len(lines))][key] = value
-        told, content = f"{key} = {label(value)}", "".join(json.dumps(line) + "\n" for line in lines).encode()
+        damage, content = (
+            f"{key} = {label(value)}",
+            "".join(json.dumps(line) + "\n" for line in lines).encode(),
+        )
     else:
-        told, content = damaged(file, rng)
+        damage, content = damaged(file, rng)
 
     def write(folder: Path) -> list[str]:
         copied(raw / "images", folder / "images")
         (folder / file.name).write_bytes(content)
         return _prepare(folder, file.name)
 
-    return Case(f"{file.name}: {told}", write)
+    return Case(f"{file.name}: {damage}", write)
 
 
 def _whole(rng: random.Random, kit: Path) -> Case:

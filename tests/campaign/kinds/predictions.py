@@ -20,13 +20,13 @@ def draw(rng: random.Random, kit: Path) -> Case:
     kind = rng.choice(
         ("value", "value", "lines", "twice", "one less", "list", "foreign", "fifo", "missing", "table")
     )
-    told, content = damaged_lines(source.read_text(), rng)
+    damage, content = damaged_lines(source.read_text(), rng)
     right: Right = "either"
     if kind == "value":
         value, row = rng.choice(WRONG), rng.randrange(len(lines))
         key = rng.choice(sorted(lines[row]))
         lines[row][key] = value
-        told, content = f"{key} = {label(value)} in row {row}", _lines(lines)
+        damage, content = f"{key} = {label(value)} in row {row}", _lines(lines)
         ignored = key in ("ranked", "probability") or (recipe, value) == (
             "nlvr2",
             True,
@@ -34,13 +34,13 @@ def draw(rng: random.Random, kit: Path) -> Case:
         if not ignored and not isinstance(value, str):
             right = "refused"
     elif kind == "twice":
-        told, content, right = "a row twice", _lines([*lines, lines[0]]), "refused"
+        damage, content, right = "a row twice", _lines([*lines, lines[0]]), "refused"
     elif kind == "one less":
-        told, content, right = "a row less", _lines(lines[1:]), "refused"
+        damage, content, right = "a row less", _lines(lines[1:]), "refused"
     elif kind == "list":
-        told, content, right = "a list in a list", json.dumps([lines]).encode(), "refused"
+        damage, content, right = "a list in a list", json.dumps([lines]).encode(), "refused"
     elif kind == "foreign":
-        told, content, right = "of another table", _lines([{"question_id": 1, "answer": "red"}]), "refused"
+        damage, content, right = "of another table", _lines([{"question_id": 1, "answer": "red"}]), "refused"
 
     def write(folder: Path) -> list[str]:
         path = folder / "predictions.jsonl"
@@ -53,8 +53,8 @@ def draw(rng: random.Random, kit: Path) -> Case:
         return ["evaluate", "--data", str(data), "--table", table, "--predictions", str(path)]
 
     if kind in ("fifo", "missing", "table"):
-        told, right = kind, "refused"
-    return Case(f"{recipe}: {told}", write, right)
+        damage, right = kind, "refused"
+    return Case(f"{recipe}: {damage}", write, right)
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:

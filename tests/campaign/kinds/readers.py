@@ -19,7 +19,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
     texts = [file for file in files if file.suffix not in _PICTURES]
     file = rng.choice(texts if rng.random() < 0.85 else files)
     missing = rng.random() < 0.05
-    told, content = ("missing", b"") if missing else damaged(root / file, rng)
+    damage, content = ("missing", b"") if missing else damaged(root / file, rng)
 
     def write(folder: Path) -> list[str]:
         copy = copied(root, folder / "raw")
@@ -30,7 +30,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
         facts = ["--facts", "none"] if rng.random() < 0.7 else []
         return ["data", "prepare", name, "--root", str(copy), "--output", str(folder / "tables"), *facts]
 
-    return Case(f"{name}, {file}: {told}", write)
+    return Case(f"{name}, {file}: {damage}", write)
 
 
 def damaged(path: Path, rng: random.Random) -> tuple[str, bytes]:

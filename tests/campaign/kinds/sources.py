@@ -15,24 +15,24 @@ def draw(rng: random.Random, kit: Path) -> Case:
     kind = rng.choice(("facts.csv", "facts.jsonl", "assertions.csv", "wordnet", "parquet", "gzip", "device"))
     if kind == "wordnet":
         file = rng.choice(("data.noun", "index.noun"))
-        told, content = _damaged_lines_of_words((knowledge / "dict" / file).read_text(), rng)
+        damage, content = _damaged_lines_of_words((knowledge / "dict" / file).read_text(), rng)
 
         def wordnet(folder: Path) -> list[str]:
             copy = copied(knowledge / "dict", folder / "dict")
             rewrite(copy / file, content)
             return _build(folder, "wordnet", copy)
 
-        return Case(f"{file}: {told}", wordnet)
+        return Case(f"{file}: {damage}", wordnet)
     name = kind if "." in kind else "facts.csv"
-    told, content = damaged(knowledge / name, rng)
+    damage, content = damaged(knowledge / name, rng)
     if kind == "parquet":
-        told, content = (
+        damage, content = (
             damaged_bytes(_parquet(), rng) if rng.random() < 0.5 else ("of other columns", _parquet())
         )
         name = "facts.parquet"
     elif kind == "gzip":
         name, content = "facts.csv.gz", b"\x1f\x8b\x08\x00" + rng.randbytes(200)
-        told = "no gzip"
+        damage = "no gzip"
     part = "conceptnet" if name == "assertions.csv" else "table"
     special = rng.choice(("fifo", "/dev/zero", "folder"))
 
@@ -49,7 +49,9 @@ def draw(rng: random.Random, kit: Path) -> Case:
         return _build(folder, part, path)
 
     return Case(
-        f"{part}: {special if kind == 'device' else told}", write, "refused" if kind == "device" else "either"
+        f"{part}: {special if kind == 'device' else damage}",
+        write,
+        "refused" if kind == "device" else "either",
     )
 
 

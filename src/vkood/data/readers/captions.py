@@ -62,7 +62,7 @@ def read_visual_genome(root: Path) -> Source:
         SourceError: If a file is missing or is none.
     """
     file = "region_descriptions.json"
-    path = require_file(root, file, f"annotations/{file}", told="Visual Genome's region descriptions")
+    path = require_file(root, file, f"annotations/{file}", what="Visual Genome's region descriptions")
     return Source(
         name="vg", kind="captions", schema="regions", tables={"vg": partial(_regions, root, path, Pictures())}
     )
@@ -79,7 +79,7 @@ def read_sbu(root: Path, *, any_image_path: bool = False) -> Source:
     Raises:
         SourceError: If the file is missing.
     """
-    path = require_file(root, "sbu.tsv", told="SBU's captions")
+    path = require_file(root, "sbu.tsv", what="SBU's captions")
     return _web("sbu", {"sbu": (path, root / "images")}, Pictures(any_image_path))
 
 
@@ -94,7 +94,7 @@ def read_conceptual_captions(root: Path, *, any_image_path: bool = False) -> Sou
     Raises:
         SourceError: If the training file is missing.
     """
-    train = require_file(root, "Train_GCC-training.tsv", told="Conceptual Captions")
+    train = require_file(root, "Train_GCC-training.tsv", what="Conceptual Captions")
     files = {"conceptual_caption_train": (train, root / "training")}
     val = root / "Validation_GCC-1.1.0-Validation.tsv"
     if val.exists():  # a pipe or a folder of that name is refused when it is read
@@ -103,7 +103,7 @@ def read_conceptual_captions(root: Path, *, any_image_path: bool = False) -> Sou
 
 
 def _karpathy(root: Path, name: str, file: str, splits: tuple[str, ...]) -> Source:
-    path = require_file(root, file, f"karpathy/{file}", told=f"Karpathy's splits ({name})")
+    path = require_file(root, file, f"karpathy/{file}", what=f"Karpathy's splits ({name})")
     record = Record(
         {
             "split": Ruled(Choice(splits)),
@@ -157,7 +157,8 @@ def _regions(root: Path, path: Path, pictures: Pictures, bad: BadRows) -> Iterat
         regions = [region for region in image["regions"] if region["phrase"].strip()]
         bad.note("regions without a phrase, left out", len(image["regions"]) - len(regions))
         image_id = next(
-            (one for one in (image["id"], *(r["image_id"] for r in regions)) if one is not None), None
+            (number for number in (image["id"], *(r["image_id"] for r in regions)) if number is not None),
+            None,
         )
         if not regions or image_id is None:
             bad.bad(path.name, number, "it has no regions" if image_id is not None else "it has no `id`")

@@ -39,17 +39,17 @@ def _rows(split: Split, answers: tuple[str, ...], num_images: int | None, bad: B
         file = io.BytesIO()
         Image.fromarray(data.images[image].permute(1, 2, 0).numpy()).save(file, "PNG")
         bad.good(len(questions))
-        given = [data.answers[question] for question in questions]
+        answer_of_each = [data.answers[question] for question in questions]
         yield {
             "image": file.getvalue(),
             "questions": [data.questions[question] for question in questions],
-            "answers": [[answer] for answer in given],
-            "answer_labels": [[answers.index(answer)] for answer in given],
-            "answer_scores": [[1.0] for _ in given],
+            "answers": [[answer] for answer in answer_of_each],
+            "answer_labels": [[answers.index(answer)] for answer in answer_of_each],
+            "answer_scores": [[1.0] for _ in answer_of_each],
             "image_id": image,
             "question_id": questions,
             "split": split,
-            "annotations": [[answer] for answer in given],
-            "answer_types": ["yes/no" if answer in ("yes", "no") else "other" for answer in given],
-            "question_types": ["" for _ in given],
+            "annotations": [[answer] for answer in answer_of_each],
+            "answer_types": ["yes/no" if answer in ("yes", "no") else "other" for answer in answer_of_each],
+            "question_types": ["" for _ in answer_of_each],
         }

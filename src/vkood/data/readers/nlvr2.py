@@ -40,7 +40,7 @@ def read_nlvr2(root: Path) -> Source:
     tables, pictures = {}, Pictures()
     for split in SPLITS:
         file = f"{split}.json"
-        path = require_file(root, file, f"nlvr2/data/{file}", f"data/{file}", told=f"NLVR2's {split}")
+        path = require_file(root, file, f"nlvr2/data/{file}", f"data/{file}", what=f"NLVR2's {split}")
         tables[f"nlvr2_{split}"] = partial(_rows, root, split, path, pictures)
     return Source(name="nlvr2", kind="pairs", schema="pairs", tables=tables)
 

@@ -235,8 +235,8 @@ def _questions(
         by_split[row["split"]].add(number, row)
     _require_splits(file, by_split)
     questions = {split: of_split.numbered() for split, of_split in by_split.items()}
-    every = [one for of_split in questions.values() for one in of_split]
-    answers, spellings = _vocabulary(every, min_occurrences)
+    all_questions = [question for of_split in questions.values() for question in of_split]
+    answers, spellings = _vocabulary(all_questions, min_occurrences)
     if not answers:
         raise SourceError(
             f"{str(file)!r} has no answer that {min_occurrences} questions have.{records.bad.first}"
@@ -244,7 +244,10 @@ def _questions(
     if spellings:
         records.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
-    numbers = {image: index for index, image in enumerate(dict.fromkeys(one.image for one in every))}
+    numbers = {
+        image: index
+        for index, image in enumerate(dict.fromkeys(question.image for question in all_questions))
+    }
     writing = _Tables(file.name, images, ids, numbers, pictures)
     tables = {f"{name}_{split}": partial(writing.rows, split, rows) for split, rows in questions.items()}
     return Source(
@@ -266,9 +269,11 @@ def _normalised(answer: str) -> str:
 
 def _vocabulary(questions: Sequence[_Question], min_occurrences: int) -> tuple[tuple[str, ...], int]:
     """The normalised answers that enough questions have, and how many further spellings they have."""
-    counts = Counter(answer for one in questions for answer in dict.fromkeys(map(_normalised, one.answers)))
+    counts = Counter(
+        answer for question in questions for answer in dict.fromkeys(map(_normalised, question.answers))
+    )
     answers = tuple(answer for answer, count in counts.items() if count >= min_occurrences)
-    spelt = {answer for one in questions for answer in one.answers}
+    spelt = {answer for question in questions for answer in question.answers}
     return answers, len(spelt) - len({_normalised(answer) for answer in spelt})
 
 

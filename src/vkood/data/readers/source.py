@@ -35,7 +35,7 @@ class BadRows:
         most: Highest share of rows that may be left out as bad.
 
     Attributes:
-        told: "file, row: reason" of the first thousand bad rows.
+        reasons: "file, row: reason" of the first thousand bad rows.
         kept: How many rows are kept.
         num_bad: How many are bad.
         passed: How many went on to tables, which count them.
@@ -44,7 +44,7 @@ class BadRows:
     """
 
     most: float = 0.01
-    told: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     kept: int = 0
     num_bad: int = 0
     passed: int = 0
@@ -59,7 +59,7 @@ class BadRows:
     @property
     def first(self) -> str:
         """A sentence with the first bad row, to be put behind an error; empty if there is none."""
-        return f" The first bad row: {self.told[0]}." if self.told else ""
+        return f" The first bad row: {self.reasons[0]}." if self.reasons else ""
 
     def good(self, count: int = 1) -> None:
         """Keep rows."""
@@ -92,10 +92,10 @@ class BadRows:
         """
         rows = [row] if isinstance(row, int | str) else row
         self.num_bad += len(rows)
-        if len(self.told) < _KEPT_REASONS:
+        if len(self.reasons) < _KEPT_REASONS:
             names = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
             kind = "" if isinstance(rows[0], str) else "row " if len(rows) == 1 else "rows "
-            self.told.append(f"{file}, {kind}{names}: {reason.rstrip('.')}")
+            self.reasons.append(f"{file}, {kind}{names}: {reason.rstrip('.')}")
         if self.num_bad > _HOPELESS and self.num_bad > max(self.most, 0.5) * self.rows:
             raise self._error("so far ")
 
@@ -113,10 +113,10 @@ class BadRows:
             raise self._error()
 
     def _error(self, so_far: str = "") -> BadRowsError:
-        first = "; ".join(self.told[:_SHOWN])
+        first = "; ".join(self.reasons[:_SHOWN])
         return BadRowsError(
             f"{self.num_bad:,} of {self.rows:,} rows {so_far}cannot be read, more than the {self.most:.2%} that may be "
-            f"left out (`--max-bad`): {first}{'; ...' if len(self.told) > _SHOWN else ''}. Nothing was written."
+            f"left out (`--max-bad`): {first}{'; ...' if len(self.reasons) > _SHOWN else ''}. Nothing was written."
         )
 
 
@@ -143,7 +143,7 @@ class Source:
     has_facts: bool = False
 
 
-def require_file(root: Path, *places: str, told: str) -> Path:
+def require_file(root: Path, *places: str, what: str) -> Path:
     """The first of these places below `root` that is there.
 
     Raises:
@@ -152,7 +152,7 @@ def require_file(root: Path, *places: str, told: str) -> Path:
     for place in places:
         if (root / place).exists():
             return root / place
-    raise SourceError(f"{told} must be at {' or '.join(repr(str(root / place)) for place in places)}.")
+    raise SourceError(f"{what} must be at {' or '.join(repr(str(root / place)) for place in places)}.")
 
 
 def require_min_occurrences(number: int) -> None:

@@ -182,23 +182,23 @@ class _JsonList:
             return
         if self._next() != "{":
             raise self._problem(f"it must hold an object with a list {self._key!r}")
-        seen = False
+        has_list = False
         mark = self._next_after("{")
         while mark != "}":
             name = self._value()
             if not isinstance(name, str) or self._next() != ":":
                 raise self._problem("an object's key and a colon are expected")
             self._next_after(":")
-            if name == self._key and not seen:
+            if name == self._key and not has_list:
                 if self._next() != "[":
                     raise self._problem(f"{self._key!r} must be a list")
-                seen = True
+                has_list = True
                 yield from self._items()
             else:
                 self._value()
             mark = self._separator("}")
         self._place += 1
-        if not seen:
+        if not has_list:
             raise SourceError(
                 f"{str(self._path)!r} must hold an object with a list {self._key!r}; it has no {self._key!r}."
             )

@@ -21,29 +21,30 @@ def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
         SourceError: If tables say different things, or an id between two used ones is never used, so that its answer
             is not known.
     """
-    told = {tuple(table.told["answers"]) for table in tables if table.told.get("answers")}
-    if len(told) > 1:
+    vocabularies = {tuple(table.metadata["answers"]) for table in tables if table.metadata.get("answers")}
+    if len(vocabularies) > 1:
         raise SourceError("the tables have different answer vocabularies; prepare them together.")
-    if told:
-        return told.pop()
-    found: dict[int, str] = {}
+    if vocabularies:
+        return vocabularies.pop()
+    answer_of_label: dict[int, str] = {}
     for table in tables:
         _require_sound(table)
         for row in table.scan(["answers", "answer_labels"]):
             for answers, labels in zip(row["answers"] or [], row["answer_labels"] or [], strict=True):
                 for label, answer in zip(labels, answers, strict=True):
-                    if found.setdefault(label, answer) != answer:
+                    first = answer_of_label.setdefault(label, answer)
+                    if first != answer:
                         raise SourceError(
-                            f"{str(table.path)!r}: answer {label} is {found[label]!r} in one row and {answer!r} in "
-                            "another; tables that are prepared together have one vocabulary."
+                            f"{str(table.path)!r}: answer {label} is {first!r} in one row and {answer!r} in another; "
+                            "tables that are prepared together have one vocabulary."
                         )
-    missing = next((index for index in range(len(found)) if index not in found), None)
-    if missing is not None or not found:
+    missing = next((index for index in range(len(answer_of_label)) if index not in answer_of_label), None)
+    if missing is not None or not answer_of_label:
         raise SourceError(
             f"the tables do not tell their answer vocabulary, and no row uses answer {missing or 0}: give the tables "
             "of all splits, or prepare them from the owners' files."
         )
-    return tuple(found[index] for index in range(len(found)))
+    return tuple(answer_of_label[index] for index in range(len(answer_of_label)))
 
 
 def _require_sound(table: Table) -> None:

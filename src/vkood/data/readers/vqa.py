@@ -107,14 +107,16 @@ def answer_vocabulary(majority_answers: Iterable[str], min_occurrences: int) -> 
     return tuple(answer for answer, count in counts.items() if count >= min_occurrences)
 
 
-def soft_targets(given: Iterable[str], ids: Mapping[str, int]) -> tuple[list[str], list[int], list[float]]:
+def soft_targets(
+    annotations: Iterable[str], ids: Mapping[str, int]
+) -> tuple[list[str], list[int], list[float]]:
     """The known ones among the annotators' answers, their ids, and their scores by how many gave them.
 
     Example:
         >>> soft_targets(["red"] * 4 + ["blue"] * 2 + ["mauve"], {"blue": 0, "red": 1})
         (['red', 'blue'], [1, 0], [1.0, 0.6])
     """
-    counts = Counter(given)
+    counts = Counter(annotations)
     known = [answer for answer in counts if answer in ids]
     return known, [ids[answer] for answer in known], [soft_score(counts[answer]) for answer in known]
 
@@ -160,13 +162,13 @@ class _Split:
         self.split = split
         self._pictures, self._folder = pictures, root / _IMAGE_FOLDERS[split]
         self._file = require_file(
-            root, questions, f"{name}/{questions}", told=f"{name}'s questions ({split})"
+            root, questions, f"{name}/{questions}", what=f"{name}'s questions ({split})"
         )
         self.annotations: dict[int, dict[str, Any]] = {}
         self._annotated = annotations is not None
         if annotations is not None:
             file = require_file(
-                root, annotations, f"{name}/{annotations}", told=f"{name}'s annotations ({split})"
+                root, annotations, f"{name}/{annotations}", what=f"{name}'s annotations ({split})"
             )
             for number, annotation in json_records(file, _ANNOTATION, bad, key="annotations"):
                 question_id = annotation["question_id"]
