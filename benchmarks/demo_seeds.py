@@ -18,29 +18,38 @@ from typing import Any
 
 import torch
 from measuring import print_table, setting, write_json
-from training_step import prepare
 from transformers.utils import logging
 
-from vkood.data import irrelevant_facts
+from vkood.data.readers.easy_vqa import Flood
 from vkood.demo import jobs
-from vkood.recipes.easy_vqa import easy_vqa
+from vkood.demo.plan import PLAIN_TEST, Plan, Workshop, plan
+from vkood.demo.towers import save_text_tower
 
 _FLOODS = (("irrelevant", "0"), ("irrelevant", "150"), ("contradicting", "48"))
 
 
 def run_seed(seed: int) -> dict[str, Any]:
     """Train and test the filtered arm."""
-    run = easy_vqa(seed=seed)
+    planned = plan(seed=seed)
     with tempfile.TemporaryDirectory() as folder:
-        workshop = jobs.Workshop(folder=Path(folder))
-        prepare(workshop, run, irrelevant_facts("test"))
+        workshop = Workshop(folder=Path(folder))
+        num_questions = prepare(workshop, planned)
         began = time.process_time()
-        jobs.pretrain_tower(run, workshop, lambda _: None)
-        jobs.train_arm(run, workshop, "filtered", lambda _: None)
+        jobs.pretrain(planned, workshop, lambda done: None)
+        jobs.train_arm(planned, workshop, "filtered", lambda done: None)
         trained = time.process_time() - began
-        results = jobs.test_arm(run, workshop, "filtered", lambda _: None)
-    del results["gallery"]
-    return {"seed": seed, "steps": run.joint.steps, "cpu_seconds_of_training": trained} | results
+        found = jobs.test_arm(planned, workshop, "filtered", lambda done: None)
+    del found["gallery"]
+    numbers = {"easy_vqa": num_questions[PLAIN_TEST], "knowledge": num_questions[Flood().table]}
+    record = {"seed": seed, "steps": planned.steps, "cpu_seconds_of_training": trained}
+    return record | found | {"num_questions": numbers}
+
+
+def prepare(workshop: Workshop, planned: Plan) -> dict[str, int]:
+    """What the demo prepares: text tower, vectors of facts, tables. Returns how many questions each table has."""
+    save_text_tower(workshop.text_tower, seed=planned.seed)
+    jobs.encode_facts(workshop, lambda done: None)
+    return jobs.prepare_tables(planned, workshop, lambda done: None)
 
 
 def _row(record: dict[str, Any]) -> list[float]:

@@ -16,27 +16,30 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import torch
+from demo_seeds import prepare
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 from measuring import print_table, setting, write_json
-from torch.utils.data import Dataset, Subset
-from training_step import prepare
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
+from typing_extensions import override
 
-from vkood.data import EasyVqaKnowledge, EasyVqaQuestions, VqaDataset, irrelevant_facts
+from vkood.data.readers.easy_vqa import Flood
 from vkood.demo import jobs
-from vkood.recipes.easy_vqa import Arm, EasyVqaRun, easy_vqa
-from vkood.tasks import evaluate_vqa
-from vkood.train import StepReport, fit
+from vkood.demo.plan import PLAIN_TEST, Arm, Plan, Workshop
+from vkood.tasks.answering import AnsweringTask
+from vkood.train.assembly import Assembly, assemble
+from vkood.train.training import train
 
 TARGET = 0.95
 FLOOD = 48
+TABLES = {"easy_vqa": PLAIN_TEST, "knowledge": Flood().table, "flooded": Flood(irrelevant=FLOOD).table}
 TESTS = {
     "easy_vqa": "easy-VQA's own questions",
     "knowledge": "knowledge questions",
@@ -54,55 +57,69 @@ _LOOK_EVERY = 100
 Record = dict[str, Any]
 
 
-def test_sets(seed: int, size: int) -> dict[str, Dataset[Any]]:
-    """The questions of every test, at most `size` of each, spread over the whole."""
-    whole = {
-        "easy_vqa": VqaDataset(EasyVqaQuestions("test", seed, facts_share=0.0)),
-        "knowledge": VqaDataset(EasyVqaKnowledge("test", seed)),
-        "flooded": VqaDataset(EasyVqaKnowledge("test", seed, irrelevant=FLOOD)),
-    }
-    return {
-        name: Subset(rows, np.linspace(0, len(rows) - 1, min(size, len(rows))).astype(int).tolist())
-        for name, rows in whole.items()
-    }
+class _Looks(TrainerCallback):
+    """Tests a model every hundred steps, and takes the seconds of training in between.
 
+    Args:
+        tests: What it is tested with.
+        samples: Questions in a step.
+    """
 
-def run_arm(run: EasyVqaRun, workshop: jobs.Workshop, arm: Arm, tests: dict[str, Dataset[Any]]) -> Record:
-    """Train an arm, and test it on the way."""
-    model, rows, collate = (
-        jobs.new_model(run, workshop, arm),
-        jobs.training_rows(run, arm),
-        workshop.collator(arm),
-    )
-    looks: list[dict[str, float]] = []
-    not_training = 0.0
-    began = time.process_time()
+    def __init__(self, tests: Assembly, samples: int) -> None:
+        self._tests, self._samples = tests, samples
+        self.looks: list[dict[str, float]] = []
+        self._not_training, self._began = 0.0, 0.0
 
-    def look(report: StepReport) -> None:
-        nonlocal not_training
+    @override
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._began = time.process_time()
+
+    @override
+    def on_step_end(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        if state.global_step % _LOOK_EVERY:
+            return
         paused = time.process_time()
-        results = {
-            name: evaluate_vqa(model, test, collate, batch_size=128).accuracy for name, test in tests.items()
-        }
-        model.train()
-        looks.append(
-            {
-                "step": report.step,
-                "samples": report.step * run.joint.batch_size * (run.plain + run.knowledge),
-                "seconds": paused - began - not_training,
-                **results,
-            }
-        )
-        not_training += time.process_time() - paused
-
-    fit(model, rows, collate, run.joint, on_report=look)
-    return {"seed": run.seed, "arm": arm, "steps": run.joint.steps, "looks": looks}
+        accuracies: dict[str, float] = {}
+        for name, table in TABLES.items():
+            rows = self._tests.rows([table])
+            accuracies[name] = self._tests.evaluate(rows, model).metrics["accuracy"]
+        step = state.global_step
+        seconds = paused - self._began - self._not_training
+        self.looks.append({"step": step, "samples": step * self._samples, "seconds": seconds, **accuracies})
+        self._not_training += time.process_time() - paused
 
 
-def planned(seed: int, steps: int) -> EasyVqaRun:
-    """The demo's run, with this many steps for every arm."""
-    run = easy_vqa(seed=seed)
-    return replace(run, joint=replace(run.joint, steps=steps, report_every=_LOOK_EVERY))
+@dataclass(frozen=True, kw_only=True)
+class WatchedAnswering(AnsweringTask):
+    """Answering that is tested while it is trained.
+
+    Attributes:
+        looks: Tests the model.
+    """
+
+    looks: _Looks | None = None
+
+    @override
+    def callbacks(self, model: Any) -> list[TrainerCallback]:
+        return [] if self.looks is None else [self.looks]
+
+
+def run_arm(plan: Plan, workshop: Workshop, arm: Arm, size: int) -> Record:
+    """Train an arm, and test it on the way with at most so many questions of each test."""
+    run = plan.training(workshop, arm)
+    tests = assemble(replace(run, data=replace(run.data, evaluate_limit=size)))
+    looks = _Looks(tests, run.optimisation.batch_size)
+    train(run, task=WatchedAnswering(single_answer=True, looks=looks))
+    return {"seed": plan.seed, "arm": arm, "steps": plan.steps, "looks": looks.looks}
 
 
 def first_at(looks: Sequence[dict[str, float]], test: str, what: str) -> float | None:
@@ -191,9 +208,7 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), default=list(ARMS))
-    parser.add_argument(
-        "--steps", type=int, default=easy_vqa().joint.steps, help="optimiser steps of every arm"
-    )
+    parser.add_argument("--steps", type=int, default=Plan.steps, help="optimiser steps of every arm")
     parser.add_argument("--questions", type=int, default=888, help="questions in every test")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     parser.add_argument("--png", type=Path, help="file for the curves")
@@ -207,14 +222,13 @@ def main() -> None:
         missing = [arm for arm in arguments.arms if arm not in done]
         if not missing:
             continue
-        run = planned(seed, arguments.steps)
+        planned = Plan(seed=seed, steps=arguments.steps, irrelevant=(0, FLOOD), contradicting=())
         with tempfile.TemporaryDirectory() as folder:
-            workshop = jobs.Workshop(folder=Path(folder))
-            prepare(workshop, run, irrelevant_facts("test"))
-            jobs.pretrain_tower(run, workshop, lambda _: None)
-            tests = test_sets(seed, arguments.questions)
+            workshop = Workshop(folder=Path(folder))
+            prepare(workshop, planned)
+            jobs.pretrain(planned, workshop, lambda done: None)
             for arm in missing:
-                records.append(run_arm(run, workshop, arm, tests))
+                records.append(run_arm(planned, workshop, arm, arguments.questions))
                 last = records[-1]["looks"][-1]
                 print(
                     f"seed {seed}, {ARMS[arm]}: " + ", ".join(f"{test} {last[test]:.3f}" for test in TESTS),

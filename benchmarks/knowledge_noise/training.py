@@ -15,10 +15,10 @@ from transformers.utils import logging
 
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.solve.gradients import ConvergenceWarning
-from vkood.tasks import Evaluation, evaluate_vqa
-from vkood.train import StepReport, TrainingOptions, fit
 
 from .arms import Arm, new_model
+from .evaluation import Evaluation, evaluate_vqa
+from .fitting import StepReport, TrainingOptions, fit
 from .materials import Materials, Pictures, standardised
 from .questions import ONE_QUESTION, Collate, Corruption, Mix, Mosaics, Row, SinglePictures, single_train
 from .records import Record

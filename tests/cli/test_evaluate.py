@@ -3,17 +3,15 @@
 import json
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from support.command_line import refusal
-from support.tiny_vqa import HashedFacts, save_tiny
-from vkood import tasks
+from support.tiny_vqa import HashedFacts, save_tiny, tiny_tokenizer
 from vkood.cli import app
-from vkood.cli.evaluate import MOST_CONTRADICTING
-from vkood.data import FactTable, easy_vqa_answers
+from vkood.cli import evaluate_easy_vqa as command
+from vkood.data import easy_vqa_answers
 from vkood.data.easy_vqa_knowledge import MAX_CONTRADICTING
-from vkood.tasks import knowledge
+from vkood.train import assembly, evaluation
 
 KNOWLEDGE = ("--data", "easy-vqa-knowledge")
 KEYS = {
@@ -54,16 +52,17 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def encoders(monkeypatch):
-    """No test but one waits for the encoder of facts."""
-    created = []
+def encoders(monkeypatch, tmp_path_factory):
+    """No test but one waits for the encoder of facts, or finds the vectors of another test."""
+    made = []
 
-    def encoder(on_sentences=None):
-        created.append(HashedFacts(on_sentences))
-        return created[-1]
+    def encoder(folder):
+        made.append(HashedFacts())
+        return made[-1]
 
-    monkeypatch.setattr(knowledge, "fact_encoder", encoder)
-    return created
+    monkeypatch.setattr(assembly, "SentenceEncoder", encoder)
+    monkeypatch.setenv("VKOOD_CACHE", str(tmp_path_factory.mktemp("cache")))
+    return made
 
 
 @pytest.fixture
@@ -73,7 +72,7 @@ def no_work(monkeypatch):
     def fail(*args, **options):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(tasks, "load_vqa_model", fail)
+    monkeypatch.setattr(evaluation, "assemble", fail)
 
 
 class TestScores:
@@ -138,14 +137,24 @@ class TestScores:
         assert result.exit_code == 0, result.output
         assert json.loads((tmp_path / "o.json").read_text())["num_facts"] == 2 * 54
 
-    def test_saved_vectors_are_used(self, folder, encoders):
-        arguments = (folder, *KNOWLEDGE, "--limit", 3)
+    def test_vectors_are_kept(self, saved, encoders):
+        arguments = (saved, *KNOWLEDGE, "--limit", 3)
         assert run(*arguments).exit_code == 0
-        FactTable.build(encoders[0].encoded, HashedFacts()).save(
-            folder / tasks.FACTS_FILE, encoder=tasks.FACT_ENCODER
-        )
+        encoded = [sentence for encoder in encoders for sentence in encoder.encoded]
         assert run(*arguments).exit_code == 0
-        assert len(encoders) == 1
+        assert [sentence for encoder in encoders for sentence in encoder.encoded] == encoded
+
+    def test_a_great_flood_changes_the_batch_size_only(self, saved, encoders, tmp_path, monkeypatch):
+        """Rounding moves some of an untrained gate's scores."""
+        found = []
+        for facts_in_batch in (12_000, 100):
+            monkeypatch.setattr(command, "_FACTS_IN_BATCH", facts_in_batch)
+            out = tmp_path / "scores.json"
+            arguments = (saved, *KNOWLEDGE, "--irrelevant", 40, "--limit", 10, "--json", out)
+            assert run(*arguments).exit_code == 0
+            found.append(json.loads(out.read_text()))
+        assert found[0]["accuracy"] == found[1]["accuracy"]
+        assert found[0]["filter"]["auroc"] == pytest.approx(found[1]["filter"]["auroc"], abs=0.01)
 
     def test_it_repeats(self, saved, encoders, tmp_path):
         records = []
@@ -203,7 +212,7 @@ class TestRefusals:
         assert says in refused(saved, *arguments)
 
     def test_the_limit_of_contradicting_facts_is_the_datas(self):
-        assert MOST_CONTRADICTING == MAX_CONTRADICTING
+        assert command.MAX_CONTRADICTING == MAX_CONTRADICTING
 
     @pytest.mark.parametrize(
         ("content", "says"),
@@ -271,7 +280,7 @@ class TestRefusals:
 
     def test_tokenizer(self, folder):
         (folder / "tokenizer.json").write_text("{")
-        assert "tokenizer in" in refused(folder, *KNOWLEDGE)
+        assert "tokenizer" in refused(folder, *KNOWLEDGE)
         for file in folder.glob("tokenizer*"):
             file.unlink()
         assert "has no tokenizer" in refused(folder, *KNOWLEDGE)
@@ -283,14 +292,22 @@ class TestRefusals:
 
     def test_fact_vectors_of_another_width(self, tmp_path, encoders):
         folder = save_tiny(tmp_path / "model", fact_dim=12)
-        assert "takes fact vectors of width 12" in refused(folder, *KNOWLEDGE, "--limit", 2)
+        result = run(folder, *KNOWLEDGE, "--limit", 2)
+        assert result.exit_code == 2
+        assert "takes vectors of facts of width 12, but those of gt-all" in result.stderr.splitlines()[-1]
 
-    def test_saved_vectors_that_do_not_fit_the_encoder(self, folder, encoders):
-        FactTable(["A."], torch.ones(1, 5)).save(folder / tasks.FACTS_FILE, encoder=tasks.FACT_ENCODER)
-        assert "do not fit the encoder" in refused(folder, *KNOWLEDGE, "--limit", 2)
+    def test_a_model_without_its_processor(self, folder, no_work):
+        (folder / "processor_config.json").unlink()
+        assert "has no processor" in refused(folder, *KNOWLEDGE)
+
+    def test_a_tokenizer_from_elsewhere(self, folder, encoders):
+        tokenizer = tiny_tokenizer()
+        tokenizer.add_tokens(["kite"])
+        tokenizer.save_pretrained(folder)
+        assert "the tokenizer has" in refused(folder, *KNOWLEDGE)
 
     def test_missing_packages(self, saved, no_work, monkeypatch):
-        monkeypatch.setattr("vkood.cli.evaluate.PACKAGES", ("json", "no_such_package"))
+        monkeypatch.setattr("vkood.cli.evaluate_easy_vqa._PACKAGES", ("json", "no_such_package"))
         assert 'no_such_package); install them with `pip install -e ".[demo]"`' in refused(saved, *KNOWLEDGE)
 
     def test_a_full_disk(self, saved, encoders, tmp_path, monkeypatch):

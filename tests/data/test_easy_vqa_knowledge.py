@@ -36,15 +36,17 @@ def parse(fact):
 
 
 def check(example, data, *, irrelevant, contradicting):
-    colour, shape = data.colours[example.image_index], data.shapes[example.image_index]
+    colour, shape = data.colours[example.picture], data.shapes[example.picture]
     parsed = [parse(fact) for fact in example.facts]
     known = [pair for pair in parsed if pair]
     assert len(example.facts) == len(example.matches) == 6 + irrelevant + contradicting
     assert len(known) == 6 + contradicting
     assert len({entity for entity, _ in known}) == len(known)
-    assert [
-        entity for entity, value in known if value == (colour if example.asks == "colour" else shape)
-    ] == [example.answer]
+    asks_colour = example.text in COLOUR_QUESTIONS
+    assert asks_colour != (example.text in SHAPE_QUESTIONS)
+    assert [entity for entity, value in known if value == (colour if asks_colour else shape)] == [
+        example.answer
+    ]
     assert list(example.matches) == [pair is not None and pair[1] in (colour, shape) for pair in parsed]
     assert sum(example.matches) == 2
     wrong = Counter(
@@ -52,7 +54,6 @@ def check(example, data, *, irrelevant, contradicting):
     )
     assert wrong["colour"] >= 2
     assert wrong["shape"] >= 2
-    assert example.question in (COLOUR_QUESTIONS if example.asks == "colour" else SHAPE_QUESTIONS)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +69,7 @@ def test_exactly_one_fact_answers(irrelevant, contradicting):
 
 def test_training_examples():
     data = load_easy_vqa("train")
-    questions = EasyVqaKnowledge("train", 0)
+    questions = EasyVqaKnowledge("train", 0, irrelevant=(0, 2))
     numbers = Counter()
     for index in range(300):
         example = questions[index]
@@ -85,12 +86,7 @@ def test_floods_change_nothing_but_the_flood(flood):
     plain, flooded = EasyVqaKnowledge("test", 5), EasyVqaKnowledge("test", 5, **flood)
     for index in range(0, 888, 11):
         before, after = plain[index], flooded[index]
-        assert (before.question, before.answer, before.image_index, before.asks) == (
-            after.question,
-            after.answer,
-            after.image_index,
-            after.asks,
-        )
+        assert (before.text, before.answer, before.picture) == (after.text, after.answer, after.picture)
         assert set(before.facts) <= set(after.facts)
         matching = {fact for fact, match in zip(after.facts, after.matches, strict=True) if match}
         assert matching == {fact for fact, match in zip(before.facts, before.matches, strict=True) if match}
@@ -106,33 +102,24 @@ def test_draws_repeat_and_seeds_differ():
     assert EasyVqaKnowledge("test", 3)[8] == EasyVqaKnowledge("test", 3)[8]
     assert EasyVqaKnowledge("test", 3)[8] != EasyVqaKnowledge("test", 4)[8]
     train = EasyVqaKnowledge("train", 3)
-    first = [train[index] for index in range(5)]
-    assert first == [train[index] for index in range(5)]
-    train.set_epoch(1)
-    second = [train[index] for index in range(5)]
-    assert all(a.facts != b.facts for a, b in zip(first, second, strict=True))
-    train.set_epoch(0)
-    assert first == [train[index] for index in range(5)]
+    first = [train.question(place) for place in range(5)]
+    assert first == [train.question(place) for place in range(5)] == [train[place] for place in range(5)]
+    for other in ({"epoch": 1}, {"number": 1}):
+        second = [train.question(place, **other) for place in range(5)]
+        assert all(a.facts != b.facts and a.picture == b.picture for a, b in zip(first, second, strict=True))
 
 
-def test_test_examples_do_not_know_epochs():
-    questions = EasyVqaKnowledge("test", 0)
-    before = questions[3]
-    questions.set_epoch(9)
-    assert questions[3] == before
-
-
-def test_links_cannot_be_learnt_by_heart():
+def test_links_cannot_be_memorised():
     """Entities, answers and kinds are even; neither the place nor the wording of a fact gives the answer away."""
-    questions = EasyVqaKnowledge("train", 0, irrelevant=0)
+    questions = EasyVqaKnowledge("train", 0)
     examples = [questions[index] for index in range(3000)]
     answers = Counter(example.answer for example in examples)
     assert len(answers) == 64
     assert max(answers.values()) < 3 * np.mean(list(answers.values()))
-    assert 0.45 < np.mean([example.asks == "colour" for example in examples]) < 0.55
+    assert 0.45 < np.mean([example.text in COLOUR_QUESTIONS for example in examples]) < 0.55
     places = Counter(place for example in examples for place, match in enumerate(example.matches) if match)
     assert all(0.9 < places[place] / 1000 < 1.1 for place in range(6))
-    assert len({example.question for example in examples}) == len(COLOUR_QUESTIONS) + len(SHAPE_QUESTIONS)
+    assert len({example.text for example in examples}) == len(COLOUR_QUESTIONS) + len(SHAPE_QUESTIONS)
 
 
 def test_wrong_values_are_even():
@@ -148,28 +135,17 @@ def test_wrong_values_are_even():
         assert min(counts) > 0.85 * max(counts)
 
 
-def test_sentences_cover_every_example():
-    for questions in (
-        EasyVqaKnowledge("train", 0),
-        EasyVqaKnowledge("test", 0, irrelevant=48, contradicting=48),
-    ):
-        known = set(questions.sentences())
-        assert len(known) == len(questions.sentences())
-        assert all(known.issuperset(questions[index].facts) for index in range(0, len(questions), 50))
-    assert len(EasyVqaKnowledge("test", 0).sentences()) == len(entity_facts()) == 64 * 11 * 3
+def test_all_facts_about_entities():
+    assert len(set(entity_facts())) == len(entity_facts()) == 64 * 11 * 3
+    known = {*entity_facts(), *irrelevant_facts("test")}
+    flooded = EasyVqaKnowledge("test", 0, irrelevant=48, contradicting=48)
+    assert all(known.issuperset(flooded[index].facts) for index in range(0, len(flooded), 50))
 
 
-def test_size_goes_round_the_pictures():
-    big = EasyVqaKnowledge("test", 0, size=1000)
-    assert len(big) == 1000
-    assert big[888].image_index == big[0].image_index
-    assert big[888] != big[0]
-    small = EasyVqaKnowledge("train", 0, size=100)
-    small.set_epoch(1)
-    assert small[0].image_index == EasyVqaKnowledge("train", 0)[100].image_index
-    assert small[-1] == small[99]
-    with pytest.raises(IndexError):
-        small[100]
+@pytest.mark.parametrize("index", [-1, 888])
+def test_there_is_no_other_question(index):
+    with pytest.raises(IndexError, match="from 0 to 887"):
+        EasyVqaKnowledge("test", 0)[index]
 
 
 @settings(max_examples=25, deadline=None)
@@ -205,7 +181,6 @@ def test_a_users_single_fact():
         ({"contradicting": 59}, "`contradicting`.*0 to 58.*59"),
         ({"irrelevant": 1, "irrelevant_facts": []}, "`irrelevant_facts`"),
         ({"irrelevant_facts": "A lemon is sour."}, "`irrelevant_facts`"),
-        ({"size": 0}, "`size`"),
     ],
 )
 def test_bad_arguments_are_named(arguments, named):

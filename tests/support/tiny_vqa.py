@@ -6,10 +6,17 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertTokenizer, PreTrainedTokenizerBase, ResNetConfig
+from transformers import (
+    BertConfig,
+    BertTokenizer,
+    CLIPImageProcessorPil,
+    PreTrainedTokenizerBase,
+    ResNetConfig,
+)
 
 from vkood.data import joint_answers
 from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
+from vkood.pipelines import VkoodProcessor
 
 FACT_DIM = 384
 
@@ -49,14 +56,17 @@ def tiny_config(answers: Sequence[str] | None = None, **changes: object) -> Vkoo
 
 
 def save_tiny(folder: Path, answers: Sequence[str] | None = None, **changes: object) -> Path:
-    """Save a tiny model with random weights, and its tokenizer, as the demo does."""
+    """Save a tiny model with random weights, and its processor, as the demo does."""
     VkoodForVisualQuestionAnswering(tiny_config(answers, **changes)).save_pretrained(folder)
-    tiny_tokenizer().save_pretrained(folder)
+    images = CLIPImageProcessorPil(size={"height": 64, "width": 64}, do_center_crop=False)
+    VkoodProcessor(images, tiny_tokenizer()).save_pretrained(folder)
     return folder
 
 
 class HashedFacts:
     """Stands in for the encoder of facts: a sentence's vector depends on its text alone."""
+
+    width, fingerprint = FACT_DIM, "hashed sentences"
 
     def __init__(self, on_sentences: Callable[[int], None] | None = None) -> None:
         self._on_sentences = on_sentences

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=True)
 PACKAGES = ("pyarrow",)
 OWN = "own"
-EASY_VQA = "easy-vqa"
 _SHOWN = 5
 
 
@@ -32,8 +31,9 @@ def prepare(
     name: Annotated[
         str,
         typer.Argument(
-            help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, easy-vqa, own (a file "
-            "of yours), or tables (METER's and ViLT's, to link facts)."
+            help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, easy-vqa, "
+            "easy-vqa-knowledge (with facts of its own), own (a file of yours), or tables (METER's and ViLT's, to link "
+            "facts)."
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the tables.", metavar="FOLDER")],
@@ -53,6 +53,10 @@ def prepare(
     min_answers: Annotated[
         int | None,
         typer.Option(help="How often an answer has to be given to be in the vocabulary (VQA: 9; own: 1)."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="easy-vqa-knowledge: of what is drawn.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="easy-vqa-knowledge: how many epochs of draws are for training.")
     ] = None,
     max_bad: Annotated[
         float, typer.Option(help="Highest share of rows that may be left out as unreadable.")
@@ -82,6 +86,8 @@ def prepare(
     try:
         options = {
             "min_occurrences": min_answers,
+            "seed": seed,
+            "epochs": epochs,
             "encoding": encoding,
             "any_image_path": any_image_path or None,
         }
@@ -193,14 +199,11 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
 
 def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
     """What the reader of a data set reads, with the options that were given."""
-    from vkood.data.prepare import option_name, read_source
-    from vkood.data.readers.easy_vqa import read_easy_vqa
+    from vkood.data.prepare import PACKAGED, read_source
     from vkood.data.readers.own import read_own
 
-    if name == EASY_VQA:
-        if options:
-            refuse(f"easy-vqa takes no {option_name(next(iter(options)))}.")
-        return read_easy_vqa()
+    if name in PACKAGED:
+        return read_source(name, **options)
     if root is None:
         refuse("--root must be the folder of the data set's files.")
     if name == OWN:

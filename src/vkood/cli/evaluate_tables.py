@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vkood.cli.inputs import architectures, configuration_of, refuse, require_packages
+from vkood.cli.inputs import architectures, configuration_of, refuse, require_packages, require_processor
 from vkood.cli.output import plain
 from vkood.cli.train import PACKAGES, carry_out
 
@@ -57,11 +57,7 @@ def evaluate_tables(asked: AskedOfTables) -> None:
     if name not in known:
         refuse(f"the model in {str(asked.model)!r} is a {name}; it must be one of {', '.join(known)}.")
     task, family = known[name]
-    if not (asked.model / "processor_config.json").is_file():
-        refuse(
-            f"the model folder {str(asked.model)!r} has no processor, so how pictures are prepared is not known; "
-            "`vkood train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
-        )
+    require_processor(asked.model)
     try:
         tables = asked.tables or tables_for(asked.folder, task)
     except RunError as error:

@@ -93,6 +93,15 @@ def require_vqa_model(folder: Path) -> None:
     _require_weights(folder)
 
 
+def require_processor(folder: Path) -> None:
+    """Refuse a model folder without a processor."""
+    if not (folder / "processor_config.json").is_file():
+        refuse(
+            f"the model folder {str(folder)!r} has no processor, so how pictures are prepared is not known; `vkood "
+            "train RECIPE evaluate_only=true model.checkpoint=FOLDER` takes the recipe's."
+        )
+
+
 def configuration_of(folder: Path) -> dict[str, Any]:
     """What a model folder's config.json holds, or a refusal."""
     from vkood.files import FileProblem, read_json_object

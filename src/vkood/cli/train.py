@@ -87,11 +87,11 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         if run.evaluate_only:
             from vkood.train.evaluation import evaluate
 
-            evaluate(run, _log)
+            evaluate(run, log)
         else:
             from vkood.train.training import train
 
-            train(run, _log)
+            train(run, log)
     except (RunError, CheckpointError) as error:
         refuse(str(error))
 
@@ -129,5 +129,6 @@ def recipes(
     console.print(table)
 
 
-def _log(line: str) -> None:
+def log(line: str) -> None:
+    """Print a line about the progress."""
     say(line, err=True)

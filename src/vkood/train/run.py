@@ -345,7 +345,7 @@ def _require_fitting(run: Run) -> None:
 def _require_fitting_batches(run: Run, task: Task) -> None:
     """Refuse several texts of an image where a task or a batch cannot have them."""
     per_image, optimisation = run.data.texts_per_image, run.optimisation
-    if per_image == 1:
+    if per_image == 1 or run.evaluate_only:
         return
     if not task.groups_texts or run.features == "cached":
         raise RunError(

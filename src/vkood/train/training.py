@@ -25,9 +25,8 @@ from vkood.tasks.ranks import gathered, rank, world_size
 from vkood.train.arguments import RunArguments, on_cpu, run_arguments
 from vkood.train.assembly import Assembly, Log, assemble
 from vkood.train.building import plain
-from vkood.train.callbacks import SCORES_FILE, Checkpoints, KeepBest, RunLog, save_to
+from vkood.train.callbacks import SCORES_FILE, Checkpoints, Epochs, KeepBest, RunLog, save_to
 from vkood.train.checkpoints import all_checkpoints, has_ended, how_to_resume, newest_whole, steps_of
-from vkood.train.fitting import Epochs
 from vkood.train.launch import is_launched
 from vkood.train.record import (
     BEST,

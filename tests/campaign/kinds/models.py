@@ -14,7 +14,7 @@ from ..mutations import WRONG, damaged_bytes, damaged_json, label, places, with_
 
 RECIPES = {"vqa": "vqav2", "nlvr2": "nlvr2", "retrieval-coco": "coco", "blip-vqa": "vqav2"}
 EASY = "easy"
-"""A model of easy-VQA, as the demo leaves it: without a processor."""
+"""A model of easy-VQA, as the demo leaves it."""
 STRUCTURE: dict[str, tuple[Any, ...]] = {
     "hidden_size": (0, -1, 32, 10**9),
     "num_attention_heads": (0, -1, 7),
