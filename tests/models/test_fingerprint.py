@@ -63,8 +63,8 @@ def test_configuration_and_tokenizer(folder, file):
 def test_pooling_and_vocabulary(folder):
     (folder / "vocab.txt").write_text("a\n")
     actual = {
-        encoder_fingerprint(folder, vocabularies=vocabularies, pooling=pooling)
-        for vocabularies in ((), ("vocab.txt",))
+        encoder_fingerprint(folder, files=files, pooling=pooling)
+        for files in ((), ("vocab.txt",))
         for pooling in ("mean", "first")
     }
     assert len(actual) == 4
@@ -84,7 +84,7 @@ def test_weights_in_parts(folder):
 def test_no_weights(folder):
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="There are no weights in"):
-        encoder_fingerprint(folder, vocabularies=(), pooling="mean")
+        encoder_fingerprint(folder, files=(), pooling="mean")
 
 
 def test_the_size_of_batches_is_no_part_of_it(folder):

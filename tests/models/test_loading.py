@@ -2,7 +2,9 @@
 
 import json
 import shutil
+import sys
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -27,6 +29,7 @@ from vkood.models.loading import (
 from vkood.pipelines import VkoodProcessor
 
 SMALL = {"hidden_size": 8, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 8}
+SMALL_FUSION = {"hidden_size": 8, "num_attention_heads": 2, "num_fusion_layers": 1}
 
 
 @pytest.fixture(name="encoder")
@@ -131,6 +134,61 @@ def test_a_saved_model_with_code_of_its_own(model, code, file):
     for load in loads:
         with pytest.raises(LoadingError, match=f"{file}' asks for code of its own"):
             load(model)
+
+
+OWN = """
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, ViTConfig, ViTImageProcessor, ViTModel
+
+class TextConfig(BertConfig):
+    model_type = "own_text"
+
+class Text(BertModel):
+    config_class = TextConfig
+
+class ImageConfig(ViTConfig):
+    pass
+
+class Image(ViTModel):
+    config_class = ImageConfig
+
+class Tokenizer(PreTrainedTokenizerFast):
+    pass
+
+class ImageProcessor(ViTImageProcessor):
+    pass
+"""
+
+
+def test_code_that_is_trusted(encoder, image, monkeypatch, tmp_path):
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    monkeypatch.setattr("sys.path", list(sys.path))
+    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(image)
+    # `transformers` converts the names of weights for its own classes alone.
+    vit = ViTModel.from_pretrained(image)
+    save_file(vit.state_dict(), image / "model.safetensors", metadata={"format": "pt"})
+    for folder, kind in ((encoder, "Text"), (image, "Image")):
+        (folder / "own.py").write_text(OWN)
+        names = {"AutoConfig": f"own.{kind}Config", "AutoModel": f"own.{kind}"}
+        change_json(folder / "config.json", auto_map=names)
+    change_json(encoder / "config.json", model_type="own_text")
+    change_json(encoder / "tokenizer_config.json", auto_map={"AutoTokenizer": [None, "own.Tokenizer"]})
+    change_json(image / "preprocessor_config.json", auto_map={"AutoImageProcessor": "own.ImageProcessor"})
+    model = VkoodModel.from_towers(image, encoder, image_size=64, trust_remote_code=True, **SMALL_FUSION)
+    processor = VkoodProcessor.from_towers(image, encoder, image_size=64, trust_remote_code=True)
+    sentences = SentenceEncoder(encoder, trust_remote_code=True)
+    parts = (
+        model.image_tower.encoder,
+        model.text_tower.encoder,
+        processor.tokenizer,
+        processor.image_processor,
+    )
+    assert [type(part).__name__ for part in parts] == ["Image", "Text", "Tokenizer", "ImageProcessor"]
+    assert model(**processor(np.zeros((8, 8, 3), np.uint8), "a")).text_states.isfinite().all()
+    (encoder / "own.py").write_text(f"{OWN}\n")
+    assert SentenceEncoder(encoder, trust_remote_code=True).fingerprint != sentences.fingerprint
+    for load in (VkoodModel.from_towers, VkoodProcessor.from_towers):
+        with pytest.raises(LoadingError, match="asks for code of its own"):
+            load(image, encoder)
 
 
 def test_an_answer_may_be_called_auto_map(model):
@@ -419,3 +477,16 @@ def test_a_hub_name_is_tried_once(monkeypatch, encoder):
     with pytest.raises(LoadingError, match=r"no model of this name on this machine .* \(ConnectionError\)"):
         load_encoder("somebody/other")
     assert asked == ["somebody/encoder", "somebody/other"]
+
+
+@pytest.mark.parametrize("code", [False, True])
+def test_python_files_of_a_hub_name_are_for_those_who_trust_them(monkeypatch, encoder, code):
+    patterns = []
+
+    def download(name, *, allow_patterns, **options):
+        patterns.extend(allow_patterns)
+        return str(encoder)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    load_encoder("somebody/encoder", trust_remote_code=code)
+    assert ("*.py" in patterns) == code

