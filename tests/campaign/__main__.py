@@ -59,10 +59,10 @@ def main() -> int:
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
     faults = sum(outcome.verdict != "well" for outcome in outcomes)
-    if not faults and options.work is None and options.number is None:
-        shutil.rmtree(root)
-    else:
+    if faults or options.number is not None:
         print(f"the folders of cases that show faults are in {root}")
+    elif options.work is None:
+        shutil.rmtree(root)
     return int(faults > 0)
 
 
