@@ -74,7 +74,7 @@ def read_words(path: Path = FILE) -> list[tuple[Meaning, Meaning]]:
 def shared_words(words: list[tuple[Meaning, Meaning]]) -> tuple[float, float]:
     """Shares of pairs (sentence, fact) of the same and of the other meaning with a word of four letters in common.
 
-    The word itself does not count. It tells how much could be found out by comparing letters.
+    The word itself does not count. It shows how much could be found by comparing letters.
     """
     counts = {True: [0, 0], False: [0, 0]}
     for meanings in words:

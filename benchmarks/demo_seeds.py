@@ -2,7 +2,7 @@
 
     python benchmarks/demo_seeds.py --seeds 0 1 2 3 4 --json benchmarks/results/demo_seeds.json
 
-Every seed goes through the demo's own functions: facts, tokenizer, tower, training, test, on one thread. A seed that is
+Every seed runs the demo's own functions: facts, tokenizer, tower, training, test, on one thread. A seed that is
 in the file is not run again.
 """
 

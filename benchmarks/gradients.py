@@ -30,7 +30,7 @@ GRADIENTS: dict[str, Gradient] = {
     "Implicit": Implicit(),
     "Unrolled": Unrolled(),
 }
-# Centres that differ by so many noise widths along so many of 8 dimensions.
+# Distance of the centres in noise widths, and the number of the 8 dimensions along which they differ.
 DATA = {"easy": (4.0, 8), "overlapping": (1.5, 4), "hard": (1.0, 2)}
 
 

@@ -31,7 +31,7 @@ def main() -> None:
     if arguments.json and arguments.json.exists():  # parts that are not measured now stay
         results = json.loads(arguments.json.read_text())
     for name in arguments.only:
-        # A part brings in packages that the others do without.
+        # A part imports packages that the others do not need.
         part = importlib.import_module(f"knowledge_figures.{name}")
         results[name] = {"setting": setting(), **part.run(arguments.quick)}
         write_json(arguments.json, results)

@@ -1,4 +1,4 @@
-"""How well gates tell the facts of the right meaning of an ambiguous word from those of the wrong one.
+"""How well gates separate the facts of the right meaning of an ambiguous word from those of the wrong one.
 
     python benchmarks/knowledge_relevance.py --json benchmarks/results/knowledge_relevance.json
 

@@ -37,7 +37,7 @@ from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 
 TOLERANCE, BUDGET = 1e-4, 300
 SHAPES = ((64, 40, 64, 2), (32, 197, 64, 4))
-# Centres that differ by so many noise widths along so many dimensions.
+# Distance of the centres in noise widths, and the number of dimensions along which they differ.
 DATA = {
     "overlapping": {(64, 40, 64, 2): (1.5, 4), (32, 197, 64, 4): (2.0, 8)},
     "easy": {(64, 40, 64, 2): (2.0, 32), (32, 197, 64, 4): (2.0, 32)},
@@ -293,7 +293,7 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
 
 
 def above_the_floor(arguments: argparse.Namespace) -> list[dict[str, object]]:
-    """The fit without gradients, against the matrix products that so many row-steps cannot do without."""
+    """The fit without gradients, against the matrix products of these row-steps alone."""
     records, rows = [], []
     for shape in SHAPES:
         problem = Problem.drawn(shape, *DATA["overlapping"][shape])

@@ -136,7 +136,7 @@ def _spread(values: Sequence[float | None], form: Callable[[float], str]) -> str
     return median if len(reached) == len(values) else f"{median} ({len(reached)} of {len(values)})"
 
 
-def tell(records: Sequence[Record]) -> None:
+def print_summary(records: Sequence[Record]) -> None:
     """A table for each test."""
     for test, title in TESTS.items():
         rows: list[list[str]] = []
@@ -235,7 +235,7 @@ def main() -> None:
                     flush=True,
                 )
                 write_json(arguments.json, {"setting": setting(), "target": TARGET, "runs": records})
-    tell(records)
+    print_summary(records)
     if arguments.png is not None:
         draw(records, arguments.png)
 

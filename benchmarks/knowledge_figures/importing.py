@@ -25,7 +25,7 @@ from vkood.knowledge import ConceptNetSource, build_store
 
 started = time.perf_counter()
 report = build_store(sys.argv[2], [ConceptNetSource(Path(sys.argv[1]))])
-# Of this process alone: what `resource` tells begins with its parent's.
+# Of this process alone: `resource` starts from its parent's peak.
 peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 usage = resource.getrusage(resource.RUSAGE_SELF)
 print(json.dumps({

@@ -1,4 +1,4 @@
-"""What long contexts cost: the fitted mixture beside the kernel gate, which looks at every token.
+"""What long contexts cost: the fitted mixture beside the kernel gate, which compares with every token.
 
 A kernel's cost grows with candidates times tokens; a fit's with tokens times steps, and what it gives is as
 small for a thousand tokens as for ten.

@@ -128,7 +128,7 @@ def load_materials(scratch: Path, seed: int) -> Materials:
 def standardised(materials: Materials) -> Materials:
     """The same with a mean of 0 and a deviation of 1 in each feature of tokens, and with centred facts.
 
-    Sentence vectors of like sentences, and tokens after a ReLU, have most in common; what tells them apart is
+    Sentence vectors of like sentences, and tokens after a ReLU, have most in common; what distinguishes them is
     the rest.
     """
     clean = materials.train.tokens[materials.train.rows].flatten(0, 1)

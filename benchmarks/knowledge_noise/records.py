@@ -77,7 +77,7 @@ def setting(command: str) -> Record:
 
 @functools.cache
 def _code() -> str:
-    """A digest of the library's modules that a run goes through: records of other code do not compare."""
+    """A digest of the library's modules that a run uses: records of other code do not compare."""
     root = Path(vkood.__file__).parent
     files = sorted(path for room in ("solve", "mixture", "models") for path in (root / room).glob("*.py"))
     content = b"".join(path.read_bytes() for path in (*files, root / "recipes" / "easy_vqa.py"))

@@ -118,7 +118,7 @@ def _corrupted(records: Records) -> None:
 
 def _mosaic(records: Records) -> None:
     for plan, title in (
-        (SCREEN, "Mosaics, a look at every arm with seed 0"),
+        (SCREEN, "Mosaics, screening of every arm with seed 0"),
         (MOSAIC, "Mosaics, full budget"),
     ):
         groups: dict[tuple[str, float], list[Record]] = {}

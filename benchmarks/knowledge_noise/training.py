@@ -40,7 +40,7 @@ class Plan:
         mosaic: Whether rows are mosaics. Their tokens and facts are standardised.
         mix: Questions of a row.
         warmup: Share of the steps in which the rate rises.
-        watch_every: Steps between looks at the held-out pictures.
+        watch_every: Steps between evaluations on the held-out pictures.
         num_watched: Questions at each look.
         irrelevant: Floods to test with.
         contradicting: Floods to test with.
@@ -84,7 +84,7 @@ class Run:
         self._open_gates()
 
     def record(self, learning_rate: float, fraction: float = 1.0) -> Record:
-        """Train and test, and say all that was found."""
+        """Train and test; returns all measurements."""
         record: Record = {"gate_at_start": self._gates(self._watched())}
         record |= self._train(learning_rate, fraction)
         flooded = self._watched(irrelevant=(48, 48))

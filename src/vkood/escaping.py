@@ -1,4 +1,4 @@
-"""Foreign text, such as names, questions and facts, made safe to show on one line of a terminal or a plot."""
+"""Foreign text (names, questions, facts) escaped for one line of a terminal or a plot."""
 
 from __future__ import annotations
 

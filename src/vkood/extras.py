@@ -1,4 +1,4 @@
-"""What an error says when the packages of an extra are missing."""
+"""The message for missing packages of an extra."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ _RULE = "rule"
 
 
 class Rule(ABC):
-    """What a field has to be."""
+    """A rule for the value of a field."""
 
     @property
     @abstractmethod
@@ -26,7 +26,7 @@ class Rule(ABC):
 
     @abstractmethod
     def accepts(self, value: Any) -> bool:
-        """Whether a value keeps to the rule."""
+        """Whether a value satisfies the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Each(Rule):
 
 @dataclass(frozen=True, slots=True)
 class Several(Rule):
-    """A list of a given length, each element of which another rule accepts."""
+    """A list of fixed length, each element of which another rule accepts."""
 
     length: int
     rule: Rule
@@ -173,10 +173,10 @@ def require_rules(record: Any, within: str = "") -> None:
 
     Args:
         record: The dataclass.
-        within: What stands before each name in the error, such as "optimisation.".
+        within: Prefix of each name in the error, such as "optimisation.".
 
     Raises:
-        ValueError: Says the field, what was expected, and what came.
+        ValueError: Names the field, the expected value and the actual one.
     """
     values = {item.name: getattr(record, item.name) for item in dataclasses.fields(record)}
     require_fields(values, rules_of(record), within)
@@ -191,10 +191,10 @@ def require_fields(values: Mapping[str, Any], rules: Mapping[str, Rule], within:
     Args:
         values: The values by name.
         rules: The rules by name.
-        within: What stands before each name in the error, such as "gate.".
+        within: Prefix of each name in the error, such as "gate.".
 
     Raises:
-        ValueError: Says the field, what was expected, and what came.
+        ValueError: Names the field, the expected value and the actual one.
     """
     for name, rule in rules.items():
         if name in values and not rule.accepts(values[name]):
@@ -202,10 +202,10 @@ def require_fields(values: Mapping[str, Any], rules: Mapping[str, Rule], within:
 
 
 def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
-    """Refuse an argument that is no instance of `kind`.
+    """Refuse an argument that is not an instance of `kind`.
 
     Raises:
-        TypeError: Says the argument, what was expected, and what came.
+        TypeError: Names the argument, the expected type and the actual value.
     """
     if not isinstance(value, kind):
         kinds = kind if isinstance(kind, tuple) else (kind,)
@@ -217,7 +217,7 @@ def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as errors show it: its beginning, if it is long."""
+    """A value as errors show it, truncated if it is long."""
     try:
         text = repr(value)
     except ValueError:  # more digits than Python writes

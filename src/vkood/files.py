@@ -22,7 +22,7 @@ from typing import Any
 import psutil
 
 MAX_TEXT_BYTES = 512 * 2**20
-"""Texts and JSON that are read whole may have so many bytes, unless the caller says otherwise."""
+"""The default limit on the size of text and JSON files."""
 
 _WIDE_ENCODINGS = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
@@ -38,7 +38,7 @@ _counter = itertools.count()
 
 
 class FileProblem(ValueError):
-    """A file cannot be read as what it was taken for."""
+    """A file is not what was expected, or cannot be read."""
 
 
 class MissingFile(FileProblem, FileNotFoundError):
@@ -169,7 +169,7 @@ def decode_text(
 
 
 def wide_encoding(content: bytes) -> str | None:
-    """The encoding other than UTF-8 that a byte-order mark at the beginning of a file tells; None without one."""
+    """The encoding other than UTF-8 that a file's byte-order mark indicates; None without one."""
     return next((wide for mark, wide in _WIDE_ENCODINGS if content.startswith(mark)), None)
 
 
@@ -217,7 +217,7 @@ def read_json_object(
 
     Raises:
         MissingFile: If there is no such file.
-        FileProblem: Also if it holds something else than an object.
+        FileProblem: As for `read_json`, and if it does not hold an object.
     """
     content = read_json(path, what=what, max_bytes=max_bytes)
     if not isinstance(content, dict):
@@ -229,11 +229,11 @@ def read_json_object(
 
 @contextmanager
 def complete_file(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name in the same folder to write to.
+    """Yield a temporary path in the same folder to write to.
 
-    At the end of the block the file takes its own name, and the place of a file that has it. If the block
-    fails, what was written is removed, and a file that was there before stays as it was. What processes left behind
-    that were killed while they wrote this file is removed first.
+    At the end of the block the temporary file replaces `path`. If the block fails, the temporary file is removed and
+    an earlier file stays as it was. Leftovers of processes that were killed while they wrote this file are removed
+    first.
 
     Args:
         path: The file's own name; its folder has to exist.
@@ -268,11 +268,11 @@ def complete_file(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def complete_folder(path: str | Path) -> Iterator[Path]:
-    """Give a temporary name beside a folder to write to, as `complete_file` does for a file.
+    """Yield a temporary path beside a folder to write to, as `complete_file` does for a file.
 
-    At the end of the block the folder takes its own name, and the place of a folder that has it. A process that is
-    killed in between, when the old folder was moved aside and the new one is not yet in its place, leaves both;
-    `recover`, which this calls first, puts the old one back.
+    At the end of the block the temporary folder replaces `path`. A process that is killed in between, when the old
+    folder was moved aside and the new one is not yet in its place, leaves both; `recover`, which this calls first,
+    puts the old one back.
 
     Args:
         path: The folder's own name; what it lies in has to exist.
@@ -305,15 +305,15 @@ def complete_folder(path: str | Path) -> Iterator[Path]:
 
 @contextmanager
 def complete_files(folder: str | Path, name: str) -> Iterator[Path]:
-    """Give a temporary folder to write several files to, which take their places in a folder together.
+    """Yield a temporary folder for several files, which are moved to their folder together.
 
-    At the end of the block all of them are there under their names in `folder`, in the place of files that have
-    them, or none is: the temporary folder is first renamed as a whole, and from then on its files count as complete. A
-    process that is killed as they are moved leaves the rest in it; `finish_files`, which readers call first, moves it.
+    At the end of the block either all of them are in `folder`, replacing files of the same names, or none is: the
+    temporary folder is first renamed as a whole, and from then on its files count as complete. A process that is killed
+    as they are moved leaves the rest in it; `finish_files`, which readers call first, moves it.
 
     Args:
         folder: The folder that the files are to lie in; it has to exist.
-        name: What the files are together, by which what a killed process left is recognised.
+        name: A name for the group of files, by which leftovers of a killed process are recognised.
 
     Yields:
         The folder to write to.
@@ -334,7 +334,7 @@ def complete_files(folder: str | Path, name: str) -> Iterator[Path]:
 
 
 def finish_files(folder: str | Path) -> None:
-    """Move files to their places that are complete, but were not all moved, as `complete_files` says.
+    """Move files that are complete but were not all moved (see `complete_files`) to their places.
 
     Several processes may do so at once.
 
@@ -355,7 +355,7 @@ def finish_files(folder: str | Path) -> None:
 
 @contextmanager
 def _unless_not_empty() -> Iterator[None]:
-    """Let the error pass that a folder is not empty."""
+    """Ignore the error that a folder is not empty."""
     try:
         yield
     except OSError as error:
@@ -367,7 +367,7 @@ def recover(path: str | Path) -> None:
     """Clean up after processes that were killed while they wrote a file or folder of this name.
 
     Unfinished ones are removed; a complete one that had been moved aside for another is put back if none is in its
-    place. What a process that is still running writes is left alone; so is, for a day, what another host wrote.
+    place. Files of a process that is still running are left alone; so are, for a day, those of another host.
 
     Args:
         path: The file's or folder's own name.
@@ -377,7 +377,7 @@ def recover(path: str | Path) -> None:
     try:
         entries = [entry for entry in os.scandir(path.parent) if entry.name.startswith(prefix)]
     except OSError:
-        return  # no folder, or not one to look into: whoever writes there says so
+        return  # no folder, or an unreadable one: writing there raises the error
     for entry in sorted(entries, key=lambda entry: entry.name):
         match = _TEMPORARY.match(entry.name[len(prefix) :])
         if match is None or not _abandoned(entry, match):
@@ -395,7 +395,7 @@ def write_text(path: str | Path, text: str) -> None:
 
     Args:
         path: The file's name; its folder has to exist.
-        text: What it is to hold.
+        text: Its content.
     """
     with complete_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
@@ -407,13 +407,13 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def _temporary(path: Path, state: str) -> Path:
-    """A name that no other process, and no other call in this one, has."""
+    """A name that is unique among processes and calls."""
     owner = f"{_host()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_counter)}"
     return path.with_name(f"{_prefix(path)}.{owner}.{state}")
 
 
 def _prefix(path: Path) -> str:
-    """What the temporary names for a file begin with; short enough for any file system, however long the name."""
+    """The prefix of a file's temporary names, short enough for any file system."""
     name = path.name
     if len(name.encode("utf-8", "surrogateescape")) > 100:
         name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:20]

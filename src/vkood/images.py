@@ -1,9 +1,9 @@
 """Images from files, bytes, arrays and PIL, decoded in one way for preparing, training, caching and predicting.
 
-What a decoded image looks like does not depend on who decodes it, nor on the other pixels in it:
+A decoded image is the same for every caller, and no pixel depends on the others:
 
-- It lies as viewers show it: the EXIF orientation is applied.
-- What is transparent is white, and what is partly transparent is blended with white.
+- It is upright: the EXIF orientation is applied.
+- Transparent pixels are white, partly transparent ones are blended with white.
 - 16 bits a channel are scaled by the bit depth: 65,535 is white, whatever the brightest pixel. Integers of 32 bits, in
   which Pillow holds 16-bit files too, are on the same scale; floating-point images are on 0 to 255. Values outside
   their scale are refused.
@@ -29,14 +29,14 @@ ImageSource = str | Path | bytes | bytearray | Image.Image | np.ndarray
 """A file's name, a file's content, an image of PIL's, or an array of bytes, height x width (x channels)."""
 
 DECODING = 2
-"""The version of what is described above, for caches of what was computed from images; 1 was without it."""
+"""The version of these rules, for caches of features computed from images; 1 was before them."""
 MAX_PIXELS = 89_478_485
 """Images of more pixels are refused, before they are decoded; it is the number from which Pillow warns."""
 MAX_BYTES = 2**28
 """Image files of more bytes are refused."""
 
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-"""No others: EPS, for one, would be handed to an interpreter of programs."""
+"""No others: EPS, for example, would be run by an interpreter."""
 _ORIENTATION = 0x0112
 _TIFF_PHOTOMETRIC, _TIFF_WHITE_IS_ZERO = 262, 0
 _TRANSPOSED = {
@@ -55,7 +55,7 @@ _SCALES = {"I;16": 65_535, "I;16B": 65_535, "I;16L": 65_535, "I;16N": 65_535, "I
 
 
 class ImageProblem(ValueError):
-    """An image cannot be decoded, or is not one."""
+    """An image cannot be decoded, or is not an image."""
 
 
 class MissingImage(ImageProblem, FileNotFoundError):
@@ -70,7 +70,7 @@ def decode_image(source: ImageSource, *, name: str) -> Image.Image:
     """Decode an image, upright, on white, with 8 bits a channel.
 
     Args:
-        source: The image, however it comes.
+        source: The image, in any of these forms.
         name: What to call it in errors ("images[3]").
 
     Returns:
@@ -78,7 +78,7 @@ def decode_image(source: ImageSource, *, name: str) -> Image.Image:
 
     Raises:
         MissingImage: If there is no such file.
-        ImageProblem: If it is no image, is truncated, too large, or on another scale; the error names it.
+        ImageProblem: If it is not an image, is truncated, too large, or on another scale; the error names it.
     """
     if isinstance(source, str | Path):
         name = f"{name}, {os.fspath(source)!r},"
@@ -86,7 +86,7 @@ def decode_image(source: ImageSource, *, name: str) -> Image.Image:
     if isinstance(source, np.ndarray):
         source = _from_array(source, name)
     with warnings.catch_warnings():
-        # Pillow's remarks on odd metadata and large sizes, in the middle of a training run; what matters is raised.
+        # Pillow's warnings about odd metadata and large sizes would interrupt a training run; real problems are raised.
         warnings.simplefilter("ignore")
         if isinstance(source, bytes | bytearray):
             source = _opened(bytes(source), name)
@@ -134,13 +134,13 @@ def _opened(content: bytes, name: str) -> Image.Image:
 
 @functools.cache
 def _formats() -> tuple[str, ...]:
-    """Those of the formats that this Pillow was built with."""
+    """The formats that this Pillow was built with."""
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def _described(content: bytes) -> str:
-    """What bytes are that are no image, where that shows."""
+    """What bytes that are not an image are instead, as far as their beginning shows."""
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer of Git LFS; fetch the file itself with `git lfs pull`"
@@ -174,7 +174,7 @@ def _rgb(image: Image.Image, name: str) -> Image.Image:
     except Exception as error:  # Pillow's decoders fail in as many ways as there are formats
         raise ImageProblem(f"{name} cannot be decoded, and may be truncated: {_reason(error)}.") from None
     if decoded is not image:
-        decoded.info = {}  # What it says of orientation and transparency has been applied.
+        decoded.info = {}  # Orientation and transparency have been applied.
     return decoded
 
 

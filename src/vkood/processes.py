@@ -17,7 +17,7 @@ import psutil
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held so far, in MB of 2**20 bytes."""
+    """The peak memory of this process so far, in MiB."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset / 2**20
     import resource  # Unix only; psutil knows the peak on Windows alone
@@ -30,9 +30,9 @@ def peak_memory() -> float:
 def outside_current_folder() -> Iterator[None]:
     """Start processes in the block from a folder without modules.
 
-    A spawned process imports what it begins with from its folder first, whatever is there; once it has begun, from
-    where this process does. `os.chdir` as a pool's initialiser takes it back to this process's folder. From Python 3.11
-    on, PYTHONSAFEPATH, which the command line sets, prevents the same.
+    A spawned process resolves its first imports from its current folder; later ones as this process does. `os.chdir` as
+    a pool's initialiser takes it back to this process's folder. From Python 3.11 on, PYTHONSAFEPATH, which the command
+    line sets, prevents the same.
     """
     folder = os.getcwd()
     os.chdir(os.sep)
@@ -44,7 +44,7 @@ def outside_current_folder() -> Iterator[None]:
 
 @contextlib.contextmanager
 def worker_processes(count: int) -> Iterator[tuple[ProcessPoolExecutor, queue.Queue[Any]]]:
-    """New processes, and a queue through which their work may report; they end with this one, however it ends.
+    """A pool of processes, and a queue through which their work reports; they end with this process, however it ends.
 
     The pool starts a process when there is work for it: submit it within `outside_current_folder`.
 
@@ -61,7 +61,7 @@ def worker_processes(count: int) -> Iterator[tuple[ProcessPoolExecutor, queue.Qu
 
 
 def _begin(folder: str) -> None:
-    """Go to a folder, and end this process as soon as its parent has ended: one that is killed ends no other."""
+    """Go to a folder, and end this process as soon as its parent has ended, since a killed parent stops no children."""
     os.chdir(folder)
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -17,9 +17,9 @@ class Bars(Progress):
     """A bar for each task on a terminal; in a file or a pipe, a line for each that moves, every half minute.
 
     Args:
-        columns: What is shown of a task on a terminal.
-        console: Where it is shown.
-        transient: Whether the bars go when the work is done.
+        columns: The columns of each task's bar on a terminal.
+        console: The console to print to.
+        transient: Whether the bars disappear when the work is done.
     """
 
     def __init__(self, *columns: ProgressColumn, console: Console, transient: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Which known name a misspelt one may stand for: for the hints of error messages."""
+"""The known name that a misspelt one may stand for, for hints in error messages."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
-    """Return the known name that another is most like, unless one says the opposite of the other.
+    """Return the known name that is nearest to another, unless the two are opposites.
 
-    A user who follows the hint of an error must not turn what was meant into its contrary. Where the two nearest names
+    A user who follows a hint must not end up with the opposite of what was meant. Where the two nearest names
     are opposites of each other, both are returned.
 
     Args:
-        name: What was written; upper and lower case, underscores, hyphens and spaces make no difference.
+        name: The misspelt name; upper and lower case, underscores, hyphens and spaces make no difference.
         known: The names that there are.
-        cutoff: How alike they must be, from 0 to 1, as `difflib.SequenceMatcher.ratio` has it.
+        cutoff: The minimum similarity, from 0 to 1, by `difflib.SequenceMatcher.ratio`.
 
     Example:
         >>> nearest("usd_for", ["UsedFor", "PartOf"])
@@ -68,7 +68,7 @@ def _letters(name: str) -> str:
 
 
 def _are_opposed(name: str, other: str) -> bool:
-    """Whether two names may mean the contrary of each other, or the same from the other side ("caused by")."""
+    """Whether two names may be opposites, or the two directions of one relation ("caused by")."""
     first, second = _letters(name), _letters(other)
     if first == second:
         return False

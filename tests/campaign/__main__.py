@@ -1,4 +1,4 @@
-"""`python -m tests.campaign`: run a campaign, and print how many cases came out how."""
+"""`python -m tests.campaign`: run a campaign, and print the number of cases by verdict."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from .kinds import KINDS
 
 
 def cases_of(kinds: Sequence[str], number: int, seed: int, kit: Path) -> Iterator[tuple[str, int, Case]]:
-    """So many cases, the kinds in turn by their weights; kind and number decide a case for each seed.
+    """Draw `number` cases, the kinds in turn by their weights; kind and number decide a case for each seed.
 
     Args:
         kinds: Names of kinds.

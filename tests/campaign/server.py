@@ -28,7 +28,7 @@ _EVERY = 0.02
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case."""
+    """The outcome of a case."""
 
     kind: str
     number: int
@@ -108,7 +108,7 @@ def forked(work: Callable[[], Any], log: Path) -> int:
 def run(
     cases: Iterator[tuple[str, int, Case]], root: Path, *, jobs: int, keep: bool = False
 ) -> Iterator[Outcome]:
-    """Run cases, some at a time, and yield what came of each in the order in which they end.
+    """Run cases, several at a time, and yield their outcomes in the order in which they end.
 
     Args:
         cases: Kind, number and case.

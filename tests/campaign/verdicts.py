@@ -24,7 +24,7 @@ VERDICTS = (
     "code run",
     "broken case",
 )
-"""All that may come of a case; all but the first are faults (the last of the campaign itself)."""
+"""The possible verdicts on a case; all but the first are faults (the last of the campaign itself)."""
 
 BROKEN = 99
 """The exit code of a process that could not write its case."""

@@ -177,9 +177,9 @@ def test_signals(output, tmp_path, number):
     dump.write_text("".join(assertion(f"/c/en/cat_{number}") for number in range(2000)) * 500)
     arguments = ["knowledge", "build", "conceptnet", str(dump), "--output", str(output)]
     # A shell starts what runs in the background deaf to SIGINT, and its children inherit that.
-    hears = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    on_interrupt = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", hears + PROGRAM, *arguments], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", on_interrupt + PROGRAM, *arguments], stderr=subprocess.PIPE, text=True
     )
     while not os.listdir(output.parent):  # it has not begun
         time.sleep(0.02)

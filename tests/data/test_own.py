@@ -1,4 +1,4 @@
-"""Questions and captions of a user's own: what is read, what is told, and that no row is lost on the way."""
+"""Questions and captions of a user's own: what is read, what is reported, and that no row is lost."""
 
 import json
 from pathlib import Path
@@ -223,7 +223,7 @@ def test_names_that_no_table_can_have(tmp_path, images, name):
 
 
 def test_ids(tmp_path, images):
-    """Two ids are two questions; the same number for another question is told, however it is spelt."""
+    """Two ids are two questions; the same number for another question is reported, however it is spelt."""
     lines = [
         "image,question,answer,question_id",
         "a.png,What?,red,7",

@@ -184,7 +184,7 @@ def test_what_is_wrong_is_found(tmp_path):
 def test_damaged_tables(tmp_path):
     whole = (prepared.tables("sbu") / "sbu_0.arrow").read_bytes()
     (tmp_path / "a.arrow").write_bytes(whole[:-100])
-    for path, says in ((tmp_path / "a.arrow", "cut off"), (tmp_path / "none.arrow", "no table")):
+    for path, says in ((tmp_path / "a.arrow", "truncated"), (tmp_path / "none.arrow", "no table")):
         with pytest.raises(TableError, match=says):
             Table(path)
     with pytest.raises(TableError, match=r"no table 'b\*'.*which has a"):

@@ -133,7 +133,7 @@ def test_karpathy(tmp_path, tiny, fields, says):
 
 
 def test_karpathy_without_a_split(tmp_path, tiny):
-    """A split that no image has gets no table, which is told; a file without images is an error."""
+    """A split that no image has gets no table, which is reported; a file without images is an error."""
 
     def change(content):
         content["images"] = [image for image in content["images"] if image["split"] != "restval"]
@@ -195,7 +195,7 @@ def test_visual_genome(tmp_path, tiny):
         ),
         ('{"sentence": "a"}', "it lacks `identifier`"),
         ("[1]", "it must be an object; got a list of 1"),
-        ("{", "it is no JSON"),
+        ("{", "it is not JSON"),
     ],
 )
 def test_nlvr2(tmp_path, tiny, line, says):

@@ -97,7 +97,7 @@ def test_a_value_that_is_too_long(tmp_path, monkeypatch):
 
 def test_a_file_of_other_values_ends_soon(tmp_path, monkeypatch):
     """Before all of it is read; reasons do not fill the memory."""
-    monkeypatch.setattr(source, "_HOPELESS", 5000)
+    monkeypatch.setattr(source, "_MAX_BAD_SO_FAR", 5000)
     path = tmp_path / "a.json"
     path.write_text("[0" + ",0" * 7000 + "]")
     bad = BadRows()

@@ -116,7 +116,7 @@ def test_judgements(tmp_path):
 
 
 def test_column_types():
-    """Those of other scripts are read; what cannot be is told."""
+    """Those of other scripts are read; what cannot be is reported."""
     theirs = SCHEMAS["questions"]
     for name, type_ in (
         ("answers", pa.list_(pa.null())),
@@ -132,7 +132,7 @@ def test_column_types():
         assert "`caption` must be of the type list<string>" in unfit_column(
             captions.set(1, pa.field("caption", type_))
         )
-    assert "must be there once" in unfit_column(captions.append(pa.field("caption", pa.string())))
+    assert "must occur once" in unfit_column(captions.append(pa.field("caption", pa.string())))
 
 
 def test_tables_of_wrong_types(tmp_path):
@@ -166,7 +166,7 @@ def test_answers_that_contradict_each_other(tmp_path):
     ],
 )
 def test_what_tables_say_of_themselves(tmp_path, metadata):
-    with pytest.raises(TableError, match="damaged, in what it says about itself: `"):
+    with pytest.raises(TableError, match="damaged in its metadata: `"):
         write(tmp_path / "a.arrow", QUESTION, metadata=metadata)
 
 

@@ -111,7 +111,7 @@ class Kind:
     Args:
         model: The class.
         config: Makes its configuration.
-        labels: What a batch of so many rows is to learn.
+        labels: Makes the labels of a batch with this number of rows.
         images: Images of an example.
         answer: What of an output has one row for each example.
     """

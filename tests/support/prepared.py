@@ -1,4 +1,4 @@
-"""Made data sets, prepared once for all tests of a process."""
+"""Synthetic data sets, prepared once for all tests of a process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _folder() -> Path:
 
 @functools.cache
 def raw(name: str) -> Path:
-    """A made data set in its owners' files; tests only read it."""
+    """A synthetic data set in its owners' files; tests only read it."""
     return write_tiny(name, _folder() / "raw" / name)
 
 
 @functools.cache
 def tables(*names: str) -> Path:
-    """A folder with the tables of made data sets; tests only read it."""
+    """A folder with the tables of synthetic data sets; tests only read it."""
     folder = _folder() / "-".join(names)
     for name in names:
         prepare(read_source(name, raw(name)), folder)

@@ -1,4 +1,4 @@
-"""`vkood data`: from the files that data sets come in to tables, and a look at what is in them."""
+"""`vkood data`: prepare tables from data sets' original files, and check them."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def prepare(
         str,
         typer.Option(help="Where facts are looked up: default, none, or a store's file.", metavar="STORE"),
     ] = "default",
-    facts_per_concept: Annotated[int, typer.Option(help="Most facts of each thing that a text names.")] = 5,
+    facts_per_concept: Annotated[
+        int, typer.Option(help="Max number of facts for each concept that a text names.")
+    ] = 5,
     min_answers: Annotated[
         int | None,
-        typer.Option(help="How often an answer has to be given to be in the vocabulary (VQA: 9; own: 1)."),
+        typer.Option(help="Min occurrences of an answer in the vocabulary (VQA: 9; own: 1)."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="easy-vqa-knowledge: of what is drawn.")] = None,
+    seed: Annotated[int | None, typer.Option(help="easy-vqa-knowledge: the random seed.")] = None,
     epochs: Annotated[
-        int | None, typer.Option(help="easy-vqa-knowledge: how many epochs of draws are for training.")
+        int | None, typer.Option(help="easy-vqa-knowledge: the number of epochs drawn for training.")
     ] = None,
-    max_bad: Annotated[
-        float, typer.Option(help="Highest share of rows that may be left out as unreadable.")
-    ] = 0.01,
+    max_bad: Annotated[float, typer.Option(help="Max share of unreadable rows, which are left out.")] = 0.01,
     encoding: Annotated[
         str | None,
         typer.Option(help="own: the file's encoding, such as latin-1 or utf-16; UTF-8 by default."),
@@ -75,9 +75,9 @@ def prepare(
 ) -> None:
     """Write a data set's tables, with the facts of each text.
 
-    Images stay as they are, encoded, and are decoded once to know that they are whole; texts are parsed here, once, and
-    never in training. Rows that cannot be read are told by file and row, and left out up to --max-bad; more of them end
-    the work, and nothing is written.
+    Images are stored as they are, encoded, and decoded once to check that they are complete; texts are linked here,
+    once, and never in training. Rows that cannot be read are reported by file and row, and left out up to --max-bad;
+    beyond that the command stops, and nothing is written.
     """
     require_packages(PACKAGES, extra="train")
     require_output_folder(output)
@@ -94,14 +94,14 @@ def prepare(
         source = _source(
             name, root, file, {key: value for key, value in options.items() if value is not None}
         )
-        with interruptible("nothing was written"), _progress() as tell:
+        with interruptible("nothing was written"), _progress() as on_rows:
             prepared = write_tables(
                 source,
                 output,
                 facts=_store(facts),
                 facts_per_concept=facts_per_concept,
                 max_bad=max_bad,
-                on_rows=tell,
+                on_rows=on_rows,
             )
     except (ValueError, ImportError, FileNotFoundError) as error:
         refuse(str(error))
@@ -112,10 +112,10 @@ def prepare(
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder of tables.", metavar="FOLDER")],
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Also write all that was found.", metavar="FILE")
+        Path | None, typer.Option("--json", help="Also write the full report.", metavar="FILE")
     ] = None,
 ) -> None:
-    """Look over all tables of a folder: every image is decoded. Exit code 1 if anything is wrong."""
+    """Check all tables of a folder, decoding every image. Exit code 1 if anything is wrong."""
     require_packages(PACKAGES, extra="train")
     require_output_file("--json", json_out)
     from rich.console import Console
@@ -125,8 +125,8 @@ def check(
     from vkood.data.check import check_folder
 
     try:
-        with _progress() as tell:
-            reports = check_folder(folder, on_rows=tell)
+        with _progress() as on_rows:
+            reports = check_folder(folder, on_rows=on_rows)
     except ValueError as error:
         refuse(str(error))
     shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=plain(folder))
@@ -135,7 +135,7 @@ def check(
             "without an image": report.missing_images,
             "with an image that cannot be decoded": report.undecodable_images,
             "with an answer outside the vocabulary": report.unknown_answers,
-            "that do not hang together": report.invalid_rows,
+            "with inconsistent columns": report.invalid_rows,
             "more than once": report.duplicates,
         }
         problems = "; ".join(
@@ -163,9 +163,9 @@ def tiny(
     ],
     output: Annotated[Path, typer.Option(help="Folder for the files.", metavar="FOLDER")],
     num_images: Annotated[int, typer.Option(help="Pictures in each split.")] = 24,
-    seed: Annotated[int, typer.Option(help="Of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Write a small synthetic data set in the very files that the real one comes in, to try commands on."""
+    """Write a small synthetic data set in the file formats of the real one, to try commands on."""
     require_output_folder(output)
     from vkood.data.tiny import write_tiny
 
@@ -177,7 +177,7 @@ def tiny(
 
 
 def _print(prepared: Prepared, source: Source, output: Path) -> None:
-    """Tell what was written, and which rows were left out."""
+    """Report what was written, and which rows were left out."""
     from vkood.data.tables import MANIFEST_ENDING
 
     for reason in prepared.left_out[:_SHOWN]:
@@ -198,7 +198,7 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
 
 
 def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
-    """What the reader of a data set reads, with the options that were given."""
+    """The data set as its reader reads it, with these options."""
     from vkood.data.prepare import PACKAGED, read_source
     from vkood.data.readers.own import read_own
 
@@ -214,7 +214,7 @@ def _source(name: str, root: Path | None, file: Path | None, options: dict[str, 
 
 
 def _store(name: str) -> Any:
-    """The store of facts that a word means."""
+    """The store of facts by its name: none, default, or a file."""
     if name == "none":
         return None
     if name == "default":
@@ -241,9 +241,9 @@ def _progress() -> Iterator[Callable[..., None]]:
     with Bars(*columns, console=console) as bars:
         lines: dict[str, TaskID] = {}
 
-        def tell(table: str, done: int, total: int | None = None) -> None:
+        def on_rows(table: str, done: int, total: int | None = None) -> None:
             if table not in lines:
                 lines[table] = bars.add_task(printable(table), total=total)
             bars.update(lines[table], completed=done)
 
-        yield tell
+        yield on_rows

@@ -23,7 +23,7 @@ class AskedOfTables:
         tables: Names of tables; all that fit, if empty.
         predictions: A file of predictions; None for a model.
         output: The folder for results.
-        limit: Only the first so many texts of each table.
+        limit: Use only the first `limit` texts of each table.
     """
 
     model: Path | None

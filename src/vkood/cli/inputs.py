@@ -1,4 +1,4 @@
-"""What every command does with what it is given: check it before any work, and refuse it in one sentence."""
+"""Checks of command-line inputs, before any work; bad ones are refused in one sentence."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def refuse(reason: str) -> NoReturn:
 
 
 def require_packages(names: Iterable[str], *, extra: str = "demo") -> None:
-    """Refuse to go on without the packages of an extra; nothing is imported.
+    """Refuse to continue without the packages of an extra; nothing is imported.
 
     Args:
         names: The names under which they are imported.
@@ -47,7 +47,7 @@ def require_count(option: str, number: int | None, *, lowest: int = 0, highest: 
 
 
 def require_output_folder(folder: Path) -> None:
-    """Make an output folder if there is none, and refuse it if no file can be written there."""
+    """Create an output folder if there is none, and refuse it if no file can be written there."""
     if folder.exists() and not folder.is_dir():
         refuse(f"--output must be a folder, but {str(folder)!r} is a file.")
     trial = folder / f".vkood.{os.getpid()}"
@@ -73,7 +73,7 @@ def require_output_file(option: str, path: Path | None) -> None:
 
 
 def require_vqa_model(folder: Path) -> None:
-    """Refuse what is no folder of a saved vkood model for visual questions, as far as that shows at once."""
+    """Refuse a folder that does not hold a saved vkood model for VQA, by its files and their headers."""
     name = repr(str(folder))
     if not folder.exists():
         refuse(f"there is no model folder at {name}.")
@@ -82,7 +82,7 @@ def require_vqa_model(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         inside = folder / "model"
         hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
-        refuse(f"{name} is no model folder: it has no config.json.{hint}")
+        refuse(f"{name} is not a model folder: it has no config.json.{hint}")
     config = configuration_of(folder)
     names = architectures(config)
     if config.get("model_type") != "vkood" or VQA_MODEL not in names:
@@ -103,7 +103,7 @@ def require_processor(folder: Path) -> None:
 
 
 def configuration_of(folder: Path) -> dict[str, Any]:
-    """What a model folder's config.json holds, or a refusal."""
+    """The content of a model folder's config.json, or a refusal."""
     from vkood.files import FileProblem, read_json_object
 
     try:
@@ -113,13 +113,13 @@ def configuration_of(folder: Path) -> dict[str, Any]:
 
 
 def architectures(config: dict[str, Any]) -> list[str]:
-    """The names of the classes that a configuration is of; none, where it names none."""
+    """The class names in a configuration's `architectures`; empty without them."""
     names = config.get("architectures")
     return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def _require_weights(folder: Path) -> None:
-    """Read the weights' header, which says how long the file has to be."""
+    """Read the weights' header, which has the file's expected length."""
     if (folder / "model.safetensors.index.json").is_file():
         return  # in several files, which the loader checks
     path = folder / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Printing names, texts and facts that are not ours: they are shown as they are written, and never acted on."""
+"""Printing foreign names, texts and facts: control characters and markup are escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def say(line: str, *, err: bool = False) -> None:
-    """Print one line, whatever characters are in it.
+    """Print one line, with control characters escaped.
 
     Args:
         line: The line.

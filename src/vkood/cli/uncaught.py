@@ -1,4 +1,4 @@
-"""What no command has caught: one sentence, the traceback in a file, and exit code 1."""
+"""Uncaught exceptions: one sentence, the traceback in a file, and exit code 1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _DISK_FULL_TEXTS = (
     "pytorchstreamwriter failed",
 )
 _OUT_OF_MEMORY_TEXTS = ("can't allocate memory", "out of memory", "bad_alloc", "malloc of size")
-_LONGEST = 1_000
+_MAX_SENTENCE = 1_000
 """Characters of a sentence; a value that it quotes may have millions."""
 _ADVICE = {
     errno.EACCES: "change its permissions, or choose another place",
@@ -53,7 +53,7 @@ def debugging() -> bool:
 
 @contextlib.contextmanager
 def answer_errors() -> Iterator[None]:
-    """Turn whatever the block leaves uncaught into one sentence on the standard error, and an exit code.
+    """Turn an uncaught exception of the block into one sentence on the standard error, and an exit code.
 
     The code is 1; 2 where vkood itself refuses an input; 130 after Ctrl-C. A reader that has gone (`| head`) ends a
     command without a word. The traceback goes to a file in the folder for temporary files; `--debug` shows it.
@@ -84,7 +84,7 @@ def answer_errors() -> Iterator[None]:
 
 @contextlib.contextmanager
 def interruptible(kept: str) -> Iterator[None]:
-    """Let Ctrl-C in the block say what is kept of the work, and how to go on."""
+    """Let the message of Ctrl-C in the block say what was saved, and how to resume."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -92,20 +92,20 @@ def interruptible(kept: str) -> Iterator[None]:
 
 
 def _print_any_character() -> None:
-    """Let a terminal that lacks a character show its number: a name or an answer must not end a command."""
+    """Escape characters that the terminal cannot encode, so that a name or an answer does not end a command."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _answer_in_a_thread(error: threading.ExceptHookArgs) -> None:
-    """Say what ended a thread, such as one that writes logs; the command goes on without it."""
+    """Report the exception of a thread, such as one that writes logs; the command continues."""
     if isinstance(error.exc_value, Exception):
         print_sentence(f"{_sentence(error.exc_value)} {_saved_traceback(error.exc_value)}")
 
 
 def _reader_has_gone() -> bool:
-    """Whether it is the standard output that nobody reads, rather than a pipe of ours."""
+    """Whether the broken pipe is the standard output, rather than one of ours."""
     try:
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
@@ -115,13 +115,13 @@ def _reader_has_gone() -> bool:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether it is one of our own errors for callers, whose message is already a sentence."""
+    """Whether an error is one of vkood's own for callers, whose message is already a sentence."""
     ours = type(error).__module__.partition(".")[0] == vkood.__name__
     return ours and isinstance(error, ValueError | OSError)
 
 
 def _without_worker(error: Exception) -> str:
-    """An error's message, without the traceback that torch puts before it if it is from a data loader's process."""
+    """An error's message, without the traceback that torch prepends in a data loader's worker."""
     message = str(error)
     return message.rpartition(f"{type(error).__name__}: ")[2] if message.startswith("Caught ") else message
 
@@ -172,7 +172,7 @@ def _file_in_hand(error: Exception) -> str:
 
 
 def _saved_traceback(error: Exception) -> str:
-    """Save the traceback, show it if so asked, and say where it is."""
+    """Save the traceback and say where; with `--debug` print it instead."""
     if debugging():
         traceback.print_exception(error)
         return ""
@@ -190,8 +190,8 @@ def _saved_traceback(error: Exception) -> str:
 
 
 def print_sentence(sentence: str) -> None:
-    """Print a sentence to the standard error, on one line that is not endless and has no control characters."""
+    """Print a sentence to the standard error, on one line of bounded length without control characters."""
     line = printable(" ".join(sentence.split()))
-    if len(line) > _LONGEST:
-        line = f"{line[: _LONGEST // 2]} [...] {line[-_LONGEST // 2 :]}"
+    if len(line) > _MAX_SENTENCE:
+        line = f"{line[: _MAX_SENTENCE // 2]} [...] {line[-_MAX_SENTENCE // 2 :]}"
     typer.echo(f"vkood: {line}", err=True)

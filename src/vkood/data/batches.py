@@ -24,7 +24,7 @@ from vkood.knowledge.embeddings.padding import pad_facts
 
 @runtime_checkable
 class Processor(Protocol):
-    """What makes tensors of pictures and texts, such as `vkood.models.VkoodProcessor`."""
+    """Makes tensors of pictures and texts, such as `vkood.models.VkoodProcessor`."""
 
     tokenizer: Any
     max_length: int
@@ -36,11 +36,11 @@ class Processor(Protocol):
 
 @runtime_checkable
 class Features(Protocol):
-    """What frozen towers gave for images and texts, kept on disk."""
+    """Features of images and texts from frozen towers, cached on disk."""
 
     @property
     def has_texts(self) -> bool:
-        """Whether texts are kept."""
+        """Whether features of texts are cached."""
         ...
 
     def images(self, examples: Sequence[Example]) -> Tensor:
@@ -54,13 +54,13 @@ class Features(Protocol):
 
 @dataclass
 class Collator:
-    """What the batches of all tasks share: images, texts and facts.
+    """The part of the batches that all tasks share: images, texts and facts.
 
     Args:
         processor: Makes tensors of pictures and texts.
         fact_vectors: (S, D) the vectors of all facts of the rows; None leaves facts out.
         augment: Changes pictures at random, in training.
-        features: What frozen towers gave for images and texts, which are not computed then.
+        features: Cached features of images and texts, which are not computed then.
         per_image: How many texts in a row are about one image, which is in the batch once: all else is (B, Q, ...).
     """
 

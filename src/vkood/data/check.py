@@ -1,4 +1,4 @@
-"""Look over a folder of tables: what is in it, and what is wrong with it."""
+"""Check a folder of tables: what is in it, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from vkood.images import ImageProblem, decode_image
 
 @dataclass
 class TableCheck:
-    """What a table holds. Lists name rows by their image's id or identifier, and by their place.
+    """A summary of a table. Lists name rows by their image's id or identifier, and by their place.
 
     Attributes:
         table: Its name.
         kind: What its rows are.
-        rows: How many.
-        texts: How many questions, captions or sentences.
-        texts_with_facts: How many of them have facts.
+        rows: Number of rows.
+        texts: Number of questions, captions or sentences.
+        texts_with_facts: Number of texts with facts.
         missing_images: Rows without an image.
         undecodable_images: Rows with an image that cannot be decoded.
         unknown_answers: Questions with a target outside the vocabulary.
-        invalid_rows: Rows whose columns do not hang together, each with what is wrong.
-        without_answer: How many questions have no known answer.
-        duplicates: Question ids, or image ids and identifiers, that are there more than once.
+        invalid_rows: Rows whose columns are inconsistent, each with the reason.
+        without_answer: Number of questions without a known answer.
+        duplicates: Question ids, or image ids and identifiers, that occur more than once.
     """
 
     table: str
@@ -55,21 +55,21 @@ class TableCheck:
         )
 
     def record(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """The summary in values of JSON."""
         return asdict(self) | {"sound": self.sound}
 
 
 def check_folder(
     folder: str | Path, *, on_rows: Callable[[str, int, int], None] | None = None
 ) -> list[TableCheck]:
-    """Look over all tables of a folder, decoding every image.
+    """Check all tables of a folder, decoding every image.
 
     Args:
         folder: The folder.
         on_rows: Called with a table's name, rows done, and rows in all.
 
     Raises:
-        TableError: If the folder has no tables, or one of them is no Arrow file, is cut off or damaged, or has
+        TableError: If the folder has no tables, or one of them is not an Arrow file, is truncated or damaged, or has
             columns of other names or types.
     """
     return [_check(table, on_rows) for table in find_tables(folder, ["*"])]

@@ -25,7 +25,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("image_id", pa.int64()),
             ("question_id", _NUMBERS),
             ("split", pa.string()),
-            # Ours: what the annotators said, word for word, and the types by which accuracy is told apart.
+            # Ours: what the annotators said, word for word, and the types by which accuracy is reported.
             ("annotations", pa.list_(_TEXTS)),
             ("answer_types", _TEXTS),
             ("question_types", _TEXTS),
@@ -133,7 +133,7 @@ def unfit_column(schema: pa.Schema) -> str:
     ours = SCHEMAS[schema_name(schema.names)]
     for name in ours.names:
         if schema.names.count(name) > 1:
-            return f"the column `{name}` must be there once; it is there {schema.names.count(name)} times"
+            return f"the column `{name}` must occur once; it occurs {schema.names.count(name)} times"
         if name in schema.names and not _fits(schema.field(name).type, ours.field(name).type):
             # Others' tables number images where ours name them.
             if name == "image_id" and _fits(schema.field(name).type, pa.int64()):

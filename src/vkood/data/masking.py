@@ -1,4 +1,4 @@
-"""Masked language modelling with whole words: all pieces of a word are chosen, or none."""
+"""Masked language modelling with whole words: all tokens of a word are chosen, or none."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any
 import numpy as np
 
 IGNORED = -100
-"""The label of what is not to be guessed."""
+"""The label of tokens that are not predicted."""
 _BEGINS_WORD = ("Ġ", "▁")
-_GOES_ON = "##"
+_CONTINUES_WORD = "##"
 
 
 class WholeWordMask:
     """Chooses words and hides them: 80 % behind the mask token, 10 % behind a random token, 10 % not at all.
 
-    What a word is depends on the tokenizer: BERT marks pieces that go on with "##"; RoBERTa and its kin mark those that
-    begin with a leading space, so that the first piece of a text begins a word too. Special tokens and padding are no
-    words. Of every text at least one word is chosen.
+    What a word is depends on the tokenizer: BERT marks tokens that continue a word with "##"; RoBERTa and related
+    tokenizers mark tokens that begin one by a leading space, so the first token of a text begins a word too. Special
+    tokens and padding are no words. At least one word of every text is chosen.
 
     Args:
         tokenizer: The tokenizer; it needs a mask token.
-        share: Share of a text's tokens that are to be guessed.
+        share: Share of a text's tokens to predict.
 
     Raises:
         ValueError: If the tokenizer has no mask token, or `share` is not between 0 and 1.
@@ -37,13 +37,13 @@ class WholeWordMask:
         self._special = frozenset(tokenizer.all_special_ids)
         pieces = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
         marks_beginnings = sum(str(piece).startswith(_BEGINS_WORD) for piece in pieces) > sum(
-            str(piece).startswith(_GOES_ON) for piece in pieces
+            str(piece).startswith(_CONTINUES_WORD) for piece in pieces
         )
         self._begins = np.array(
             [
                 str(piece).startswith(_BEGINS_WORD)
                 if marks_beginnings
-                else not str(piece).startswith(_GOES_ON)
+                else not str(piece).startswith(_CONTINUES_WORD)
                 for piece in pieces
             ]
         )
@@ -78,7 +78,7 @@ class WholeWordMask:
         hidden, labels, chosen = list(ids), [IGNORED] * len(ids), 0
         for number in generator.permutation(len(words)):
             word = words[number]
-            # A long word may go over what is wanted only if there is nothing yet.
+            # A long word may exceed the target only if it is the first.
             if chosen and chosen + len(word) > target:
                 continue
             for place in word:

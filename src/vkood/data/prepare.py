@@ -1,4 +1,4 @@
-"""From the files of a data set to tables, with the facts of each text linked once and for all."""
+"""From the files of a data set to tables, with the facts of each text linked once."""
 
 from __future__ import annotations
 
@@ -56,20 +56,20 @@ _MAX_NAME_BYTES = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What became of a data set.
+    """The result of preparing a data set.
 
     Rows are those of the data set's files: lines, questions, images with captions. `num_read` is the sum of `num_kept`,
     `num_left_out` and all of `skipped`. Tables that share rows, as VQAv2's val and rest_val do, count them each.
 
     Attributes:
-        rows: How many rows each table has.
-        texts: How many texts each table has.
-        facts: How many different facts were linked.
-        num_kept: How many rows of the files are in the tables.
-        num_left_out: How many could not be read.
+        rows: Number of rows of each table.
+        texts: Number of texts of each table.
+        facts: Number of different facts linked.
+        num_kept: Number of rows of the files that are in the tables.
+        num_left_out: Number of rows that could not be read.
         left_out: File, row and reason of the first thousand of them in each table.
-        skipped: How many were left out on purpose, by reason.
-        notes: What else is worth knowing, with how many rows it concerns.
+        skipped: Number of rows left out on purpose, by reason.
+        notes: Further remarks, with the number of rows that each concerns.
     """
 
     rows: dict[str, int]
@@ -83,7 +83,7 @@ class Prepared:
 
     @property
     def num_read(self) -> int:
-        """How many rows the files have."""
+        """Number of rows of the files."""
         return self.num_kept + self.num_left_out + sum(self.skipped.values())
 
 
@@ -108,12 +108,12 @@ class _Facts:
 
 
 def read_source(name: str, root: str | Path | None = None, **options: Any) -> Source:
-    """What a reader finds in a folder, or in a package.
+    """Read the data set in a folder or a package.
 
     Args:
         name: One of `READERS`, or of `PACKAGED`.
         root: The folder; not needed for a data set of a package.
-        options: What the reader takes besides; what it does not is an error.
+        options: Options of the reader; any other is an error.
 
     Raises:
         SourceError: If the folder or a file in it is missing.
@@ -161,8 +161,8 @@ def prepare(
         output: The folder of the tables; created if there is none. Tables of the same names are replaced.
         facts: The store in which the words of texts are looked up; "default" for the one that comes with vkood; None
             for no facts. A source that has facts of its own keeps those.
-        facts_per_concept: Most facts of each thing that a text names, the heaviest first.
-        max_bad: Highest share of a table's rows that may be left out because they cannot be read.
+        facts_per_concept: Max number of facts for each concept that a text names, the heaviest first.
+        max_bad: Max share of a table's rows that may be left out because they cannot be read.
         on_rows: Called with a table's name and how many rows of it are written.
 
     Returns:

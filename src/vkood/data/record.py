@@ -1,8 +1,8 @@
-"""Typed records: what a reader expects of each record of a foreign file, checked as it is read.
+"""Typed records: the schema of a foreign file's records, checked as they are read.
 
-A reader declares its records once, from the types below and the rules of `vkood.fields`. Reading a value either gives
-it in Python's type, or raises a `Mismatch` that says which field was expected to be what, and what came; the reader
-adds file and row.
+A reader declares its records once, from the types below and the rules of `vkood.fields`. Reading a value either returns
+it in Python's type, or raises a `Mismatch` that names the field, the expected and the actual value; the reader adds
+file and row.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Type(Protocol):
 
 
 def shown(value: Any) -> str:
-    r"""A short text for a value of a file, fit for a terminal.
+    r"""A short description of a value of a file, safe for a terminal.
 
     Example:
         >>> shown(None), shown([1, 2]), shown("a\x1b[1m"), shown(1.7)
@@ -119,16 +119,18 @@ class ListOf:
 
     Args:
         item: What each item must be.
-        least: How many there must be.
+        min_length: Minimum number of items.
     """
 
     item: Type
-    least: int = 0
+    min_length: int = 0
 
     def read(self, value: Any, place: str = "") -> list[Any]:
         """The items."""
-        if not isinstance(value, list) or len(value) < self.least:
-            raise _mismatch(place, "a list" + (f" of {self.least} or more" if self.least else ""), value)
+        if not isinstance(value, list) or len(value) < self.min_length:
+            raise _mismatch(
+                place, "a list" + (f" of {self.min_length} or more" if self.min_length else ""), value
+            )
         return [self.item.read(item, f"{place}[{number}]") for number, item in enumerate(value)]
 
 
@@ -137,8 +139,8 @@ class Optional:
     """A field that may be absent or null.
 
     Args:
-        type: What it must be otherwise.
-        default: What stands for it then.
+        type: The type of a present value.
+        default: The value for an absent or null field.
     """
 
     type: Type

@@ -18,20 +18,20 @@ class Example:
     """A text with its images.
 
     Attributes:
-        images: Each image as its file's bytes; empty where images are not asked for.
+        images: Each image as its file's bytes; empty where images are not requested.
         text: The question, caption or sentence.
         facts: Numbers of its facts in the rows' `sentences`.
         matches: For each fact, whether it agrees with the image; empty where that is unknown.
-        index: The example's number among the rows.
+        index: The example's index in the dataset.
         image_index: The number of its image (or pair) among those of all tables.
         name: Its table and row, for errors.
         seed: The seed of its random draws; another in every epoch.
         id: The question's id, the sentence's identifier, or the image's id.
         labels: Ids of answers; of a sentence 1 if it is true, 0 if not.
         scores: The score of each label.
-        answers: What annotators answered, word for word.
+        answers: The annotators' answers, word for word.
         answer_type: A group in which accuracy is reported too; may be empty.
-        question_type: Likewise.
+        question_type: A further group; may be empty.
         false_texts: Texts that belong to other images, with the facts of each.
     """
 
@@ -52,7 +52,7 @@ class Example:
     false_texts: tuple[tuple[str, tuple[int, ...]], ...] = ()
 
     def generator(self) -> np.random.Generator:
-        """The source of everything random about the example."""
+        """The random generator of the example."""
         return np.random.default_rng(self.seed)
 
 
@@ -63,9 +63,9 @@ class Rows(Dataset[Example]):
         tables: Tables of one kind.
         answered: Leave out questions without a target, which cannot be trained on.
         num_false: False texts to draw for each example, from captions of other images.
-        seed: Of what is drawn.
+        seed: Random seed.
         images: Whether examples bring their images.
-        limit: Only the first so many texts; all, if None.
+        limit: Use only the first `limit` texts; None uses all.
 
     Attributes:
         kind: What the tables' rows are.
@@ -73,8 +73,8 @@ class Rows(Dataset[Example]):
         image_index: (texts,) the number of each text's image.
 
     Raises:
-        TableError: If there are no tables, they are of several kinds, a facts table is missing, rows do not hang
-            together, or there are no texts.
+        TableError: If there are no tables, they are of several kinds, a facts table is missing, rows are inconsistent,
+            or there are no texts.
     """
 
     def __init__(
@@ -118,11 +118,11 @@ class Rows(Dataset[Example]):
             raise TableError("false texts need at least two images.")
 
     def set_epoch(self, epoch: int) -> None:
-        """Draw again, with the seed of another epoch."""
+        """Draw again, with the seed of this epoch."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """How many texts there are."""
+        """Number of texts."""
         return len(self.image_index)
 
     def __getitem__(self, index: int) -> Example:

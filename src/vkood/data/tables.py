@@ -19,10 +19,10 @@ from vkood.data.validation import columns_to_validate, invalid_rows
 from vkood.files import FileProblem, complete_file, finish_files, parse_json, read_json_object
 
 FACTS_ENDING = "_facts"
-"""How the names of tables of facts end, which belong to the tables beside them."""
+"""Suffix of the names of facts tables, which belong to the tables beside them."""
 
 MANIFEST_ENDING = ".prepared.json"
-"""How the names of files end that say what a preparation wrote."""
+"""Suffix of the manifests that list what a preparation wrote."""
 
 _IN_METADATA = b"vkood"
 _BATCH_BYTES = 32 << 20
@@ -34,7 +34,7 @@ _METADATA = Record(
 
 
 class TableError(ValueError):
-    """A table cannot be read, or is not what it should be."""
+    """A table cannot be read, or is invalid."""
 
 
 class TableWriter:
@@ -42,27 +42,27 @@ class TableWriter:
 
     def __init__(self, writer: pa.RecordBatchFileWriter, schema: pa.Schema) -> None:
         self._writer, self._schema = writer, schema
-        self._waiting: list[Mapping[str, Any]] = []
+        self._pending: list[Mapping[str, Any]] = []
         self._bytes = 0
         self.num_rows = 0
 
     def add(self, row: Mapping[str, Any]) -> None:
         """Add a row, which has a value for each column."""
-        self._waiting.append(row)
+        self._pending.append(row)
         self._bytes += sum(len(value) for value in row.values() if isinstance(value, bytes))
         self.num_rows += 1
-        if self._bytes >= _BATCH_BYTES or len(self._waiting) >= _BATCH_ROWS:
+        if self._bytes >= _BATCH_BYTES or len(self._pending) >= _BATCH_ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
-        if self._waiting:
+        """Write the pending rows."""
+        if self._pending:
             columns = [
-                pa.array([row[field.name] for row in self._waiting], type=field.type)
+                pa.array([row[field.name] for row in self._pending], type=field.type)
                 for field in self._schema
             ]
             self._writer.write_batch(pa.record_batch(columns, schema=self._schema))
-        self._waiting, self._bytes = [], 0
+        self._pending, self._bytes = [], 0
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def table_writer(
     Args:
         path: The file; its folder has to exist.
         schema: Its columns.
-        metadata: What the table says about itself, in values that JSON has; `Table.metadata` gives it back.
+        metadata: The table's metadata, in values of JSON; `Table.metadata` has it again.
 
     Yields:
         What takes the rows.
@@ -91,17 +91,17 @@ def table_writer(
 
 
 class Table:
-    """A table on disk, memory-mapped: what is not asked for is not read.
+    """A table on disk, memory-mapped: only requested columns and rows are read.
 
     Args:
         path: An Arrow file, of ours or of METER's and ViLT's.
 
     Attributes:
         path: The file.
-        metadata: What the table says about itself; empty for tables that others wrote.
+        metadata: Its name, kind, answers and facts table; empty for tables of other programs.
 
     Raises:
-        TableError: If the file is missing, is no Arrow file, is cut off or damaged.
+        TableError: If the file is missing, is not an Arrow file, is truncated or damaged.
 
     Example:
         >>> import tempfile
@@ -126,17 +126,15 @@ class Table:
             self._file = pa.ipc.open_file(pa.memory_map(str(self.path)))
         except (pa.ArrowException, OSError) as error:
             raise TableError(
-                f"{str(self.path)!r} is no Arrow file, or is cut off: {_first_line(error)}. Arrow files in the IPC "
-                "file format are what `vkood data prepare` writes, and METER's and ViLT's scripts."
+                f"{str(self.path)!r} is not an Arrow file, or is truncated: {_first_line(error)}. Arrow files in the "
+                "IPC file format are what `vkood data prepare` writes, and METER's and ViLT's scripts."
             ) from None
         metadata = (self._file.schema.metadata or {}).get(_IN_METADATA, b"{}")
         try:
             description = parse_json(metadata.decode(), name=str(self.path))
             _METADATA.read(description)
         except (FileProblem, UnicodeDecodeError, Mismatch) as error:
-            raise TableError(
-                f"{str(self.path)!r} is damaged, in what it says about itself: {error}."
-            ) from None
+            raise TableError(f"{str(self.path)!r} is damaged in its metadata: {error}.") from None
         self.metadata: dict[str, Any] = description
 
     def _batch(self, number: int) -> pa.RecordBatch:
@@ -188,7 +186,7 @@ class Table:
         return kind
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Number of rows."""
         return self._ends[-1] if self._ends else 0
 
     def row(self, index: int, columns: Sequence[str] | None = None) -> dict[str, Any]:
@@ -204,13 +202,13 @@ class Table:
         return {name: batch.column(name)[place].as_py() for name in columns or self.columns}
 
     def scan(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-        """All rows in order, of some columns; a batch at a time is in memory."""
+        """All rows in order, with these columns; one batch at a time is in memory."""
         for batch in self.batches(columns):
             for start in range(0, batch.num_rows, _BATCH_ROWS):
                 yield from batch.slice(start, _BATCH_ROWS).to_pylist()
 
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-        """Some columns as they lie on disk, a part at a time."""
+        """These columns as they are on disk, a batch at a time."""
         for number in range(self._file.num_record_batches):
             yield self._batch(number).select(list(columns))
 
@@ -220,11 +218,11 @@ class Table:
         num_answers: int | None = None,
         num_facts: int | None = None,
     ) -> Iterator[tuple[int, str]]:
-        """The rows that do not hang together, each with what is wrong; images are not looked at.
+        """The rows that are inconsistent, each with the reason; images are not read.
 
         Args:
-            num_answers: How many answers the vocabulary has; by default as many as the table says, if it does.
-            num_facts: How many facts there are; None leaves the numbers of facts unchecked.
+            num_answers: Size of the answer vocabulary; by default that of the table's metadata, if any.
+            num_facts: Number of facts; None leaves the numbers of facts unchecked.
         """
         num_answers = num_answers or len(self.metadata.get("answers") or ()) or None
         columns = columns_to_validate(self.columns)
@@ -322,7 +320,7 @@ def find_tables(folder: str | Path, names: Iterable[str]) -> list[Table]:
         finish_files(folder)
     except OSError as error:
         raise TableError(
-            f"The tables in {str(folder)!r} were not all put in place, and cannot be now ({error.strerror or error}): "
+            f"The tables in {str(folder)!r} were not all moved, and cannot be now ({error.strerror or error}): "
             "prepare them again."
         ) from None
     tables: list[Table] = []

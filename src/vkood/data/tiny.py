@@ -1,4 +1,4 @@
-"""Small synthetic data sets in the very files that the real ones come in: for tests, and to try a command first.
+"""Small synthetic data sets in the file formats of the real ones: for tests, and to try commands on.
 
 Every picture shows a coloured shape; questions, captions and sentences are about it.
 """
@@ -66,9 +66,9 @@ def write_tiny(name: str, root: str | Path, *, num_images: int = 24, seed: int =
 
     Args:
         name: One of `TINY`.
-        root: The folder; made if there is none.
+        root: The folder; created if missing.
         num_images: Pictures (or pairs) in each split.
-        seed: Of what is drawn.
+        seed: Random seed.
 
     Returns:
         The folder.
@@ -101,7 +101,7 @@ def _questions(picture: _Picture) -> list[tuple[str, str, str, str]]:
 
 
 def _answers(answer: str, generator: random.Random) -> list[dict[str, Any]]:
-    """What ten annotators say: one or two of them something else."""
+    """The answers of ten annotators, one or two of which differ."""
     answers = [answer] * _ANNOTATORS
     for place in generator.sample(range(_ANNOTATORS), generator.randrange(1, 3)):
         answers[place] = "don't know"
@@ -274,4 +274,4 @@ TINY: dict[str, Callable[[Path, int, random.Random], None]] = {
     "own-questions": _own_questions,
     "own-captions": _own_captions,
 }
-"""The data sets that there is a synthetic one of."""
+"""The writers of synthetic data sets by name."""

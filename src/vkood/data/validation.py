@@ -1,4 +1,4 @@
-"""Whether the rows of tables hang together: found from offsets and numbers alone, without a look at images."""
+"""Consistency of the rows of tables, from offsets and numbers alone: images are not read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vkood.data.layout import MATCHES, SCHEMAS, TEXTS_OF, kind_of, schema_name
 
 
 def columns_to_validate(columns: list[str]) -> list[str]:
-    """The columns that `invalid_rows` looks at, of those that are there."""
+    """The columns of a table that `invalid_rows` needs."""
     schema = SCHEMAS[schema_name(columns)]
     return [
         name for name in columns if name in schema.names and not pa.types.is_binary(schema.field(name).type)
@@ -21,13 +21,13 @@ def columns_to_validate(columns: list[str]) -> list[str]:
 def invalid_rows(
     batch: pa.RecordBatch, columns: list[str], *, num_answers: int | None = None, num_facts: int | None = None
 ) -> list[tuple[int, str]]:
-    """The rows of a batch that are wrong, each with what is.
+    """The invalid rows of a batch, each with the reason.
 
     Args:
         batch: Those of `columns_to_validate(columns)`.
         columns: All columns of the table.
-        num_answers: How many answers the vocabulary has; None where it is not known.
-        num_facts: How many facts there are; None leaves their numbers unchecked.
+        num_answers: Size of the answer vocabulary; None where it is not known.
+        num_facts: Number of facts; None leaves their numbers unchecked.
     """
     schema = SCHEMAS[schema_name(columns)]
     known = {
@@ -127,7 +127,7 @@ def _at(rows: np.ndarray, reason: str) -> Iterator[tuple[int, str]]:
 
 
 def _lengths(lists: pa.Array) -> np.ndarray:
-    """How many values each list has; a null has none."""
+    """The length of each list; 0 for a null."""
     return lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
 
 

@@ -1,4 +1,4 @@
-"""Numbers that say how well something works: pure functions, and accumulators that sum over ranks."""
+"""Metrics: pure functions, and accumulators that sum over ranks."""
 
 from vkood.metrics.outliers import OutlierScores, auroc, false_positive_rate
 from vkood.metrics.reasoning import ReasoningAccuracy

@@ -1,6 +1,6 @@
-"""How well a score tells outliers from inliers, threshold by threshold. Larger score = more outlying.
+"""How well a score separates outliers from inliers, over all thresholds. Larger score = more outlying.
 
-Both curves come from scikit-learn, which handles ties as they should be.
+Both curves come from scikit-learn, which handles ties correctly.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def auroc(score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> fl
         outlier: (items,) which items are outliers.
 
     Raises:
-        ValueError: There is no outlier, or nothing else; or a score is NaN or infinite.
+        ValueError: There are no outliers, or no inliers; or a score is NaN or infinite.
 
     Example:
         >>> import torch
@@ -45,7 +45,7 @@ def false_positive_rate(
         keep_rate: Share of inliers that has to be kept.
 
     Raises:
-        ValueError: There is no outlier, or nothing else; or a score is NaN or infinite.
+        ValueError: There are no outliers, or no inliers; or a score is NaN or infinite.
 
     Example:
         >>> import torch
@@ -59,7 +59,7 @@ def false_positive_rate(
 
 
 class OutlierScores:
-    """Accumulates scores and whether each is an outlier's; those of several ranks become one by `merge`.
+    """Accumulates scores and outlier labels; `merge` combines those of several ranks.
 
     Example:
         >>> import torch
@@ -75,12 +75,12 @@ class OutlierScores:
         self._outliers: list[Tensor] = []
 
     def add(self, score: Float[Tensor, " items"], outlier: Bool[Tensor, " items"]) -> None:
-        """Add the scores of some items."""
+        """Add the scores of a batch of items."""
         self._scores.append(score.detach().float().cpu())
         self._outliers.append(outlier.cpu())
 
     def merge(self, other: OutlierScores) -> None:
-        """Add what another accumulator, of another rank say, has."""
+        """Add the items of another accumulator, such as that of another rank."""
         self._scores += other._scores
         self._outliers += other._outliers
 
@@ -102,7 +102,7 @@ def _checked(score: Tensor, outlier: Tensor) -> tuple[NDArray[np.float64], NDArr
             f"got {outlier.dtype} {tuple(outlier.shape)} and {tuple(score.shape)}."
         )
     if not bool(torch.isfinite(score).all()):
-        raise ValueError("`score` must be finite; some are NaN or infinite. Leave out what was masked.")
+        raise ValueError("`score` must be finite; some are NaN or infinite. Leave out masked items.")
     if bool(outlier.all()) or not bool(outlier.any()):
         raise ValueError("`outlier` must have outliers and inliers; got only one kind.")
     return score.detach().double().cpu().numpy(), outlier.cpu().numpy()

@@ -7,9 +7,9 @@ from vkood.metrics.sums import GroupedMean
 
 
 class ReasoningAccuracy:
-    """How many judgements are right, and how many sentences are judged rightly with all their images.
+    """The share of correct judgements, and of sentences judged correctly with all their image pairs.
 
-    A sentence of NLVR2 comes with several pairs of images; consistency (Suhr et al., ACL 2019) asks for all of them.
+    A sentence of NLVR2 comes with several pairs of images; consistency (Suhr et al., ACL 2019) requires all of them.
     Reduction over ranks: sum, if a sentence's pairs may lie on several of them.
 
     Example:
@@ -29,11 +29,12 @@ class ReasoningAccuracy:
         Args:
             prediction: Whether the sentence is said to be true.
             answer: Whether it is.
-            identifier: NLVR2's, split-set-pair-sentence: sentences agree in split, set and last number.
+            identifier: NLVR2's, split-set-pair-sentence; a sentence has the same split, set and last number in all
+                pairs.
 
         Raises:
-            TypeError: If one of both is not boolean.
-            ValueError: If it is no identifier of NLVR2.
+            TypeError: If either is not boolean.
+            ValueError: If `identifier` has another form.
         """
         require_kind("prediction", prediction, bool)
         require_kind("answer", answer, bool)
@@ -45,11 +46,11 @@ class ReasoningAccuracy:
         self.sums.add(float(prediction == answer), ["-".join((*parts[:2], parts[3]))])
 
     def merge(self, other: ReasoningAccuracy) -> None:
-        """Take in what another one, of another rank say, has counted."""
+        """Add the counts of another accumulator, such as that of another rank."""
         self.sums.merge(other.sums)
 
     def result(self) -> dict[str, float]:
-        """Both, from 0 to 1.
+        """Accuracy and consistency, from 0 to 1.
 
         Raises:
             ValueError: If nothing was counted.

@@ -16,10 +16,10 @@ def recall_at(
     image_of_text: Int[Tensor, " texts"],
     ranks: Sequence[int] = (1, 5, 10),
 ) -> dict[str, float]:
-    """How often what belongs together is found within the first few.
+    """Recall at each k, both ways.
 
-    Looking for texts, an image counts as found if any of its texts is within the first k; looking for images, a text if
-    its one image is. Of equal scores the one that comes first ranks higher.
+    In text retrieval an image counts if any of its texts is among the first k; in image retrieval a text counts if its
+    image is. Of equal scores the first ranks higher.
 
     Args:
         scores: (images, texts) larger = a better match.

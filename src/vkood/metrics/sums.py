@@ -1,4 +1,4 @@
-"""Means by group, kept as sums: what an accumulator is made of, and how those of several ranks become one."""
+"""Means by group, kept as sums that add up over ranks: the basis of the accumulators."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class GroupedMean:
             self._counts[group] += 1
 
     def merge(self, other: GroupedMean) -> None:
-        """Take in what another one, of another rank say, has counted."""
+        """Add the counts of another accumulator, such as that of another rank."""
         for group, count in other._counts.items():
             self._sums[group] += other._sums[group]
             self._counts[group] += count
@@ -51,7 +51,7 @@ class GroupedMean:
 
     @classmethod
     def from_state(cls, state: Mapping[str, tuple[float, int]]) -> GroupedMean:
-        """What `state` was taken from."""
+        """The accumulator with a given `state`."""
         mean = cls()
         for group, (total, count) in state.items():
             mean._sums[group], mean._counts[group] = total, count

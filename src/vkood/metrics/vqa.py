@@ -36,7 +36,7 @@ _PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 # As the leaderboard has it: a full stop before a digit is kept, and no more than 32 are taken out.
 _FULL_STOP = re.compile(r"(?!<=\d)\.(?!\d)")
-_MOST_STOPS = 32
+_MAX_STOPS = 32
 
 
 def normalise_punctuation(answer: str) -> str:
@@ -51,7 +51,7 @@ def normalise_punctuation(answer: str) -> str:
     for mark in _PUNCTUATION:
         beside_space = f"{mark} " in answer or f" {mark}" in answer
         cleaned = cleaned.replace(mark, "" if beside_space or in_number else " ")
-    return _FULL_STOP.sub("", cleaned, count=_MOST_STOPS)
+    return _FULL_STOP.sub("", cleaned, count=_MAX_STOPS)
 
 
 def normalise_words(answer: str) -> str:
@@ -113,7 +113,7 @@ def vqa_accuracy(prediction: str, answers: Sequence[str]) -> float:
 
 
 def soft_score(count: int) -> float:
-    """The score that an answer of so many annotators has in training.
+    """The training score of an answer that `count` annotators gave.
 
     Example:
         >>> soft_score(2), soft_score(9)
@@ -146,7 +146,7 @@ class VqaAccuracy:
             prediction: The answer.
             answers: The annotators' answers.
             answer_type: "yes/no", "number" or "other"; left out of the result if empty.
-            question_type: How the question begins; likewise.
+            question_type: How the question begins; left out of the result if empty.
         """
         self.sums.add(vqa_accuracy(prediction, answers), question_groups(answer_type, question_type))
 
@@ -156,7 +156,7 @@ class VqaAccuracy:
 
 
 def question_groups(answer_type: str = "", question_type: str = "") -> list[str]:
-    """What a question's accuracy counts towards; a type that is empty is left out.
+    """The groups that a question's accuracy counts towards; an empty type is left out.
 
     Example:
         >>> question_groups("number", "how many")

@@ -30,7 +30,7 @@ _STATEMENTS: dict[str, tuple[str, Right]] = {
     "not ours": ("PRAGMA application_id = 1", "refused"),
     "a table less": ("DROP TABLE relation", "refused"),
     "a weight that is none": ("UPDATE fact SET thousandths = 'nan'", "refused"),
-    "a header that is no JSON": ("UPDATE header SET value = '{'", "refused"),
+    "a header that is not JSON": ("UPDATE header SET value = '{'", "refused"),
     "a null concept": ("UPDATE concept SET text = '' WHERE id = (SELECT min(id) FROM concept)", "either"),
     "a long concept": (
         "UPDATE concept SET text = hex(zeroblob(10000000)) WHERE id = (SELECT max(id) FROM concept)",

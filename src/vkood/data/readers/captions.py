@@ -14,7 +14,7 @@ from vkood.data.record import Integer, ListOf, Mismatch, Optional, Record, Ruled
 from vkood.fields import Choice
 
 _TABLE_ROWS = 100_000
-"""Rows of a table of web captions: more are put into further tables, numbered from 0."""
+"""Max rows of a table of web captions; further rows go into further tables, numbered from 0."""
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", "")
 _REGION = Record(
     {
@@ -33,7 +33,7 @@ def read_coco(root: Path) -> Source:
         root: The folder with `dataset_coco.json` (or `karpathy/dataset_coco.json`), `train2014` and `val2014`.
 
     Raises:
-        SourceError: If a file is missing or is none.
+        SourceError: If a file is missing or not a regular file.
     """
     splits = ("train", "restval", "val", "test")
     return _karpathy(root, "coco", "dataset_coco.json", splits)
@@ -46,7 +46,7 @@ def read_flickr30k(root: Path) -> Source:
         root: The folder with `dataset_flickr30k.json` (or `karpathy/dataset_flickr30k.json`) and `flickr30k-images`.
 
     Raises:
-        SourceError: If a file is missing or is none.
+        SourceError: If a file is missing or not a regular file.
     """
     return _karpathy(root, "f30k", "dataset_flickr30k.json", ("train", "val", "test"))
 
@@ -59,7 +59,7 @@ def read_visual_genome(root: Path) -> Source:
             `VG_100K` and `VG_100K_2` (or both in `images`).
 
     Raises:
-        SourceError: If a file is missing or is none.
+        SourceError: If a file is missing or not a regular file.
     """
     file = "region_descriptions.json"
     path = require_file(root, file, f"annotations/{file}", what="Visual Genome's region descriptions")
@@ -73,7 +73,7 @@ def read_sbu(root: Path, *, any_image_path: bool = False) -> Source:
 
     Args:
         root: The folder with `sbu.tsv`, a caption and an image a row, and the images in `images`. An image is the name
-            of a file there; or a URL, whose file is called by its row, counted from 0 (`17.jpg`, `00000017.jpg`).
+            of a file there; or a URL, whose file is named by its row, counted from 0 (`17.jpg`, `00000017.jpg`).
         any_image_path: Whether images may lie outside of their folder, by absolute paths or `..`.
 
     Raises:

@@ -53,7 +53,7 @@ def read_easy_vqa(num_images: int | None = None) -> Source:
     """easy-VQA, with the tables train and test.
 
     Args:
-        num_images: Only the first so many pictures of each split; all, if None.
+        num_images: Use only the first `num_images` pictures of each split; None uses all.
 
     Raises:
         ImportError: If the package `easy-vqa` is not installed.

@@ -1,13 +1,13 @@
 """Your own data: a CSV, TSV or JSON-lines file of questions or captions, and a folder of images.
 
 Columns (or keys): `image`, the name of a file in the folder; `question` and `answer`, or `caption`; and, if you like,
-`question_id` and `split`. Without `split` all rows are "train". Rows of one image and split are put together. A row is
-one line: a quotation mark that is not closed on its line makes that line a bad row, and swallows no other.
+`question_id` and `split`. Without `split` all rows are "train". Rows of one image and split are merged. A row is
+one line: a quotation mark that is not closed on its line makes that line a bad row, and affects no other.
 
-A question may have several answers, from several annotators say: in JSON lines as a list `answers` (of texts, or of
+A question may have several answers, such as from several annotators: in JSON lines as a list `answers` (of texts, or of
 VQA's `{"answer": text}`), in CSV as rows that repeat image and question. An answer that all its annotators give counts
-in full; of several, one that k give counts as VQA's with k annotators (0.3, 0.6, 0.9, 1). Answers are in the vocabulary
-as VQA's metric normalises them: "Red", "red" and "red." are one.
+in full; where they differ, one that k annotators give counts as in VQA (0.3, 0.6, 0.9, 1). Answers are in the
+vocabulary as VQA's metric normalises them: "Red", "red" and "red." are one.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _JSON_LINES = (".jsonl", ".ndjson")
 _ADVICE = "Say which encoding it has: `--encoding latin-1`, `--encoding utf-16`."
 _SAME_AGAIN = "rows that repeat a question with its answer, each counted as one more annotator"
 _QUOTED = "rows of a .tsv file with a cell in quotation marks, which are kept as text"
-_MOST_SPLITS = 100
-_LOOKED_AT = 100
+_MAX_SPLITS = 100
+_FIRST_RECORDS = 100
 
 _SPLIT = Text(
     pattern=r"(?!(.*_)?facts$)[\w-][\w.-]{0,63}",
@@ -83,13 +83,13 @@ def read_own(
     encoding: str | None = None,
     any_image_path: bool = False,
 ) -> Source:
-    """Questions or captions of yours.
+    """A user's own questions or captions.
 
     Args:
         file: The `.csv`, `.tsv` or `.jsonl` file.
         images: The folder of the images.
         name: What to call the data set; tables are `name_split`.
-        min_occurrences: How many questions have to have an answer for it to be in the vocabulary.
+        min_occurrences: Min number of questions with an answer for it to be in the vocabulary.
         encoding: The file's; UTF-8 by default.
         any_image_path: Whether images may lie outside of their folder, by absolute paths or `..`.
 
@@ -114,7 +114,7 @@ class _Records:
             raise SourceError(f"{str(file)!r} must end in .csv, .tsv or .jsonl.")
         self._file, self._encoding, self.bad = file, encoding, bad
         self._values = self._json() if file.suffix.lower() in _JSON_LINES else self._separated()
-        self._first = list(itertools.islice(self._values, _LOOKED_AT))
+        self._first = list(itertools.islice(self._values, _FIRST_RECORDS))
         columns = {name for _, value in self._first for name in value}
         if "image" not in columns or not {"question", "caption"} & columns:
             raise SourceError(
@@ -124,7 +124,7 @@ class _Records:
         self.kind = "questions" if "question" in columns else "captions"
 
     def read(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Each record with its row; those that are not as they should be are left out."""
+        """Each valid record with its row; invalid ones are left out."""
         record = _QUESTION if self.kind == "questions" else _CAPTION
         for number, value in itertools.chain(self._first, self._values):
             try:
@@ -242,7 +242,7 @@ def _questions(
             f"{str(file)!r} has no answer that {min_occurrences} questions have.{records.bad.first}"
         )
     if spellings:
-        records.bad.note("further spellings of answers, put together as VQA's metric does", spellings)
+        records.bad.note("further spellings of answers, merged as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
     numbers = {
         image: index
@@ -256,14 +256,14 @@ def _questions(
 
 
 def _require_splits(file: Path, splits: Mapping[str, Any]) -> None:
-    if len(splits) > _MOST_SPLITS:
+    if len(splits) > _MAX_SPLITS:
         raise SourceError(
-            f"{str(file)!r} must have at most {_MOST_SPLITS} different values of `split`; it has {len(splits):,}."
+            f"{str(file)!r} must have at most {_MAX_SPLITS} different values of `split`; it has {len(splits):,}."
         )
 
 
 def _normalised(answer: str) -> str:
-    """As VQA's metric has it; what it would leave nothing of ("A", "-") stays, in lower case."""
+    """Normalised as by VQA's metric; an answer of which nothing would remain ("A", "-") is only lower-cased."""
     return normalise_answer(answer) or answer.lower()
 
 
@@ -278,7 +278,7 @@ def _vocabulary(questions: Sequence[_Question], min_occurrences: int) -> tuple[t
 
 
 class _Questions:
-    """The questions of a split, as their rows come."""
+    """The questions of a split, collected from their rows."""
 
     def __init__(self, file: str, bad: BadRows) -> None:
         self._file, self._bad = file, bad
@@ -312,14 +312,14 @@ class _Questions:
 
     def _known(self, several: list[str] | None) -> list[str]:
         """The answers of a list that are not blank."""
-        # Accents of their own, ligatures and invisible characters would make another answer.
+        # Combining accents, ligatures and invisible characters would make a different answer.
         answers = [plain_text(answer).text.strip() for answer in several or []]
         if len(answers) > 1:
             self._bad.note("blank answers in lists of several, left out", answers.count(""))
         return [answer for answer in answers if answer]
 
     def numbered(self) -> list[_Question]:
-        """All questions; those without a number get one that is free."""
+        """All questions; those without a number get an unused one."""
         free = (number for number in range(2 * len(self._by_key)) if number not in self._by_number)
         for question in self._by_key.values():
             if question.number is None:

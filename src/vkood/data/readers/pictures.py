@@ -1,4 +1,4 @@
-"""The picture files that rows name: read from their folder alone, and decoded once to see that they are whole."""
+"""Image files named by rows: read from their folder alone, and decoded once to check that they are complete."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Pictures:
     """Reads picture files.
 
     A name in a file may not lead out of the folder: no absolute paths, and no `..`. Symbolic links are followed, for a
-    name cannot make one: where they lead is the business of whoever set up the folder.
+    name cannot make one: where they lead is up to the folder's owner.
 
     Args:
-        anywhere: Whether names may lead anywhere; None where the reader has no option for it.
+        anywhere: Whether names may lead out of the folder; None where the reader has no option for it.
     """
 
     anywhere: bool | None = None

@@ -1,4 +1,4 @@
-"""What every reader gives, and how it counts and tells rows that cannot be read."""
+"""The result of a reader, and the count of rows that cannot be read, with their reasons."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vkood.data.layout import Kind
 Row = dict[str, Any]
 _SHOWN = 5
 _KEPT_REASONS = 1000
-_HOPELESS = 100_000
-"""So many bad rows at the beginning, and more than half of all so far, end the work at once."""
+_MAX_BAD_SO_FAR = 100_000
+"""Reading stops early at this many bad rows, if they are more than half of all rows so far."""
 
 
 class SourceError(ValueError):
-    """A data set's files are missing or are not what they should be."""
+    """A data set's files are missing or invalid."""
 
 
 class BadRowsError(SourceError):
@@ -27,23 +27,23 @@ class BadRowsError(SourceError):
 
 @dataclass
 class BadRows:
-    """Counts the rows of files: each is kept, skipped on purpose, or bad and left out; too many bad ones end the work.
+    """Counts the rows of files: each is kept, skipped on purpose, or bad and left out; too many bad rows are an error.
 
     A row is what the file has: a line, a question, an image with its captions. A table's row may hold several.
 
     Args:
-        most: Highest share of rows that may be left out as bad.
+        max_share: Max share of rows that may be left out as bad.
 
     Attributes:
         reasons: "file, row: reason" of the first thousand bad rows.
-        kept: How many rows are kept.
-        num_bad: How many are bad.
-        passed: How many went on to tables, which count them.
-        skipped: How many are left out on purpose, by reason.
-        notes: What else is worth knowing, with how many rows it concerns.
+        kept: Number of rows kept.
+        num_bad: Number of bad rows.
+        passed: Number of rows passed on to tables, which count them.
+        skipped: Number of rows left out on purpose, by reason.
+        notes: Further remarks, with the number of rows that each concerns.
     """
 
-    most: float = 0.01
+    max_share: float = 0.01
     reasons: list[str] = field(default_factory=list)
     kept: int = 0
     num_bad: int = 0
@@ -58,7 +58,7 @@ class BadRows:
 
     @property
     def first(self) -> str:
-        """A sentence with the first bad row, to be put behind an error; empty if there is none."""
+        """A sentence with the first bad row, for the end of an error; empty if there is none."""
         return f" The first bad row: {self.reasons[0]}." if self.reasons else ""
 
     def good(self, count: int = 1) -> None:
@@ -66,7 +66,7 @@ class BadRows:
         self.kept += count
 
     def pass_on(self) -> None:
-        """Let a row go on to a table, which counts it."""
+        """Pass a row on to a table, which counts it."""
         self.passed += 1
 
     def skip(self, reason: str, count: int = 1) -> None:
@@ -75,7 +75,7 @@ class BadRows:
             self.skipped[reason] += count
 
     def note(self, what: str, count: int = 1) -> None:
-        """Remember something about rows, which are counted otherwise."""
+        """Add a remark about rows that are counted elsewhere."""
         if count:
             self.notes[what] += count
 
@@ -88,7 +88,7 @@ class BadRows:
             reason: What is wrong with it, as a sentence without its full stop.
 
         Raises:
-            BadRowsError: If there are so many already that nothing can come of it.
+            BadRowsError: If there are too many already.
         """
         rows = [row] if isinstance(row, int | str) else row
         self.num_bad += len(rows)
@@ -96,33 +96,34 @@ class BadRows:
             names = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
             kind = "" if isinstance(rows[0], str) else "row " if len(rows) == 1 else "rows "
             self.reasons.append(f"{file}, {kind}{names}: {reason.rstrip('.')}")
-        if self.num_bad > _HOPELESS and self.num_bad > max(self.most, 0.5) * self.rows:
+        if self.num_bad > _MAX_BAD_SO_FAR and self.num_bad > max(self.max_share, 0.5) * self.rows:
             raise self._error("so far ")
 
-    def require_few(self, most: float | None = None) -> None:
-        """End the work if there are too many bad rows.
+    def require_few(self, max_share: float | None = None) -> None:
+        """Raise an error if there are too many bad rows.
 
         Args:
-            most: Another highest share than `self.most`.
+            max_share: Replaces `self.max_share`.
 
         Raises:
-            BadRowsError: If the share of bad rows is higher; it tells the first few.
+            BadRowsError: If the share of bad rows is higher; the message has the first few.
         """
-        self.most = self.most if most is None else most
-        if self.num_bad > self.most * max(self.rows, 1):
+        self.max_share = self.max_share if max_share is None else max_share
+        if self.num_bad > self.max_share * max(self.rows, 1):
             raise self._error()
 
     def _error(self, so_far: str = "") -> BadRowsError:
         first = "; ".join(self.reasons[:_SHOWN])
         return BadRowsError(
-            f"{self.num_bad:,} of {self.rows:,} rows {so_far}cannot be read, more than the {self.most:.2%} that may be "
-            f"left out (`--max-bad`): {first}{'; ...' if len(self.reasons) > _SHOWN else ''}. Nothing was written."
+            f"{self.num_bad:,} of {self.rows:,} rows {so_far}cannot be read, more than the {self.max_share:.2%} that "
+            f"may be left out (`--max-bad`): {first}{'; ...' if len(self.reasons) > _SHOWN else ''}. "
+            "Nothing was written."
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """What a reader read.
+    """A data set as a reader reads it.
 
     Attributes:
         name: The data set's name, in front of the tables' names.
@@ -144,7 +145,7 @@ class Source:
 
 
 def require_file(root: Path, *places: str, what: str) -> Path:
-    """The first of these places below `root` that is there.
+    """The first of these places below `root` that exists.
 
     Raises:
         SourceError: If none is.
@@ -156,7 +157,7 @@ def require_file(root: Path, *places: str, what: str) -> Path:
 
 
 def require_min_occurrences(number: int) -> None:
-    """Refuse a least number of occurrences that is none.
+    """Refuse a minimum number of occurrences below 1.
 
     Raises:
         ValueError: If it is below 1.

@@ -22,7 +22,7 @@ MAX_RECORD = 1 << 25
 
 _CHUNK = 1 << 20
 _BLANK = re.compile(r"[ \t\n\r]*")
-# How Python hands on bytes that are not text of an encoding, and what UTF-16 without its mark looks like.
+# Bytes that Python could not decode, and the zero bytes of UTF-16 without its mark.
 _UNDECODED = re.compile("[\udc80-\udcff\0]")
 
 
@@ -34,7 +34,7 @@ def open_text(
     Args:
         path: The file.
         encoding: Of the text; UTF-8, with or without a byte-order mark, by default.
-        advice: What the error about another encoding says last.
+        advice: The last sentence of the error about another encoding.
 
     Raises:
         SourceError: If there is no such file, it is not a regular one, or is in UTF-16 or UTF-32.
@@ -64,12 +64,12 @@ def open_text(
 def lines(
     path: Path, *, encoding: str | None = None, advice: str = "Save it as UTF-8."
 ) -> Iterator[tuple[int, str | Mismatch]]:
-    """The lines of a text file, numbered from 1; what is no line of text comes as the reason.
+    """The lines of a text file, numbered from 1; a line that is not text comes as a `Mismatch` with the reason.
 
     Args:
         path: The file.
         encoding: Of the text; UTF-8, with or without a byte-order mark, by default.
-        advice: What the reason says last where bytes cannot be decoded.
+        advice: The last sentence of the reason where bytes cannot be decoded.
 
     Raises:
         SourceError: As `open_text`.
@@ -86,8 +86,8 @@ def lines(
                         length += len(line)
                         if length > MAX_RECORD:
                             raise SourceError(
-                                f"{str(path)!r}, row {number}, has more than {MAX_RECORD:,} characters; it is no file "
-                                "of rows."
+                                f"{str(path)!r}, row {number}, has more than {MAX_RECORD:,} characters; it is not a "
+                                "file of rows."
                             )
                     yield number, Mismatch(f"it has more than {MAX_LINE:,} characters")
                     continue
@@ -127,7 +127,7 @@ def cells(line: str, separator: str) -> list[str]:
 
 
 def json_lines(path: Path, **text: Any) -> Iterator[tuple[int, Any]]:
-    """The values of a file of JSON lines, numbered from 1; None for blank lines, a `Mismatch` for what is no JSON."""
+    """The values of a file of JSON lines, numbered from 1; None for blank lines, a `Mismatch` for invalid JSON."""
     for number, line in lines(path, **text):
         if isinstance(line, Mismatch):
             yield number, line
@@ -137,13 +137,13 @@ def json_lines(path: Path, **text: Any) -> Iterator[tuple[int, Any]]:
             try:
                 yield number, parse_json(line, name=path.name)
             except FileProblem as error:
-                yield number, Mismatch(f"it is no JSON ({str(error).partition('JSON: ')[2].rstrip('.')})")
+                yield number, Mismatch(f"it is not JSON ({str(error).partition('JSON: ')[2].rstrip('.')})")
 
 
 def json_records(
     path: Path, record: Type, bad: BadRows, *, key: str | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """The records of a list in a JSON file, numbered from 0; those that are not as they should be are left out.
+    """The records of a list in a JSON file, numbered from 0; those of another form are left out.
 
     Args:
         path: The file.
@@ -253,7 +253,7 @@ class _JsonList:
             except ValueError as error:
                 reason = str(error).partition(":")[0]
             else:
-                # A number may go on in what was not read yet: "1.5" in "1.5e" and "7".
+                # A number may continue in the next chunk: "1.5" in "1.5e" and "7".
                 if self._whole or (end < len(self._text) and self._text[end] in " \t\n\r,:]}"):
                     self._place = end
                     return value

@@ -15,11 +15,11 @@ from vkood.images import ImageProblem, decode_image
 
 
 def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
-    """The answer vocabulary of tables of questions: what they say of themselves, or else what their rows use.
+    """The answer vocabulary of tables of questions: that of their metadata, or else the one their rows use.
 
     Raises:
-        SourceError: If tables say different things, or an id between two used ones is never used, so that its answer
-            is not known.
+        SourceError: If tables have different vocabularies, or an id below the highest is never used, so that its answer
+            is unknown.
     """
     vocabularies = {tuple(table.metadata["answers"]) for table in tables if table.metadata.get("answers")}
     if len(vocabularies) > 1:
@@ -41,14 +41,14 @@ def answers_of(tables: Sequence[Table]) -> tuple[str, ...]:
     missing = next((index for index in range(len(answer_of_label)) if index not in answer_of_label), None)
     if missing is not None or not answer_of_label:
         raise SourceError(
-            f"the tables do not tell their answer vocabulary, and no row uses answer {missing or 0}: give the tables "
+            f"the tables have no answer vocabulary, and no row uses answer {missing or 0}: provide the tables "
             "of all splits, or prepare them from the owners' files."
         )
     return tuple(answer_of_label[index] for index in range(len(answer_of_label)))
 
 
 def _require_sound(table: Table) -> None:
-    """Refuse a table of questions from whose rows answers cannot be told."""
+    """Refuse a table of questions whose rows do not have their answers."""
     if missing := {"answers", "answer_labels"} - set(table.columns):
         raise SourceError(f"{str(table.path)!r} has no column `{min(missing)}`.")
     for row, reason in table.invalid_rows():
@@ -81,8 +81,8 @@ def read_tables(root: Path) -> Source:
 
 def _rows(table: Table, schema: str, kind: Kind, num_answers: int | None, bad: BadRows) -> Iterator[Row]:
     there = set(table.columns)
-    linked_anew = ("fact_ids", MATCHES)
-    columns = [name for name in SCHEMAS[schema].names if name in there and name not in linked_anew]
+    linked_again = ("fact_ids", MATCHES)
+    columns = [name for name in SCHEMAS[schema].names if name in there and name not in linked_again]
     wrong = dict(table.invalid_rows(num_answers=num_answers))
     for number, row in enumerate(table.scan(columns)):
         try:
@@ -99,7 +99,7 @@ def _rows(table: Table, schema: str, kind: Kind, num_answers: int | None, bad: B
 
 
 def _unknown(column: str, row: Row, kind: Kind) -> Any:
-    """What stands in a column of ours that others' tables lack."""
+    """The value of a column of ours that other programs' tables lack."""
     if column == "identifiers":
         return [f"{row.get('identifier')}-{number}" for number in range(len(row["questions"]))]
     if column == "annotations":

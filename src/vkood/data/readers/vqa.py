@@ -23,9 +23,9 @@ from vkood.data.record import Integer, ListOf, Optional, Record, Text
 from vkood.metrics import normalise_answer, soft_score
 
 MIN_OCCURRENCES = 9
-"""How often an answer has to be the majority's to be in the vocabulary."""
+"""Minimum number of questions whose majority answer it is, for an answer in the vocabulary."""
 REST_VAL_IMAGES = 1000
-"""How many images of the validation split are kept for validation when the others are trained on; half, if fewer."""
+"""Number of images of the validation split kept for validation when the others are trained on; at most half."""
 
 _VQAV2_FILES = {
     "train": ("v2_OpenEnded_mscoco_train2014_questions.json", "v2_mscoco_train2014_annotations.json"),
@@ -61,7 +61,7 @@ _QUESTION = Record({"question_id": Integer(), "image_id": Integer(), "question":
 _ANNOTATION = Record(
     {
         "question_id": Integer(),
-        "answers": ListOf(Answer(), least=1),
+        "answers": ListOf(Answer(), min_length=1),
         "multiple_choice_answer": Optional(Answer()),
         "answer_type": Optional(Text(blank=True), ""),
         "question_type": Optional(Text(blank=True), ""),
@@ -78,7 +78,7 @@ def read_vqav2(root: Path, *, min_occurrences: int = MIN_OCCURRENCES) -> Source:
         min_occurrences: How often an answer has to be the majority's to be in the vocabulary.
 
     Raises:
-        SourceError: If a file is missing or is none.
+        SourceError: If a file is missing or not a regular file.
     """
     return _read("vqav2", root, _VQAV2_FILES, min_occurrences)
 
@@ -91,7 +91,7 @@ def read_okvqa(root: Path, *, min_occurrences: int = MIN_OCCURRENCES) -> Source:
         min_occurrences: How often an answer has to be the majority's to be in the vocabulary.
 
     Raises:
-        SourceError: If a file is missing or is none.
+        SourceError: If a file is missing or not a regular file.
     """
     return _read("okvqa", root, _OKVQA_FILES, min_occurrences)
 
@@ -110,7 +110,7 @@ def answer_vocabulary(majority_answers: Iterable[str], min_occurrences: int) -> 
 def soft_targets(
     annotations: Iterable[str], ids: Mapping[str, int]
 ) -> tuple[list[str], list[int], list[float]]:
-    """The known ones among the annotators' answers, their ids, and their scores by how many gave them.
+    """The annotators' answers that are in the vocabulary, their ids, and their scores by the number of annotators.
 
     Example:
         >>> soft_targets(["red"] * 4 + ["blue"] * 2 + ["mauve"], {"blue": 0, "red": 1})
@@ -147,7 +147,7 @@ def _read(name: str, root: Path, files: Mapping[str, tuple[str, str | None]], mi
 
 
 class _Split:
-    """The questions of a split by image, and what annotators said."""
+    """The questions of a split by image, and their annotations."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class _Split:
         return frozenset(self._by_image)
 
     def rest(self) -> frozenset[int]:
-        """The images kept for validation: a fair sample, the same every time."""
+        """The images kept for validation: a random sample with a fixed seed."""
         images = sorted(self._by_image)
         return frozenset(random.Random(0).sample(images, min(REST_VAL_IMAGES, len(images) // 2)))
 
@@ -242,7 +242,7 @@ class _Split:
 
 
 def _majority(annotation: Mapping[str, Any]) -> str:
-    """The majority's answer as the file has it; else what most annotators gave, the first of several that tie."""
+    """The majority's answer as the file has it; else the most frequent annotation, the first of several that tie."""
     if annotation["multiple_choice_answer"] is not None:
         return annotation["multiple_choice_answer"]
     return Counter(annotation["answers"]).most_common(1)[0][0]
