@@ -38,11 +38,11 @@ def run_seed(seed: int) -> dict[str, Any]:
         jobs.pretrain(planned, workshop, lambda done: None)
         jobs.train_arm(planned, workshop, "filtered", lambda done: None)
         trained = time.process_time() - began
-        found = jobs.test_arm(planned, workshop, "filtered", lambda done: None)
-    del found["gallery"]
+        results = jobs.test_arm(planned, workshop, "filtered", lambda done: None)
+    del results["gallery"]
     numbers = {"easy_vqa": num_questions[PLAIN_TEST], "knowledge": num_questions[Flood().table]}
     record = {"seed": seed, "steps": planned.steps, "cpu_seconds_of_training": trained}
-    return record | found | {"num_questions": numbers}
+    return record | results | {"num_questions": numbers}
 
 
 def prepare(workshop: Workshop, planned: Plan) -> dict[str, int]:

@@ -100,17 +100,17 @@ def test_transparency_is_white(mode):
 def test_transparent_palettes():
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert("P")
     image.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 200])
-    wanted = [[255, 255, 255], [200, 0, 0], [0, 0, 200]]
+    expected = [[255, 255, 255], [200, 0, 0], [0, 0, 200]]
     for kind in ("PNG", "GIF"):
-        assert decoded(encoded(image, kind, transparency=0))[0].tolist() == wanted
+        assert decoded(encoded(image, kind, transparency=0))[0].tolist() == expected
     half = decoded(encoded(image, "PNG", transparency=bytes([0, 255, 128])))[0]
-    np.testing.assert_allclose(half, [*wanted[:2], [127, 127, 227]], atol=1)
+    np.testing.assert_allclose(half, [*expected[:2], [127, 127, 227]], atol=1)
     rgb = Image.open(io.BytesIO(encoded(image, "PNG", transparency=0))).convert("RGB")
-    assert decoded(rgb)[0].tolist() == wanted
+    assert decoded(rgb)[0].tolist() == expected
 
 
 @pytest.mark.parametrize(
-    ("bits", "row", "transparent", "wanted"),
+    ("bits", "row", "transparent", "expected"),
     [
         (1, b"\x40", 1, [0, 255, 0, 0]),  # white is transparent
         (1, b"\x40", 0, [255, 255, 255, 255]),
@@ -120,9 +120,9 @@ def test_transparent_palettes():
         (16, b"\0\0\x80\0\x10\x10\xff\xff", 0x8000, [0, 255, 16, 255]),
     ],
 )
-def test_a_transparent_grey(bits, row, transparent, wanted):
+def test_a_transparent_grey(bits, row, transparent, expected):
     content = png(4, 1, bits, 0, [row], chunk(b"tRNS", struct.pack(">H", transparent)))
-    assert decoded(content)[0, :, 0].tolist() == wanted
+    assert decoded(content)[0, :, 0].tolist() == expected
 
 
 def test_a_transparent_colour():
@@ -135,13 +135,13 @@ def test_a_transparent_colour():
 
 def test_wide_samples_go_by_their_depth():
     values = np.array([[0, 250, 257 * 100, 65_535]], np.uint16)
-    wanted = [0, 1, 100, 255]
+    expected = [0, 1, 100, 255]
     for kind in ("PNG", "TIFF", "PPM"):
-        assert decoded(encoded(Image.fromarray(values), kind))[0, :, 1].tolist() == wanted
-    assert decoded(Image.fromarray(values.astype(np.int32)))[0, :, 1].tolist() == wanted
+        assert decoded(encoded(Image.fromarray(values), kind))[0, :, 1].tolist() == expected
+    assert decoded(Image.fromarray(values.astype(np.int32)))[0, :, 1].tolist() == expected
     # White is zero, as scanners have it.
     assert decoded(encoded(Image.fromarray(values), "TIFF", tiffinfo={262: 0}))[0, :, 1].tolist() == [
-        255 - value for value in wanted
+        255 - value for value in expected
     ]
     floats = np.array([[0, 0.4, 100, 255]], np.float32)
     assert decoded(encoded(Image.fromarray(floats), "TIFF"))[0, :, 1].tolist() == [0, 0, 100, 255]

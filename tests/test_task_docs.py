@@ -41,8 +41,8 @@ def small(words):
 @pytest.mark.slow
 def test_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = commands()
-    assert len(found) > 30
+    all_commands = commands()
+    assert len(all_commands) > 30
     folders = {"visual-genome": "vg", "conceptual-captions": "cc"}
     for name in (
         "vqav2",
@@ -56,7 +56,7 @@ def test_commands(tmp_path, monkeypatch):
     ):
         write_tiny(name, f"raw/{folders.get(name, name)}")
     picture = next(Path("raw/vqav2/val2014").iterdir())
-    for command in found:
+    for command in all_commands:
         words = shlex.split(command.replace("PICTURE", str(picture)))[1:]
         if words[0] == "train":
             words = small(words)

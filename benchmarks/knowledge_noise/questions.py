@@ -175,10 +175,10 @@ class Mosaics(Dataset[Row]):
         low, high = self._mix.irrelevant
         num_irrelevant = int(generator.integers(low, high + 1))
         wrong = [*others, *absent[:3]]
-        fewest, most = self._mix.mosaic_facts
-        if fewest < len(wrong) + 1:
+        min_facts, max_facts = self._mix.mosaic_facts
+        if min_facts < len(wrong) + 1:
             wrong = [wrong[place] for place in generator.permutation(len(wrong)).tolist()]
-            wrong = wrong[: int(generator.integers(fewest, most + 1)) - 1]
+            wrong = wrong[: int(generator.integers(min_facts, max_facts + 1)) - 1]
         stated = [shown[shape], *wrong]
         stated += [absent[place % len(absent)] for place in range(self._mix.contradicting)]
         facts = [

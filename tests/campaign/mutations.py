@@ -83,8 +83,8 @@ def damaged_json(text: str, rng: random.Random) -> tuple[str, bytes]:
     """A JSON document with one fault, and what that is."""
     document = json.loads(text)
     if rng.random() < 0.75:
-        everywhere = places(document)
-        place = rng.choice(everywhere) if everywhere else ()
+        paths = places(document)
+        place = rng.choice(paths) if paths else ()
         name = ".".join(map(str, place))
         if not place or rng.random() < 0.05:
             value = rng.choice(WRONG)

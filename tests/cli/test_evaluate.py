@@ -54,15 +54,15 @@ def folder(tmp_path):
 @pytest.fixture
 def encoders(monkeypatch, tmp_path_factory):
     """No test but one waits for the encoder of facts, or finds the vectors of another test."""
-    made = []
+    created = []
 
     def encoder(folder):
-        made.append(HashedFacts())
-        return made[-1]
+        created.append(HashedFacts())
+        return created[-1]
 
     monkeypatch.setattr(assembly, "SentenceEncoder", encoder)
     monkeypatch.setenv("VKOOD_CACHE", str(tmp_path_factory.mktemp("cache")))
-    return made
+    return created
 
 
 @pytest.fixture
@@ -146,15 +146,15 @@ class TestScores:
 
     def test_a_great_flood_changes_the_batch_size_only(self, saved, encoders, tmp_path, monkeypatch):
         """Rounding moves some of an untrained gate's scores."""
-        found = []
+        records = []
         for facts_in_batch in (12_000, 100):
             monkeypatch.setattr(command, "_FACTS_IN_BATCH", facts_in_batch)
             out = tmp_path / "scores.json"
             arguments = (saved, *KNOWLEDGE, "--irrelevant", 40, "--limit", 10, "--json", out)
             assert run(*arguments).exit_code == 0
-            found.append(json.loads(out.read_text()))
-        assert found[0]["accuracy"] == found[1]["accuracy"]
-        assert found[0]["filter"]["auroc"] == pytest.approx(found[1]["filter"]["auroc"], abs=0.01)
+            records.append(json.loads(out.read_text()))
+        assert records[0]["accuracy"] == records[1]["accuracy"]
+        assert records[0]["filter"]["auroc"] == pytest.approx(records[1]["filter"]["auroc"], abs=0.01)
 
     def test_it_repeats(self, saved, encoders, tmp_path):
         records = []

@@ -29,9 +29,9 @@ PATTERNS = [
 def parse(fact):
     """(entity, value) of a fact about an entity, or None."""
     for pattern in PATTERNS:
-        found = pattern.fullmatch(fact)
-        if found and found["entity"] in KNOWLEDGE_ENTITIES and found["value"] in COLOURS + SHAPES:
-            return found["entity"], found["value"]
+        match = pattern.fullmatch(fact)
+        if match and match["entity"] in KNOWLEDGE_ENTITIES and match["value"] in COLOURS + SHAPES:
+            return match["entity"], match["value"]
     return None
 
 

@@ -24,10 +24,10 @@ def subject(fact):
     return " ".join(head)
 
 
-@pytest.mark.parametrize(("split", "least"), [("train", 400), ("test", 300)])
-def test_pools(split, least):
+@pytest.mark.parametrize(("split", "min_facts"), [("train", 400), ("test", 300)])
+def test_pools(split, min_facts):
     facts = irrelevant_facts(split)
-    assert len(set(facts)) == len(facts) >= least
+    assert len(set(facts)) == len(facts) >= min_facts
     assert len({subject(fact) for fact in facts}) >= 90
     for fact in facts:
         assert re.fullmatch(r"[A-Z][A-Za-z' -]+\.", fact), fact

@@ -109,8 +109,8 @@ def test_facts_are_sorted_by_gate_and_told_apart(write):
     assert places == sorted(places)
     rows = [attributes["class"] for attributes in page.named("tr") if "class" in attributes]
     assert rows == [fact.kind for fact in order]
-    for said in ("✓ agrees, answers", "✓ agrees", "✗ contradicts", "· unrelated"):
-        assert said in page.text
+    for label in ("✓ agrees, answers", "✓ agrees", "✗ contradicts", "· unrelated"):
+        assert label in page.text
     assert page.text.count("agrees, answers") == 1
     assert "mug (wrong)" in page.text
     assert "kite (right)" in page.text
@@ -207,10 +207,10 @@ def test_the_table_for_the_terminal():
     for arm in ARMS:
         for accuracies in RESULTS["knowledge"][arm].values():
             assert all(f"{share:.3f}" in shown for share in accuracies.values())
-    for said in ("nothing added", "150 irrelevant", "48 contradicting", "9,673", "888", "612"):
-        assert said in shown
-    for said in ("AUROC (FPR95)", "0.987 (0.031)", "AUROC (FPR95), 150 irrelevant", "0.947 (0.031)"):
-        assert said in shown
+    for label in ("nothing added", "150 irrelevant", "48 contradicting", "9,673", "888", "612"):
+        assert label in shown
+    for label in ("AUROC (FPR95)", "0.987 (0.031)", "AUROC (FPR95), 150 irrelevant", "0.947 (0.031)"):
+        assert label in shown
     assert "quick" not in shown
     print_table(RESULTS | {"quick": True}, console)
     assert "quick run: the models have learned less" in " ".join(console.export_text().split())

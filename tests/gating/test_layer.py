@@ -109,13 +109,13 @@ def test_no_candidates_and_no_rows(backend):
 @pytest.mark.parametrize("rule", [LastIterate(), Neumann(), Implicit(), Unrolled()], ids=name)
 def test_gradients_reach_weights_prior_and_both_projections(rule, backend):
     layer, (facts, image) = layer_of(backend=backend, gradient=rule), batch()
-    given = {
+    options = {
         "context_mask": torch.full((3, 9), 0.7, requires_grad=True),
         "prior_mean": normal(3, 4, seed=3).float().requires_grad_(),
         "prior_strength": torch.tensor([1.0, 0.5, 3.0], requires_grad=True),
     }
-    layer(facts, context=image, **given).log_gate.sum().backward()
-    for tensor in [*given.values(), *layer.parameters()]:
+    layer(facts, context=image, **options).log_gate.sum().backward()
+    for tensor in [*options.values(), *layer.parameters()]:
         assert torch.isfinite(tensor.grad).all()
         assert (tensor.grad != 0).any()
 

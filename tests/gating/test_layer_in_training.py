@@ -86,7 +86,7 @@ def graph_breaks() -> dict[str, list[str]]:
     masks = {"candidate_mask": torch.ones(3, 4, dtype=torch.bool), "context_mask": torch.rand(3, 9)}
     trained = layer_of()
     trained(facts)
-    found = {}
+    breaks = {}
     for key, layer, context, extra in (
         ("fit", layer_of(), image, {}),
         ("fit with an implicit gradient", layer_of(gradient=Implicit()), image, {}),
@@ -99,12 +99,12 @@ def graph_breaks() -> dict[str, list[str]]:
         with torch._dynamo.config.patch(nested_graph_breaks=True):  # else every frame above breaks with it
             torch.compiler.reset()
             explained = torch._dynamo.explain(net)(facts, context, **extra)
-        found[key] = [reason.reason for reason in explained.break_reasons]
+        breaks[key] = [reason.reason for reason in explained.break_reasons]
         net.eval()
         torch.compiler.reset()
         compiled = torch.compile(net, backend="eager")
         torch.testing.assert_close(compiled(facts, context, **extra), net(facts, context, **extra))
-    return found
+    return breaks
 
 
 def test_a_compiled_module_breaks_its_graph_once_if_at_all():
@@ -124,7 +124,7 @@ def compiled_fit() -> dict[str, Any]:
     tokens, weights = torch.randn(3, 9, 4, dtype=torch.float64), torch.rand(3, 9, dtype=torch.float64)
     tokens[1, 2] = torch.nan
     strength = torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64)
-    found: dict[str, Any] = {}
+    tensors: dict[str, Any] = {}
     for way, fit in (
         ("plain", fit_mixture),
         ("compiled", torch.compile(fit_mixture, fullgraph=True, backend="aot_eager")),
@@ -132,24 +132,24 @@ def compiled_fit() -> dict[str, Any]:
         leaves = [tensor.clone().requires_grad_() for tensor in (tokens, weights, strength)]
         mixture, solution = fit(leaves[0], leaves[1], prior=Prior(mean_strength=leaves[2]))
         (mixture.mean[[0, 2]].square().sum() + mixture.log_scale[[0, 2]].sum()).backward()
-        found |= {f"{way} gradient {number}": leaf.grad for number, leaf in enumerate(leaves)}
-        found |= {
+        tensors |= {f"{way} gradient {number}": leaf.grad for number, leaf in enumerate(leaves)}
+        tensors |= {
             f"{way} {part}": getattr(solution, part) for part in ("status", "steps", "residual", "trace")
         }
-        found |= {f"{way} mean": mixture.mean.detach(), f"{way} scale": mixture.log_scale.detach()}
-    return found
+        tensors |= {f"{way} mean": mixture.mean.detach(), f"{way} scale": mixture.log_scale.detach()}
+    return tensors
 
 
 def test_a_compiled_fit_is_the_plain_one_and_survives_nan():
-    found = in_a_new_process(compiled_fit)
-    assert found["compiled status"].tolist() == [Status.CONVERGED, Status.NOT_FINITE, Status.CONVERGED]
-    columns = found["plain trace"].shape[1]
-    assert found["compiled trace"][:, columns:].isnan().all()
-    found["compiled trace"] = found["compiled trace"][:, :columns]
-    for key, tensor in found.items():
+    tensors = in_a_new_process(compiled_fit)
+    assert tensors["compiled status"].tolist() == [Status.CONVERGED, Status.NOT_FINITE, Status.CONVERGED]
+    columns = tensors["plain trace"].shape[1]
+    assert tensors["compiled trace"][:, columns:].isnan().all()
+    tensors["compiled trace"] = tensors["compiled trace"][:, :columns]
+    for key, tensor in tensors.items():
         if key.startswith("plain"):
-            torch.testing.assert_close(found[key.replace("plain", "compiled")], tensor, equal_nan=True)
-    assert all(found[f"compiled gradient {number}"].isfinite().all() for number in range(3))
+            torch.testing.assert_close(tensors[key.replace("plain", "compiled")], tensor, equal_nan=True)
+    assert all(tensors[f"compiled gradient {number}"].isfinite().all() for number in range(3))
 
 
 def other_sizes() -> list[float]:
@@ -158,11 +158,11 @@ def other_sizes() -> list[float]:
     compiled_layer = torch.compile(layer, backend="eager", fullgraph=True, dynamic=True)
     apart: list[float] = []
     for rows, facts, tokens in ((3, 4, 9), (5, 7, 12), (2, 6, 5)):
-        given = torch.randn(rows, facts, 6), torch.randn(rows, tokens, 5)
+        inputs = torch.randn(rows, facts, 6), torch.randn(rows, tokens, 5)
         for enabled in (False, True):
             with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
-                found = compiled_layer(given[0], context=given[1]).score
-                apart.append((found - layer(given[0], context=given[1]).score).abs().max().item())
+                score = compiled_layer(inputs[0], context=inputs[1]).score
+                apart.append((score - layer(inputs[0], context=inputs[1]).score).abs().max().item())
     return apart
 
 
@@ -177,9 +177,9 @@ def the_operator() -> None:
     (method,) = graph_operator._methods
     first = (torch.zeros(2, 2), torch.randn(2, 2, 3), torch.zeros(2, 2, 3))
     prior = Prior().of_sets(2, tokens)
-    given = (method, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
-    asked = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
-    torch.library.opcheck(graph_operator._solve, given, test_utils=asked)
+    arguments = (method, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
+    torch.library.opcheck(graph_operator._solve, arguments, test_utils=checks)
 
 
 def test_the_operator_is_one_that_torch_accepts():

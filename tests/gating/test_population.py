@@ -212,16 +212,16 @@ def test_two_ranks_learn_what_one_would_of_all():
         for batch in range(4):
             mixture = alone.update(tokens_of(batch), torch.ones(1, 40))
         expected = [*numbers(mixture), *alone.state_dict().values()]
-        for first, second, wanted in zip(populations[index], other[0][index], expected, strict=True):
+        for first, second, expected_tensor in zip(populations[index], other[0][index], expected, strict=True):
             assert torch.equal(first, second)
-            torch.testing.assert_close(first, wanted, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(first, expected_tensor, rtol=1e-4, atol=1e-4)
 
     layer = layer_of()
     for facts in batches(4):
         layer(facts)
-    for first, second, wanted in zip(state, other[1], layer.state_dict().values(), strict=True):
+    for first, second, expected_tensor in zip(state, other[1], layer.state_dict().values(), strict=True):
         assert torch.equal(first, second)
-        torch.testing.assert_close(first, wanted, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(first, expected_tensor, rtol=1e-4, atol=1e-4)
     assert torch.equal(gradient, other[2])
     assert (gradient != 0).any()
 
@@ -259,7 +259,7 @@ def test_a_default_type_of_half_precision_does_not_reach_what_is_counted():
 
 @pytest.mark.parametrize("reentrant", [True, False])
 def test_checkpointing_counts_a_batch_once_with_the_same_gradients(reentrant):
-    found = []
+    gradients_and_state = []
     for checkpointed in (False, True):
         layer, gradients = layer_of(), []
         for step in range(3):
@@ -271,8 +271,10 @@ def test_checkpointing_counts_a_batch_once_with_the_same_gradients(reentrant):
             gate.square().sum().backward()
             gradients.append(candidates.grad)
         assert int(layer.population.updates) == 3
-        found.append([*gradients, layer.population.count, layer.population.first, layer.population.seen])
-    for plain, checkpointed in zip(*found, strict=True):
+        gradients_and_state.append(
+            [*gradients, layer.population.count, layer.population.first, layer.population.seen]
+        )
+    for plain, checkpointed in zip(*gradients_and_state, strict=True):
         torch.testing.assert_close(checkpointed, plain)
 
 

@@ -43,8 +43,8 @@ TIGHT = Squarem(tolerance=1e-11, max_steps=2000)
 often = settings(deadline=None, max_examples=60, derandomize=True)
 
 
-def same(one: Mixture, other: Mixture, *, rtol=1e-7, atol=1e-7):
-    for left, right in zip(numbers(one), numbers(other), strict=True):
+def same(first: Mixture, second: Mixture, *, rtol=1e-7, atol=1e-7):
+    for left, right in zip(numbers(first), numbers(second), strict=True):
         torch.testing.assert_close(left, right, rtol=rtol, atol=atol)
 
 
@@ -90,11 +90,11 @@ def test_the_m_step_is_the_maximum_for_one_component(covariance):
     )
 
     def loss(vector: numpy.ndarray):
-        given = torch.tensor(vector, requires_grad=True)
-        log_scale = torch.zeros(shape, dtype=torch.float64).masked_scatter(triangle, given[2:])
-        mixture = Mixture(log_weight=start.log_weight, mean=given[:2].view(1, 1, 2), log_scale=log_scale)
+        parameters = torch.tensor(vector, requires_grad=True)
+        log_scale = torch.zeros(shape, dtype=torch.float64).masked_scatter(triangle, parameters[2:])
+        mixture = Mixture(log_weight=start.log_weight, mean=parameters[:2].view(1, 1, 2), log_scale=log_scale)
         value = -map_objective(tokens, weights, mixture, covariance, PRIOR).sum()
-        return value.item(), torch.autograd.grad(value, given)[0].numpy()
+        return value.item(), torch.autograd.grad(value, parameters)[0].numpy()
 
     begin = numpy.zeros(2 + int(triangle.sum()))
     best = torch.tensor(minimize(loss, begin, jac=True, method="BFGS", options={"gtol": 1e-9}).x)
@@ -248,9 +248,9 @@ def test_rows_are_fitted_by_themselves(covariance, backend):
     whole, solution = fit_mixture(tokens, **options)
     assert solution.status.tolist() == [0] * 6 + [Status.NOT_FINITE, 0]
     for rows in ([7, 3, 1], [6, 0], [5]):
-        some, part = fit_mixture(tokens[rows], **options)
+        part_mixture, part = fit_mixture(tokens[rows], **options)
         assert part.status.tolist() == solution.status[rows].tolist()
-        for left, right in zip(numbers(some), numbers(whole), strict=True):
+        for left, right in zip(numbers(part_mixture), numbers(whole), strict=True):
             torch.testing.assert_close(left, right[rows], rtol=1e-6, atol=1e-6, equal_nan=True)
 
 
@@ -379,12 +379,15 @@ def test_two_clusters_are_found(backend):
 @pytest.mark.parametrize("solver", [Picard, Anderson, Squarem])
 def test_all_solvers_find_the_same_mixture(covariance, backend, solver):
     tokens = clusters()
-    found, solution = fit_mixture(
+    mixture, solution = fit_mixture(
         tokens, family=covariance, backend=backend, solver=solver(tolerance=1e-10, max_steps=3000)
     )
     solution.require_convergence()
     same(
-        found, fit_mixture(tokens, family=covariance, backend=backend, solver=TIGHT)[0], rtol=1e-6, atol=1e-6
+        mixture,
+        fit_mixture(tokens, family=covariance, backend=backend, solver=TIGHT)[0],
+        rtol=1e-6,
+        atol=1e-6,
     )
 
 

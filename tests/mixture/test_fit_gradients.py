@@ -52,20 +52,24 @@ def fitted(covariance, backend, gradient, solver=SOLVER):
 def test_exact_gradients_agree_with_finite_differences(covariance, backend, rule):
     fit = fitted(covariance, backend, rule)
     assert torch.autograd.gradcheck(
-        lambda *given: tuple(numbers(fit(*given))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
+        lambda *arguments: tuple(numbers(fit(*arguments))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
     )
 
 
 @each_member
 def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covariance, backend):
-    given = inputs()
-    through_fit = fitted(covariance, backend, LastIterate())(*given)
-    prior = Prior(mean=given[2], mean_strength=given[3], variance=0.5)
-    one_step = em_step(given[0], given[1], through_fit.detach(), covariance, prior)
+    arguments = inputs()
+    through_fit = fitted(covariance, backend, LastIterate())(*arguments)
+    prior = Prior(mean=arguments[2], mean_strength=arguments[3], variance=0.5)
+    one_step = em_step(arguments[0], arguments[1], through_fit.detach(), covariance, prior)
     probe = normal(1, 5, 2, seed=8)
-    got = torch.autograd.grad(negative_log_density(probe, through_fit, covariance).square().sum(), given)
-    wanted = torch.autograd.grad(negative_log_density(probe, one_step, covariance).square().sum(), given)
-    for left, right in zip(got, wanted, strict=True):
+    actual = torch.autograd.grad(
+        negative_log_density(probe, through_fit, covariance).square().sum(), arguments
+    )
+    expected = torch.autograd.grad(
+        negative_log_density(probe, one_step, covariance).square().sum(), arguments
+    )
+    for left, right in zip(actual, expected, strict=True):
         assert right.abs().max() > 1e-4
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-9)
 
@@ -73,10 +77,12 @@ def test_the_last_iterate_is_one_em_step_from_the_constant_fixed_point(covarianc
 @each_member
 def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance, backend):
     def gradient(rule):
-        given, probe = inputs(), normal(1, 5, 2, seed=8)
-        mixture = fitted(covariance, backend, rule)(*given)
-        found = torch.autograd.grad(negative_log_density(probe, mixture, covariance).square().sum(), given)
-        return torch.cat([part.flatten() for part in found])
+        arguments, probe = inputs(), normal(1, 5, 2, seed=8)
+        mixture = fitted(covariance, backend, rule)(*arguments)
+        gradients = torch.autograd.grad(
+            negative_log_density(probe, mixture, covariance).square().sum(), arguments
+        )
+        return torch.cat([part.flatten() for part in gradients])
 
     exact = gradient(EXACT)
     errors = [
@@ -90,12 +96,14 @@ def test_more_neumann_terms_come_closer_to_the_exact_gradient(covariance, backen
 @each_backend
 @pytest.mark.parametrize("solver", [Picard, Anderson, Squarem])
 def test_the_gradient_does_not_depend_on_the_solver(solver, backend):
-    found = []
+    gradients = []
     for each in (solver(tolerance=1e-12, max_steps=5000), SOLVER):
-        given = inputs()
-        mixture = fitted(FAMILIES[0], backend, EXACT, each)(*given)
-        found.append(torch.autograd.grad([tensor.square().sum() for tensor in numbers(mixture)], given))
-    for left, right in zip(*found, strict=True):
+        arguments = inputs()
+        mixture = fitted(FAMILIES[0], backend, EXACT, each)(*arguments)
+        gradients.append(
+            torch.autograd.grad([tensor.square().sum() for tensor in numbers(mixture)], arguments)
+        )
+    for left, right in zip(*gradients, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
 
 
@@ -104,11 +112,11 @@ def test_weights_of_zero_are_where_gradients_begin(covariance, backend):
     """A soft weight at exactly 0 has no gradient, since its token was masked; just above 0 it has one."""
     tokens, weights, *prior = inputs()
     for weight, reached in ((0.0, False), (1e-8, True)):
-        given = weights.detach().clone()
-        given[0, 3] = weight
-        given.requires_grad_()
-        mixture = fitted(covariance, backend, LastIterate())(tokens, given, *prior)
-        gradient = torch.autograd.grad(mixture.mean.square().sum(), given)[0]
+        leaf = weights.detach().clone()
+        leaf[0, 3] = weight
+        leaf.requires_grad_()
+        mixture = fitted(covariance, backend, LastIterate())(tokens, leaf, *prior)
+        gradient = torch.autograd.grad(mixture.mean.square().sum(), leaf)[0]
         assert torch.isfinite(gradient).all()
         assert bool(gradient[0, 3].abs() > 1e-6) == reached
 
@@ -117,7 +125,7 @@ def test_weights_of_zero_are_where_gradients_begin(covariance, backend):
 def test_gradients_do_not_feel_an_offset(covariance, backend):
     """Sets are fitted around their centre, which is held constant: that must not show in a gradient."""
     for rule in (LastIterate(), EXACT):
-        found = []
+        gradients = []
         for offset in (0.0, 50.0):
             tokens, weights, prior_mean, strength = inputs()
             moved = fit_mixture(
@@ -131,8 +139,8 @@ def test_gradients_do_not_feel_an_offset(covariance, backend):
                 gradient=rule,
             )[0]
             score = negative_log_density(normal(1, 5, 2, seed=8) + offset, moved, covariance).square().sum()
-            found.append(torch.autograd.grad(score, (tokens, weights, prior_mean, strength)))
-        for left, right in zip(*found, strict=True):
+            gradients.append(torch.autograd.grad(score, (tokens, weights, prior_mean, strength)))
+        for left, right in zip(*gradients, strict=True):
             torch.testing.assert_close(left, right, rtol=1e-6, atol=1e-8)
 
 

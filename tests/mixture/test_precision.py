@@ -42,8 +42,8 @@ def test_clusters_far_apart_keep_their_digits(covariance, backend, gap):
     assert solution.converged.all()
     exact, wide = mixture.to(torch.float64), tokens.double()
     for score in (negative_log_density, gem, mahalanobis, log_density):
-        found, expected = score(tokens, mixture, covariance), score(wide, exact, covariance)
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+        actual, expected = score(tokens, mixture, covariance), score(wide, exact, covariance)
+        torch.testing.assert_close(actual.double(), expected, rtol=1e-5, atol=1e-5)
     step = em_step(tokens, torch.ones(2, 36), mixture, covariance, WEAK)
     expected = em_step(wide, torch.ones(2, 36).double(), exact, covariance, WEAK)
     torch.testing.assert_close(step.log_scale.double(), expected.log_scale, rtol=1e-5, atol=1e-5)
@@ -51,8 +51,8 @@ def test_clusters_far_apart_keep_their_digits(covariance, backend, gap):
     # means that far away are themselves rounded, by 0.03 at the largest gap
     rounding = 1e-3 + 1e-7 * gap
     densities = negative_log_density(wide, in_double, covariance)
-    found = negative_log_density(tokens, mixture, covariance).double()
-    torch.testing.assert_close(found, densities, rtol=0, atol=rounding)
+    actual = negative_log_density(tokens, mixture, covariance).double()
+    torch.testing.assert_close(actual, densities, rtol=0, atol=rounding)
 
 
 @each_member
@@ -62,11 +62,11 @@ def test_a_fit_that_says_it_converged_did(covariance, backend, gap, units):
     tokens = units * far_apart(gap).double()
     prior = Prior(variance=units**2, mean_strength=1e-3)
     options = {"num_components": 3, "family": covariance, "backend": backend, "prior": prior}
-    found, solution = fit_mixture(tokens, **options)
+    mixture, solution = fit_mixture(tokens, **options)
     best, _ = fit_mixture(tokens, solver=Squarem(tolerance=1e-12, max_steps=1000), **options)
     assert solution.converged.all()
     apart = map_objective(tokens, torch.ones(2, 36).double(), best, covariance, prior) - map_objective(
-        tokens, torch.ones(2, 36).double(), found, covariance, prior
+        tokens, torch.ones(2, 36).double(), mixture, covariance, prior
     )
     assert (apart.abs() < 1e-2).all()
 
@@ -154,19 +154,19 @@ def test_all_functions_keep_single_precision_under_autocast_and_in_half(covarian
             assert torch.equal(call(tokens, mixture), expected)
         for half in (torch.float16, torch.bfloat16):
             rounded = mixture.to(half)
-            found = call(tokens.to(half), rounded)
-            assert found.dtype == torch.float32
+            result = call(tokens.to(half), rounded)
+            assert result.dtype == torch.float32
             torch.testing.assert_close(
-                found, call(tokens.to(half).float(), rounded.to(torch.float32)), rtol=1e-5, atol=1e-5
+                result, call(tokens.to(half).float(), rounded.to(torch.float32)), rtol=1e-5, atol=1e-5
             )
 
 
 def test_large_sets_are_taken_in_blocks_without_a_difference(monkeypatch: pytest.MonkeyPatch):
     tokens, weights = normal(2, 50, 3).requires_grad_(), torch.rand(2, 50).double()
-    found: list[list[torch.Tensor]] = []
+    results: list[list[torch.Tensor]] = []
     for at_once in (2**20, 100):
         monkeypatch.setattr("vkood.mixture.families.gaussian._IN_CACHE", at_once)
         mixture, _ = fit_mixture(tokens, weights, backend="torch")
-        found.append([*numbers(mixture), *torch.autograd.grad(mixture.mean.sum(), tokens)])
-    for whole, blocks in zip(*found, strict=True):
+        results.append([*numbers(mixture), *torch.autograd.grad(mixture.mean.sum(), tokens)])
+    for whole, blocks in zip(*results, strict=True):
         torch.testing.assert_close(blocks, whole)

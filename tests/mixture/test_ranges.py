@@ -94,8 +94,8 @@ def test_numbers_are_finite_and_in_their_range(make, option, also):
 
 
 def test_thresholds_may_be_below_zero_and_be_left_to_the_layer():
-    for made in (gate(threshold=-1), layer(threshold=None), kernel(temperature=None)):
-        assert made is not None
+    for module in (gate(threshold=-1), layer(threshold=None), kernel(temperature=None)):
+        assert module is not None
     for make in (gate, layer, kernel):
         for value in (math.nan, math.inf, True, "1"):
             with pytest.raises(ValueError, match=r"^`threshold` must be a finite number"):
@@ -216,22 +216,22 @@ def test_scores_ask_for_vectors_of_the_mixtures_sets(covariance):
 
 
 def test_what_a_layer_is_called_with():
-    made = layer()
+    outlier_layer = layer()
     facts, image = torch.zeros(2, 3, 6), torch.zeros(2, 4, 5)
     for call in (
-        lambda: made([1.0], context=image),
-        lambda: made(facts, context=[1.0]),
-        lambda: made(facts, context=image, candidate_mask=[True]),
-        lambda: made(facts, context=image, context_mask=[True]),
-        lambda: made(facts, context=image, start=[1.0]),
+        lambda: outlier_layer([1.0], context=image),
+        lambda: outlier_layer(facts, context=[1.0]),
+        lambda: outlier_layer(facts, context=image, candidate_mask=[True]),
+        lambda: outlier_layer(facts, context=image, context_mask=[True]),
+        lambda: outlier_layer(facts, context=image, start=[1.0]),
         lambda: kernel()(facts, [1.0]),
-        lambda: made.calibrate([1.0]),
+        lambda: outlier_layer.calibrate([1.0]),
     ):
         with pytest.raises(TypeError, match="must be of type Tensor"):
             call()
     for strength in (math.nan, math.inf, 0.0, -1.0):
         with pytest.raises(ValueError, match="`prior_strength` must be positive and finite"):
-            made(facts, context=image, prior_strength=torch.full((2,), strength))
+            outlier_layer(facts, context=image, prior_strength=torch.full((2,), strength))
     for keep_rate in (0, -1, 1.5, math.nan, True, "1"):
         with pytest.raises(ValueError, match="`keep_rate` must be a finite number above 0 to 1"):
-            made.calibrate(torch.zeros(3), keep_rate)
+            outlier_layer.calibrate(torch.zeros(3), keep_rate)

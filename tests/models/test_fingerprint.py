@@ -88,7 +88,7 @@ def test_no_weights(folder):
 
 
 def test_the_size_of_batches_is_no_part_of_it(folder):
-    one, many = SentenceEncoder(folder, batch_size=1), SentenceEncoder(folder)
-    assert one.fingerprint == many.fingerprint
+    singly, batched = SentenceEncoder(folder, batch_size=1), SentenceEncoder(folder)
+    assert singly.fingerprint == batched.fingerprint
     sentences = ["a kite flies.", "a mug.", "bees make honey."]
-    torch.testing.assert_close(one(sentences), many(sentences))
+    torch.testing.assert_close(singly(sentences), batched(sentences))

@@ -20,13 +20,13 @@ def case(dropout: float) -> tuple[Attention, torch.Tensor, torch.Tensor, torch.T
 def by_torch(attention: Attention, states: torch.Tensor, source: torch.Tensor, bias: torch.Tensor):
     """The same by `torch.nn.MultiheadAttention`."""
     parts = (attention.query, attention.key, attention.value)
-    peer = torch.nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+    reference = torch.nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
     with torch.no_grad():
-        peer.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
-        peer.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
-    peer.out_proj = attention.output
+        reference.in_proj_weight.copy_(torch.cat([part.weight for part in parts]))
+        reference.in_proj_bias.copy_(torch.cat([part.bias for part in parts]))
+    reference.out_proj = attention.output
     mask = bias[:, None].expand(-1, states.shape[1], -1).repeat_interleave(HEADS, dim=0)
-    return attention.norm(states + peer(states, source, source, attn_mask=mask)[0])
+    return attention.norm(states + reference(states, source, source, attn_mask=mask)[0])
 
 
 # Of so small a share nothing is dropped, but the way is that of dropout.
@@ -36,10 +36,10 @@ def test_every_way_is_the_same_attention(dropout: float, training: bool):
     attention.train(training)
     expected = by_torch(attention, *inputs)
     torch.testing.assert_close(attention(*inputs), expected)
-    seen: list[torch.Tensor] = []
-    torch.testing.assert_close(attention(*inputs, attentions=seen), expected)
-    assert (seen[0][..., -2:] == 0).all()
-    torch.testing.assert_close(seen[0].sum(-1), torch.ones(3, HEADS, 5))
+    weights: list[torch.Tensor] = []
+    torch.testing.assert_close(attention(*inputs, attentions=weights), expected)
+    assert (weights[0][..., -2:] == 0).all()
+    torch.testing.assert_close(weights[0].sum(-1), torch.ones(3, HEADS, 5))
 
 
 def test_dropout_drops_in_training_alone():

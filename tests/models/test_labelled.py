@@ -36,7 +36,7 @@ def collate(rows):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_evaluation_by_the_trainer(kind, tmp_path):
-    # A batch of one text an image has matches alone, which the Trainer has to be told.
+    # A batch of one text an image has matches alone, which the Trainer needs by name.
     label_names = ["match_labels"] if kind == "two-stream retrieval" else None
     arguments = TrainingArguments(
         output_dir=str(tmp_path), per_device_eval_batch_size=2, report_to="none", disable_tqdm=True, use_cpu=True,

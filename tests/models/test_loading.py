@@ -95,7 +95,7 @@ def with_value(value):
 @pytest.fixture(name="code")
 def _code(monkeypatch, tmp_path):
     """Code that would leave a file, and a terminal that would say yes."""
-    monkeypatch.setattr("builtins.input", lambda *said: "y")
+    monkeypatch.setattr("builtins.input", lambda *arguments: "y")
     source = f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n"
     yield source
     assert not (tmp_path / "ran").exists()
@@ -318,7 +318,7 @@ def test_all_weights_of_towers(encoder, image):
     for folder, part in ((encoder, "encoder.layer.3."), (image, "layernorm.weight")):
         copy = shutil.copytree(folder, folder.with_name("half"))
         change_weights(copy, without(part))
-        towers = [copy if one == folder else one for one in (image, encoder)]
+        towers = [copy if tower == folder else tower for tower in (image, encoder)]
         with pytest.raises(LoadingError, match=f"they lack .*{part}"):
             VkoodModel.from_towers(*towers, fact_dim=4)
         shutil.rmtree(copy)
@@ -344,8 +344,8 @@ def test_pickled_weights(encoder):
     torch.save(weights, encoder / "pytorch_model.bin")
     assert torch.equal(SentenceEncoder(encoder)(["a kite"]), before)
     odd = {
-        f"bert.{name}": one.int() if name.endswith("1.output.dense.bias") else one
-        for name, one in weights.items()
+        f"bert.{name}": tower.int() if name.endswith("1.output.dense.bias") else tower
+        for name, tower in weights.items()
     }
     torch.save(odd, encoder / "pytorch_model.bin")
     with pytest.raises(
@@ -464,10 +464,10 @@ def test_a_folder_that_is_not_there_within_one_that_is(tmp_path, monkeypatch):
 
 
 def test_a_hub_name_is_tried_once(monkeypatch, encoder):
-    asked = []
+    requested = []
 
     def download(name, **options):
-        asked.append(name)
+        requested.append(name)
         if name == "somebody/encoder":
             return str(encoder)
         raise ConnectionError("no network")
@@ -476,7 +476,7 @@ def test_a_hub_name_is_tried_once(monkeypatch, encoder):
     assert local_folder("somebody/encoder") == encoder
     with pytest.raises(LoadingError, match=r"no model of this name on this machine .* \(ConnectionError\)"):
         load_encoder("somebody/other")
-    assert asked == ["somebody/encoder", "somebody/other"]
+    assert requested == ["somebody/encoder", "somebody/other"]
 
 
 @pytest.mark.parametrize("code", [False, True])

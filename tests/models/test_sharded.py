@@ -1,4 +1,4 @@
-"""Models whose weights are shared out over processes (FSDP), layer by layer."""
+"""Models whose weights are sharded over processes (FSDP), layer by layer."""
 
 import pytest
 import torch

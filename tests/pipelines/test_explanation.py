@@ -231,8 +231,10 @@ def test_pictures_side_by_side_keep_their_patches(processor):
     """The same two pictures the other way round: the patches change places with them."""
     model = judging("two-stream reasoning")
     model.processor = processor
-    one, two = picture(), picture().rotate(90)
-    there, back = (model.explain(pictures, "it is.", FACTS) for pictures in ([one, two], [two, one]))
+    first, second = picture(), picture().rotate(90)
+    there, back = (
+        model.explain(pictures, "it is.", FACTS) for pictures in ([first, second], [second, first])
+    )
     order = there.component_weights.argsort(), back.component_weights.argsort()
     swapped = np.concatenate([back.patches[..., 4:], back.patches[..., :4]], axis=2)
     np.testing.assert_allclose(there.patches[order[0]], swapped[order[1]], atol=1e-3)

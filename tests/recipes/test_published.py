@@ -104,11 +104,11 @@ def test_two_streams(tmp_path):
            "model.config.hidden_size": 24, "data.evaluate_limit": 8}  # fmt: skip
     pretrain = prepared.tables("coco", "visual-genome", "sbu", "conceptual-captions")
     vqa = prepared.tables("vqav2")
-    said = carry_out(
+    output = carry_out(
         "vkood_vilt/train_vilt.py", *small(PRETRAIN, pretrain, log_dir=tmp_path / "pretrained", **few),
         folder=tmp_path, cache=cache,
     )  # fmt: skip
-    assert "vkood train pretrain text-roberta clip16" in said
+    assert "vkood train pretrain text-roberta clip16" in output
     del few["model.config.num_fusion_layers"], few["model.config.hidden_size"]
     carry_out(
         "vkood_vilt/train_vilt.py",
@@ -123,9 +123,10 @@ def test_two_streams(tmp_path):
     carry_out("vkood_vilt/train_vilt.py", *arguments, folder=tmp_path, cache=cache)
     for name, count in (("vqav2_test", 72), ("vqav2_test-dev", 36)):
         answers = json.loads((tmp_path / "results" / f"vqa_submit_{name}.json").read_text())
-        assert len({one["question_id"] for one in answers}) == len(answers) == count
+        assert len({answer["question_id"] for answer in answers}) == len(answers) == count
         assert all(
-            set(one) == {"question_id", "answer"} and isinstance(one["answer"], str) for one in answers
+            set(answer) == {"question_id", "answer"} and isinstance(answer["answer"], str)
+            for answer in answers
         )
 
 

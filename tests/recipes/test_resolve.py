@@ -160,7 +160,7 @@ def test_bad_yaml(tmp_path):
 
 @pytest.mark.parametrize("name", ["polynomial", "cosine"])
 def test_schedules(name):
-    """Rates by step, against those of the peers."""
+    """Rates by step, against those of the reference implementations."""
     import torch
     from transformers import get_scheduler
 

@@ -51,14 +51,14 @@ def by_formula(problem: Problem, correct) -> tuple[Tensor, ...]:
         result = problem.map(value if isinstance(problem.fixed, tuple) else value[0], *operands)
         return torch.cat([part.reshape(-1) for part in parts(result)])
 
-    found = []
+    per_row = []
     for row in range(4):
         operands = tuple(operand[row : row + 1] for operand in problem.operands)
         jacobians = torch.autograd.functional.jacobian(image, (flat[row], *operands))
         gradient = torch.cat([part[row].reshape(-1) for part in cotangents(problem)])
         corrected = correct(jacobians[0].mT, gradient)
-        found.append([torch.tensordot(corrected, jacobian, 1)[0] for jacobian in jacobians[1:]])
-    return tuple(torch.stack(per_operand) for per_operand in zip(*found, strict=True))
+        per_row.append([torch.tensordot(corrected, jacobian, 1)[0] for jacobian in jacobians[1:]])
+    return tuple(torch.stack(per_operand) for per_operand in zip(*per_row, strict=True))
 
 
 def inverse(transposed: Tensor, gradient: Tensor) -> Tensor:
@@ -66,8 +66,8 @@ def inverse(transposed: Tensor, gradient: Tensor) -> Tensor:
 
 
 def agree(left, right, *, rtol=1e-6, atol=1e-8):
-    for one, other in zip(left, right, strict=True):
-        torch.testing.assert_close(one, other, rtol=rtol, atol=atol * max(1.0, float(other.abs().max())))
+    for first, second in zip(left, right, strict=True):
+        torch.testing.assert_close(first, second, rtol=rtol, atol=atol * max(1.0, float(second.abs().max())))
 
 
 @each_solver
@@ -145,10 +145,10 @@ def test_neumann_tends_to_implicit_at_the_rate_of_the_contraction():
     exact = torch.cat([grad.flatten(1) for grad in by_formula(linear(), inverse)], 1)
     errors = []
     for terms in (5, 10, 20):
-        found = torch.cat(
+        approximate = torch.cat(
             [grad.flatten(1) for grad in gradients(linear(), SOLVERS[0], Neumann(terms=terms))], 1
         )
-        errors.append((found - exact).norm(dim=1) / exact.norm(dim=1))
+        errors.append((approximate - exact).norm(dim=1) / exact.norm(dim=1))
     rate = torch.tensor([0.3, 0.5, 0.7, 0.8], dtype=torch.float64)  # the norms of the four rows
     for terms, error in zip((5, 10, 20), errors, strict=True):
         assert (error <= 5 * rate**terms).all()
@@ -254,9 +254,9 @@ def test_a_nan_row_leaves_the_others_gradients_and_shared_weights_alone(rule, so
     )
     assert solution.status.tolist() == [0, 0, Status.NOT_FINITE, 0, 0]
     torch.testing.assert_close(grads[0], alone[0], rtol=1e-9, atol=0)
-    for got, wanted in zip(grads[1:], alone[1:], strict=True):
-        torch.testing.assert_close(got[[0, 1, 3, 4]], wanted, rtol=1e-7, atol=1e-9)
-        assert torch.equal(got[2], torch.zeros_like(got[2]))
+    for actual, expected in zip(grads[1:], alone[1:], strict=True):
+        torch.testing.assert_close(actual[[0, 1, 3, 4]], expected, rtol=1e-7, atol=1e-9)
+        assert torch.equal(actual[2], torch.zeros_like(actual[2]))
 
 
 @pytest.mark.parametrize("rule", RULES[:3], ids=["last iterate", "neumann", "implicit"])

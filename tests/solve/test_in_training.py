@@ -37,16 +37,16 @@ class Equilibrium(nn.Module):
         self.seen = []
 
     def forward(self, features):
-        given = self.before(features)
+        inputs = self.before(features)
         solution = fixed_point(
-            self.map, torch.zeros_like(given), operands=[given], solver=self.solver, gradient=self.gradient
+            self.map, torch.zeros_like(inputs), operands=[inputs], solver=self.solver, gradient=self.gradient
         )
         return self.after(solution.value)
 
-    def map(self, state, given):
+    def map(self, state, inputs):
         image = self.inner(state)
-        self.seen.append((state.dtype, given.dtype, image.dtype))
-        return torch.tanh(image + given)
+        self.seen.append((state.dtype, inputs.dtype, image.dtype))
+        return torch.tanh(image + inputs)
 
 
 def features(rows: int = 6):
@@ -121,15 +121,15 @@ def test_under_autocast_the_solve_is_in_single_precision(rule, solver):
 
 
 def test_half_precision_starts_and_operands_are_widened():
-    start, given = (
+    start, operand = (
         torch.zeros(3, 2, dtype=torch.bfloat16),
         torch.ones(3, 2, dtype=torch.float16, requires_grad=True),
     )
-    solution = fixed_point(lambda z, given: 0.5 * z + given, start, operands=[given])
+    solution = fixed_point(lambda z, operand: 0.5 * z + operand, start, operands=[operand])
     assert solution.value.dtype == torch.float32
     torch.testing.assert_close(solution.value, torch.full((3, 2), 2.0), rtol=1e-4, atol=0)
     solution.value.sum().backward()
-    assert given.grad.dtype == torch.float16
+    assert operand.grad.dtype == torch.float16
 
 
 # -- compiled modules ------------------------------------------------------------------------------
@@ -158,22 +158,22 @@ def test_a_compiled_module_computes_the_same(rule):
         expected = torch.autograd.grad(plain.square().sum(), list(net.parameters()))
         output = compiled(features(rows))
         torch.testing.assert_close(output, plain, rtol=1e-5, atol=1e-6)
-        for got, wanted in zip(
+        for actual, gradient in zip(
             torch.autograd.grad(output.square().sum(), list(net.parameters())), expected, strict=True
         ):
-            torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(actual, gradient, rtol=1e-5, atol=1e-6)
 
 
 # -- several ranks ---------------------------------------------------------------------------------
 
 
 def gradients_of_a_rank(rank: int):
-    found = []
+    gradients = []
     for rule in RULES:
         net = DistributedDataParallel(Equilibrium(Anderson(tolerance=1e-6), rule))
         net(features()[3 * rank : 3 * rank + 3]).square().mean().backward()
-        found.append([parameter.grad for parameter in net.parameters()])
-    return found
+        gradients.append([parameter.grad for parameter in net.parameters()])
+    return gradients
 
 
 def test_two_ranks_average_the_gradients_of_the_whole_batch():

@@ -158,7 +158,7 @@ def test_no_rows_and_rows_without_numbers(make, gradient):
     assert nothing.trace.shape[0] == 0
     nothing.require_convergence()
     pair = fixed_point(
-        lambda value, given: (value[0] * given, value[1]),
+        lambda value, operand: (value[0] * operand, value[1]),
         (torch.zeros(0, 3), torch.zeros(0, 2, 2)),
         operands=[torch.ones(0, 1, requires_grad=gradient)],
         solver=make(),
@@ -262,12 +262,12 @@ def test_rows_do_not_feel_each_other(make, captured):
         [5, 2, 0, 7, 1],
     ]
     for index in choices:
-        some = solved(problem.rows(index), solver, captured)
-        assert some.status.tolist() == whole.status[index].tolist()
-        assert some.steps.tolist() == whole.steps[index].tolist()
-        torch.testing.assert_close(some.value, whole.value[index], rtol=1e-10, atol=1e-10)
-        width = some.trace.shape[1]
-        assert torch.equal(some.trace.isnan(), whole.trace[index, :width].isnan())
+        part = solved(problem.rows(index), solver, captured)
+        assert part.status.tolist() == whole.status[index].tolist()
+        assert part.steps.tolist() == whole.steps[index].tolist()
+        torch.testing.assert_close(part.value, whole.value[index], rtol=1e-10, atol=1e-10)
+        width = part.trace.shape[1]
+        assert torch.equal(part.trace.isnan(), whole.trace[index, :width].isnan())
 
 
 @each_solver

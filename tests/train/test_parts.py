@@ -120,21 +120,21 @@ def test_damaged_features_are_named(tmp_path):
 
 
 def test_other_features_have_other_names(monkeypatch):
-    one = small("vqa", "model.freeze_towers=true")
-    collate, options = Collator(one.built.processor), one.evaluation_options()
-    name = features.fingerprint(one.built.model.base_model, one.train, collate, options)
-    assert name == features.fingerprint(one.built.model.base_model, one.train, collate, options)
+    run = small("vqa", "model.freeze_towers=true")
+    collate, options = Collator(run.built.processor), run.evaluation_options()
+    name = features.fingerprint(run.built.model.base_model, run.train, collate, options)
+    assert name == features.fingerprint(run.built.model.base_model, run.train, collate, options)
     others = {
-        features.fingerprint(one.built.model.base_model, one.validation, collate, options),
+        features.fingerprint(run.built.model.base_model, run.validation, collate, options),
         features.fingerprint(
-            one.built.model.base_model, one.train, collate, replace(options, autocast=torch.bfloat16)
+            run.built.model.base_model, run.train, collate, replace(options, autocast=torch.bfloat16)
         ),
     }
     with torch.no_grad():
-        next(one.built.model.base_model.image_tower.parameters()).add_(1e-3)
-    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, options))
+        next(run.built.model.base_model.image_tower.parameters()).add_(1e-3)
+    others.add(features.fingerprint(run.built.model.base_model, run.train, collate, options))
     monkeypatch.setattr(features, "DECODING", features.DECODING + 1)
-    others.add(features.fingerprint(one.built.model.base_model, one.train, collate, options))
+    others.add(features.fingerprint(run.built.model.base_model, run.train, collate, options))
     assert len(others | {name}) == 5
 
 
@@ -160,8 +160,8 @@ def test_pairs_are_scored_as_one_by_one(recipe):
         batch = collate([replace(example, images=first.images) for example in examples])
         with torch.no_grad():
             output = model(**batch)
-        wanted = output.logits if recipe == "retrieval-coco" else output.match_logits[:, 1]
-        torch.testing.assert_close(scores[image], wanted, atol=1e-5, rtol=1e-5)
+        expected = output.logits if recipe == "retrieval-coco" else output.match_logits[:, 1]
+        torch.testing.assert_close(scores[image], expected, atol=1e-5, rtol=1e-5)
 
 
 def test_shortlists():
@@ -319,13 +319,13 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
 
 
 def test_long_evaluations_report_how_far_they_are(monkeypatch):
-    said = []
+    messages = []
     assembly = small("vqa", "data.evaluate_limit=9", "optimisation.device_batch_size=4")
-    assembly.evaluate(assembly.validation, log=said.append)
-    assert said == []  # it took no half minute
+    assembly.evaluate(assembly.validation, log=messages.append)
+    assert messages == []  # it took no half minute
     monkeypatch.setattr("vkood.train.assembly._REPORT_EVERY", 0.0)
-    assembly.evaluate(assembly.validation, log=said.append)
-    assert said == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
+    assembly.evaluate(assembly.validation, log=messages.append)
+    assert messages == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):
@@ -340,11 +340,11 @@ def test_a_training_that_does_not_get_better_ends(tmp_path):
 def test_alpha_rises_in_the_first_epoch():
     """As in BLIP: by i / n of the configured value at step i of the first epoch's n, then the whole."""
     model = SimpleNamespace(alpha=None, config=SimpleNamespace(alpha=0.4))
-    ramp, seen = AlphaRamp(model), []
+    ramp, alphas = AlphaRamp(model), []
     for epoch in (0.0, 0.25, 0.5, 1.0, 1.5):
         ramp.on_step_begin(TrainingArguments("unused"), TrainerState(epoch=epoch), TrainerControl())
-        seen.append(model.alpha)
-    assert seen == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.4])
+        alphas.append(model.alpha)
+    assert alphas == pytest.approx([0.0, 0.1, 0.2, 0.4, 0.4])
 
 
 def test_training_moves_alpha(tmp_path, monkeypatch):
@@ -367,9 +367,9 @@ def test_weights_of_worded_answers():
     processor = small("blip-vqa").built.processor
     collate = GenerativeAnswerBatches(processor, vocabulary=("red", "blue"))
     picture = Rows(find_tables(prepared.tables("vqav2"), ["vqav2_val"]))[0].images
-    given = Example(images=picture, text="?", answers=("red", "blue", "red", "red"))
+    example = Example(images=picture, text="?", answers=("red", "blue", "red", "red"))
     scored = Example(images=picture, text="?", labels=(0, 1), scores=(0.9, 0.3))
-    batch = collate([given, scored])
+    batch = collate([example, scored])
     assert batch["answer_counts"].tolist() == [2, 2]
     assert batch["answer_weights"].tolist() == pytest.approx([0.75, 0.25, 0.75, 0.25])
 

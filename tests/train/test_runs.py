@@ -178,9 +178,9 @@ def test_killed_and_gone_on_with(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     subprocess.run(command("vqa", *words(broken, *changes)), env=ENVIRONMENT, check=True, capture_output=True)
-    one, other = weights(unbroken), weights(broken)
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    expected, resumed = weights(unbroken), weights(broken)
+    assert expected.keys() == resumed.keys()
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
     assert losses(unbroken) == losses(broken)
     results = [json.loads((folder / "results.json").read_text()) for folder in (unbroken, broken)]
     assert results[0]["validation"] == results[1]["validation"]
@@ -242,15 +242,15 @@ def test_killed_at_every_turn(tmp_path):
             assert process.poll() is None, process.stderr
             time.sleep(0.002)
         process.send_signal(signal_)
-        _, said = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=300)
         if signal_ == signal.SIGINT:
             # On a busy machine the run may have ended before the signal came.
             assert process.returncode == 130 or (broken / "results.json").exists()
             if process.returncode == 130:
-                assert "the same command resumes from checkpoint-" in said.splitlines()[-1]
+                assert "the same command resumes from checkpoint-" in errors.splitlines()[-1]
     subprocess.run(command("vqa", *words(broken, *changes)), env=ENVIRONMENT, check=True, capture_output=True)
-    one, other = weights(unbroken), weights(broken)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+    expected, resumed = weights(unbroken), weights(broken)
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
     assert losses(unbroken) == losses(broken)
     expected, results = (json.loads((folder / "results.json").read_text()) for folder in (unbroken, broken))
     assert results["cost"]["steps"] == 8
@@ -265,17 +265,17 @@ def test_two_processes_as_one(tmp_path):
     arguments = words(tmp_path / "two", *changes, "processes=2")
     subprocess.run(command("vqa", *arguments), env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-5)
-    one, two = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
-    assert two["validation"] == pytest.approx(one["validation"])
-    assert two["cost"]["processes"] == 2
+    single, double = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("one", "two"))
+    assert double["validation"] == pytest.approx(single["validation"])
+    assert double["cost"]["processes"] == 2
 
 
 @pytest.mark.slow
-def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
-    """FSDP by the Trainer: the losses of one process, whole models saved, and going on from a checkpoint."""
+def test_sharded_weights_learn_the_same_and_resume(tmp_path):
+    """FSDP by the Trainer: the losses of one process, whole models saved, and resuming from a checkpoint."""
     changes = ("optimisation.steps=4", "optimisation.log_every=1", "data.evaluate_limit=9", "data.test=[]")
-    one, folder = tmp_path / "one", tmp_path / "two"
-    trained("vqa", one, *changes)
+    single, folder = tmp_path / "one", tmp_path / "two"
+    trained("vqa", single, *changes)
     arguments = words(
         folder,
         *changes,
@@ -293,10 +293,10 @@ def test_shared_out_weights_learn_the_same_and_go_on(tmp_path):
     ]
     launch = [sys.executable, "-m", "torch.distributed.run", *sharded, *arguments]
     subprocess.run(launch, env=ENVIRONMENT, check=True, capture_output=True, timeout=300)
-    assert losses(folder) == pytest.approx(losses(one), abs=1e-4)
+    assert losses(folder) == pytest.approx(losses(single), abs=1e-4)
     unbroken = weights(folder)
-    assert unbroken.keys() == weights(one).keys()
-    assert all(torch.allclose(unbroken[name], tensor, atol=2e-3) for name, tensor in weights(one).items())
+    assert unbroken.keys() == weights(single).keys()
+    assert all(torch.allclose(unbroken[name], tensor, atol=2e-3) for name, tensor in weights(single).items())
     # as if it had been stopped after its second step
     for path in (folder / "last", *(folder / "checkpoints" / f"checkpoint-{step}" for step in (3, 4))):
         shutil.rmtree(path)
@@ -318,8 +318,8 @@ def test_two_processes_search_as_one(tmp_path):
     changes = ("options.shortlist=8", "optimisation.device_batch_size=4", "evaluate_only=true")
     model = f"model.checkpoint={tmp_path / 'two' / 'best'}"
     evaluate(resolve("blip-retrieval-coco", words(tmp_path / "one", *changes, model, data="coco")))
-    one = in_words(tmp_path / "one" / "coco_caption_karpathy_test.jsonl")
-    assert one == in_words(tmp_path / "two" / "predictions" / "test.jsonl")
+    predictions = in_words(tmp_path / "one" / "coco_caption_karpathy_test.jsonl")
+    assert predictions == in_words(tmp_path / "two" / "predictions" / "test.jsonl")
 
 
 def in_words(predictions):
@@ -350,9 +350,9 @@ def test_a_process_that_dies_ends_the_job(tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     os.kill(worker_of(process.pid, tmp_path / "run"), signal.SIGKILL)
-    _, said = process.communicate(timeout=600)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 2
-    assert "failed" in said.splitlines()[-1]
+    assert "failed" in errors.splitlines()[-1]
 
 
 @pytest.mark.slow
@@ -365,10 +365,10 @@ def test_interrupted_processes_say_one_sentence(tmp_path):
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    _, said = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "Traceback" not in said
-    lines = said.splitlines()
+    assert "Traceback" not in errors
+    lines = errors.splitlines()
     assert lines[-1].startswith("vkood: interrupted; the same command resumes from checkpoint-")
     assert sum(line.startswith(("vkood:", "W", "E")) for line in lines) == 1
 

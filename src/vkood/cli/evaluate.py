@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vkood.cli.evaluate_easy_vqa import DATA, OWN_FACTS_IRRELEVANT, EasyVqaEvaluation, evaluate_easy_vqa
-from vkood.cli.evaluate_tables import AskedOfTables, evaluate_tables
+from vkood.cli.evaluate_tables import TablesRequest, evaluate_tables
 from vkood.cli.inputs import refuse, require_count
 
 ModelFolder = Annotated[
@@ -86,7 +86,7 @@ def evaluate(
     if data not in DATA:
         require_count("--limit", limit, lowest=1)
         evaluate_tables(
-            AskedOfTables(
+            TablesRequest(
                 model=model,
                 folder=Path(os.path.expanduser(data)),
                 tables=table or [],

@@ -14,7 +14,7 @@ from vkood.cli.train import PACKAGES, carry_out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AskedOfTables:
+class TablesRequest:
     """What is to be evaluated on which tables.
 
     Attributes:
@@ -34,53 +34,53 @@ class AskedOfTables:
     limit: int | None
 
 
-def evaluate_tables(asked: AskedOfTables) -> None:
+def evaluate_tables(request: TablesRequest) -> None:
     """Evaluate, print the numbers and write the predictions of a model."""
     require_packages(PACKAGES, extra="train")
-    if not asked.folder.is_dir():
+    if not request.folder.is_dir():
         refuse(
-            f"--data must be easy-vqa, easy-vqa-knowledge or a folder of tables; got {str(asked.folder)!r}."
+            f"--data must be easy-vqa, easy-vqa-knowledge or a folder of tables; got {str(request.folder)!r}."
         )
-    if (asked.model is None) == (asked.predictions is None):
+    if (request.model is None) == (request.predictions is None):
         refuse("either MODEL or --predictions must be given, not both.")
-    if asked.predictions is not None:
-        _print(_of_predictions(asked, asked.predictions))
+    if request.predictions is not None:
+        _print(_of_predictions(request, request.predictions))
         return
-    assert asked.model is not None
+    assert request.model is not None
     from vkood.models.loading import RENAMED
     from vkood.train.evaluation import tables_for, tasks_of_models
     from vkood.train.run import DataOptions, ModelOptions, Run, RunError
 
-    name = next(iter(architectures(configuration_of(asked.model))), "model of no name")
+    name = next(iter(architectures(configuration_of(request.model))), "model of no name")
     name = RENAMED.get(name, name)
     known = tasks_of_models()
     if name not in known:
-        refuse(f"the model in {str(asked.model)!r} is a {name}; it must be one of {', '.join(known)}.")
+        refuse(f"the model in {str(request.model)!r} is a {name}; it must be one of {', '.join(known)}.")
     task, family = known[name]
-    require_processor(asked.model)
+    require_processor(request.model)
     try:
-        tables = asked.tables or tables_for(asked.folder, task)
+        tables = request.tables or tables_for(request.folder, task)
     except RunError as error:
         refuse(str(error))
     run = Run(
         task=task,
-        model=ModelOptions(family=family, checkpoint=str(asked.model)),
-        data=DataOptions(folder=str(asked.folder), test=tables, evaluate_limit=asked.limit, workers=0),
-        output=str(asked.output),
+        model=ModelOptions(family=family, checkpoint=str(request.model)),
+        data=DataOptions(folder=str(request.folder), test=tables, evaluate_limit=request.limit, workers=0),
+        output=str(request.output),
         evaluate_only=True,
     )
     carry_out(run, sys.argv[1:])
-    _print(json.loads((asked.output / "results.json").read_text(encoding="utf-8")))
+    _print(json.loads((request.output / "results.json").read_text(encoding="utf-8")))
 
 
-def _of_predictions(asked: AskedOfTables, predictions: Path) -> dict[str, Any]:
+def _of_predictions(request: TablesRequest, predictions: Path) -> dict[str, Any]:
     from vkood.train.evaluation import evaluate_predictions
     from vkood.train.run import RunError
 
-    if len(asked.tables) != 1:
+    if len(request.tables) != 1:
         refuse("--predictions needs one --table, the one that they are for.")
     try:
-        return {asked.tables[0]: evaluate_predictions(asked.folder, asked.tables[0], predictions)}
+        return {request.tables[0]: evaluate_predictions(request.folder, request.tables[0], predictions)}
     except RunError as error:
         refuse(str(error))
 

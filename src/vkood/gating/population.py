@@ -130,8 +130,8 @@ class PopulationMixture(nn.Module):
                         averages.first.detach(),
                         averages.second.detach(),
                     )
-                    self.seen, self.updates = latest.seen, self.updates + 1
-            return self._maximized(averages, latest.seen)
+                    self.seen, self.updates = latest.num_seen, self.updates + 1
+            return self._maximized(averages, latest.num_seen)
 
     def _before(self, tokens: Tensor, weights: Tensor) -> Mixture:
         dtype = tokens.dtype
@@ -145,7 +145,7 @@ class PopulationMixture(nn.Module):
             averages=self._averages(),
             batch=batch,
             own_count=local.count.detach(),
-            seen=self.seen.to(total.dtype) + total,
+            num_seen=self.seen.to(total.dtype) + total,
             total=total,
             step=float(int(self.updates) + 1) ** -self.decay if float(total) else 0.0,
         )
@@ -159,12 +159,12 @@ class PopulationMixture(nn.Module):
             second=self.second.to(dtype),
         )
 
-    def _maximized(self, averages: Statistics, seen: Tensor) -> Mixture:
+    def _maximized(self, averages: Statistics, num_tokens: Tensor) -> Mixture:
         scaled = Statistics(
             origin=averages.origin,
-            count=averages.count * seen,
-            first=averages.first * seen,
-            second=averages.second * seen,
+            count=averages.count * num_tokens,
+            first=averages.first * num_tokens,
+            second=averages.second * num_tokens,
         )
         prior = self.prior.of_sets(1, averages.first)
         return maximization(scaled, self.covariance, prior).to(torch.float32)
@@ -188,7 +188,7 @@ class _Update:
     batch: Statistics  # of all ranks
     own_count: Tensor  # (1, K) of this rank
     total: Tensor  # () tokens of the batch
-    seen: Tensor  # () all tokens up to this batch
+    num_seen: Tensor  # () all tokens up to this batch
     step: float  # towards the batch's own averages; 0 if it has no token
 
 

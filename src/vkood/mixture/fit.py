@@ -174,11 +174,13 @@ def _check_values(tokens: Tensor, weights: Tensor | None, prior: Prior, start: T
         return
     if not bool((weights >= 0).all()):
         raise ValueError("`weights` must be at least 0; some are negative or NaN.")
-    most = prior.variance_strength * (_MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT)
+    max_weight = prior.variance_strength * (
+        _MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT
+    )
     heaviest = float(weights.detach().sum(1, dtype=torch.float64).amax()) if weights.numel() else 0.0
-    if heaviest > most:
+    if heaviest > max_weight:
         raise ValueError(
-            f"`weights` must sum to at most {most:.0e} in a set of {tokens.dtype}, since rounding would leave "
+            f"`weights` must sum to at most {max_weight:.0e} in a set of {tokens.dtype}, since rounding would leave "
             f"nothing of the prior's `variance_strength`, {prior.variance_strength:g}; got {heaviest:.3g}. "
             "Divide them by a constant."
         )

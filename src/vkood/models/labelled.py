@@ -30,7 +30,7 @@ class trained_with:
     the instance's, by which the Trainer chooses what it passes on.
 
     Args:
-        optional: The labels without which there is a loss all the same.
+        optional: The labels without which there is still a loss.
         returns_loss: Whether there is a loss without any argument that is called a label.
 
     Example:

@@ -35,7 +35,7 @@ class _Tower(nn.Module):
     def freeze(self) -> None:
         """Keep the tower's weights as they are from now on: in eval mode always, and without a graph through it.
 
-        Adapters such as LoRA's that are put into it afterwards are trained all the same.
+        Adapters such as LoRA's that are put into it afterwards are still trained.
         """
         self.requires_grad_(False)
         self.frozen = True

@@ -69,7 +69,7 @@ def test_another_version_is_not_run_either(store):
 
 
 def test_pages_in_circles_end(store):
-    """A tree of pages whose branches are all the same branch has more rows than atoms."""
+    """A tree of pages whose branches are one and the same has more rows than atoms."""
     connection = sqlite3.connect(store)
     ((root,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'concept'")
     ((size,),) = connection.execute("PRAGMA page_size")

@@ -77,8 +77,8 @@ def fitted(backend: BackendName, dtype: torch.dtype, solver: Solver, rule: objec
 def test_fits_and_gradients_agree(dtype, loose, solver, rule):
     options = {"tolerance": 1e-5, "max_steps": 200}
     numba, in_torch = (fitted(name, dtype, solver(**options), rule) for name in ("numba", "torch"))
-    for found, expected in zip(numba, in_torch, strict=True):
-        torch.testing.assert_close(found, expected, rtol=loose, atol=loose)
+    for actual, expected in zip(numba, in_torch, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=loose, atol=loose)
 
 
 @NEEDS_NUMBA
@@ -89,8 +89,8 @@ def test_one_step_and_densities_agree_to_rounding(dtype, loose):
         chosen = choose_backend(tokens, backend=name)
         mixture, _ = fit_mixture(tokens, backend=name, solver=Picard(tolerance=0.0, max_steps=2))
         results.append([*numbers(mixture), chosen.log_density(tokens, mixture, Diagonal())])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=10 * loose, atol=loose)
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=10 * loose, atol=loose)
 
 
 @NEEDS_NUMBA
@@ -102,5 +102,5 @@ def test_layers_agree():
         out = layer(facts, context=image, candidate_mask=mask)
         gradients = torch.autograd.grad(out.gate.square().sum(), list(layer.joint.parameters()))
         results.append([out.score, out.gate, *gradients])
-    for found, expected in zip(*results, strict=True):
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-5)

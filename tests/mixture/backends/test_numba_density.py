@@ -37,10 +37,10 @@ SHAPES = [(3, 7, 4, 2), (1, 1, 1, 1), (2, 5, 3, 4), (2, 0, 3, 2), (0, 4, 3, 2)]
 def test_agrees_with_torch_in_values_and_gradients(shape):
     leaves = drawn(*shape)
     arriving = torch.randn(shape[:2], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    found = numba_density(*leaves)
+    density = numba_density(*leaves)
     expected = log_density(leaves[0], Mixture.of(tuple(leaves[1:])), Diagonal())
-    torch.testing.assert_close(found, expected)
-    gradients = (torch.autograd.grad(density, leaves, arriving) for density in (found, expected))
+    torch.testing.assert_close(density, expected)
+    gradients = (torch.autograd.grad(output, leaves, arriving) for output in (density, expected))
     for ours, usual in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, usual)
 
@@ -72,9 +72,9 @@ def test_a_far_candidate_has_a_density_and_gradients():
     leaves = drawn(1, 1, 4, 3)
     with torch.no_grad():
         leaves[0] *= 1e6
-    found = numba_density(*leaves)
-    assert torch.isfinite(found).all()
-    assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(found.sum(), leaves))
+    density = numba_density(*leaves)
+    assert torch.isfinite(density).all()
+    assert all(torch.isfinite(gradient).all() for gradient in torch.autograd.grad(density.sum(), leaves))
 
 
 def test_only_what_needs_a_gradient_has_one():

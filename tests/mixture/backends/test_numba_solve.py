@@ -53,12 +53,12 @@ class Problem:
         return iterate(step, *self.inputs(torch.float64), solver)
 
 
-def assert_same(found: Outcome, expected: Outcome, loose: float) -> None:
+def assert_same(actual: Outcome, expected: Outcome, loose: float) -> None:
     for name in ("status", "steps"):
-        torch.testing.assert_close(getattr(found, name), getattr(expected, name))
+        torch.testing.assert_close(getattr(actual, name), getattr(expected, name))
     for name in ("best", "residual", "trace"):
         torch.testing.assert_close(
-            getattr(found, name), getattr(expected, name), rtol=loose, atol=loose, equal_nan=True
+            getattr(actual, name), getattr(expected, name), rtol=loose, atol=loose, equal_nan=True
         )
 
 
@@ -74,9 +74,9 @@ SOLVERS = {
 @pytest.mark.parametrize("priors", [1, 3])
 def test_takes_the_steps_of_the_usual_loop(name, priors):
     problem = Problem(9, 20, 5, 3, priors=priors)
-    found, expected = (way(SOLVERS[name]) for way in (problem.compiled, problem.in_torch))
-    assert_same(found, expected, 1e-7)
-    assert found.steps.max() > 6
+    actual, expected = (way(SOLVERS[name]) for way in (problem.compiled, problem.in_torch))
+    assert_same(actual, expected, 1e-7)
+    assert actual.steps.max() > 6
 
 
 def test_the_cases_above_meet_every_end():
@@ -97,18 +97,18 @@ def test_degenerate_sets(sets, tokens, dim, components):
 
 
 def test_no_sets():
-    found = Problem(0, 4, 3, 2).compiled(Squarem())
-    assert found.best.shape == (0, 14)
-    assert len(found.steps) == len(found.status) == len(found.residual) == len(found.trace) == 0
+    outcome = Problem(0, 4, 3, 2).compiled(Squarem())
+    assert outcome.best.shape == (0, 14)
+    assert len(outcome.steps) == len(outcome.status) == len(outcome.residual) == len(outcome.trace) == 0
 
 
 def test_single_precision_finds_the_same():
     problem = Problem(9, 20, 5, 3)
-    found = problem.compiled(Squarem(tolerance=1e-4), torch.float32)
-    assert found.best.dtype == found.residual.dtype == torch.float32
-    assert (found.status == Status.CONVERGED).all()
+    outcome = problem.compiled(Squarem(tolerance=1e-4), torch.float32)
+    assert outcome.best.dtype == outcome.residual.dtype == torch.float32
+    assert (outcome.status == Status.CONVERGED).all()
     exact = problem.compiled(Squarem(tolerance=1e-10, max_steps=1000))
-    torch.testing.assert_close(found.best.double(), exact.best, rtol=0, atol=2e-2)
+    torch.testing.assert_close(outcome.best.double(), exact.best, rtol=0, atol=2e-2)
 
 
 def test_sets_that_are_not_finite_stay_to_themselves():

@@ -39,7 +39,7 @@ def numba_step(inputs: list[torch.Tensor], components: int) -> torch.Tensor:
 )
 def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components, dtype, per_component):
     own = components if per_component else 1
-    given = [
+    inputs = [
         drawn(sets, components * (1 + 2 * dim), seed=0),
         3 * drawn(sets, tokens, dim, seed=1),
         drawn(sets, tokens, seed=2).clamp_min(0),
@@ -47,37 +47,37 @@ def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components
         drawn(sets, own, seed=4).square() + 0.1,
     ]
     arriving = drawn(sets, components * (1 + 2 * dim), seed=5).to(dtype)
-    found = []
+    results = []
     for step in (numba_step, torch_step):
-        leaves = [tensor.to(dtype).requires_grad_() for tensor in given]
-        made = step(leaves, components)
-        found.append([made, *torch.autograd.grad(made, leaves, arriving)])
+        leaves = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+        image = step(leaves, components)
+        results.append([image, *torch.autograd.grad(image, leaves, arriving)])
     loose = 1e-4 if dtype == torch.float32 else 1e-10
-    for ours, usual in zip(*found, strict=True):
+    for ours, usual in zip(*results, strict=True):
         torch.testing.assert_close(ours, usual, rtol=loose, atol=loose)
 
 
 def test_the_gradient_is_that_of_finite_differences():
-    given = [
+    inputs = [
         drawn(2, 14, seed=0), drawn(2, 5, 3, seed=1), drawn(2, 5, seed=2).square(), drawn(2, 1, 3, seed=3),
         drawn(2, 2, seed=4).square() + 0.1,
     ]  # fmt: skip
-    leaves = [tensor.requires_grad_() for tensor in given]
+    leaves = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(lambda *inputs: numba_step(list(inputs), 2), leaves)
 
 
 def test_tokens_of_weight_zero_have_no_part():
-    given = [drawn(2, 14, seed=0), drawn(2, 6, 3, seed=1), torch.ones(2, 6).double(), drawn(2, 1, 3, seed=3)]
-    given = [tensor.requires_grad_() for tensor in (*given, torch.ones(2, 1).double())]
+    inputs = [drawn(2, 14, seed=0), drawn(2, 6, 3, seed=1), torch.ones(2, 6).double(), drawn(2, 1, 3, seed=3)]
+    inputs = [tensor.requires_grad_() for tensor in (*inputs, torch.ones(2, 1).double())]
     arriving = drawn(2, 14, seed=5)
-    found = []
+    results = []
     for shown in (4, 6):
-        leaves = [tensor.detach().clone().requires_grad_() for tensor in given]
+        leaves = [tensor.detach().clone().requires_grad_() for tensor in inputs]
         leaves[2].data[:, 4:] = 0
-        made = numba_step([leaves[0], leaves[1][:, :shown], leaves[2][:, :shown], *leaves[3:]], 2)
-        gradients = torch.autograd.grad(made, leaves, arriving)
-        found.append([made, *(gradients[i] for i in (0, 1, 3, 4))])
-    for fewer, more in zip(*found, strict=True):
+        image = numba_step([leaves[0], leaves[1][:, :shown], leaves[2][:, :shown], *leaves[3:]], 2)
+        gradients = torch.autograd.grad(image, leaves, arriving)
+        results.append([image, *(gradients[i] for i in (0, 1, 3, 4))])
+    for fewer, more in zip(*results, strict=True):
         torch.testing.assert_close(fewer, more)
 
 
@@ -98,8 +98,8 @@ def test_rows_that_are_not_finite_stay_to_themselves():
     data = drawn(2, 5, 3, seed=0)
     data[0, 2, 1] = torch.nan
     ones = torch.ones(2, 5).double()
-    given = [drawn(2, 14, seed=1), data, ones, torch.zeros(2, 1, 3).double(), ones[:, :1]]
-    leaves = [tensor.clone().requires_grad_() for tensor in given]
+    inputs = [drawn(2, 14, seed=1), data, ones, torch.zeros(2, 1, 3).double(), ones[:, :1]]
+    leaves = [tensor.clone().requires_grad_() for tensor in inputs]
     following = numba_step(leaves, 2)
     assert following[0].isnan().any()
     assert following[1].isfinite().all()

@@ -15,11 +15,11 @@ CONFIG = BlipVisionConfig(hidden_size=16, num_attention_heads=4, intermediate_si
 )
 def test_parts_of_the_image_tower_have_the_numbers_and_gradients_of_transformers(ours, theirs):
     torch.manual_seed(0)
-    mine, peer = ours(CONFIG).eval(), theirs(CONFIG).eval()
-    mine.load_state_dict(peer.state_dict())
+    mine, reference = ours(CONFIG).eval(), theirs(CONFIG).eval()
+    mine.load_state_dict(reference.state_dict())
     states, arriving = torch.randn(2, 7, 16), torch.randn(2, 7, 16)
     actual = []
-    for part in (mine, peer):
+    for part in (mine, reference):
         inputs = states.clone().requires_grad_()
         out = part(inputs)
         out = out[0] if isinstance(out, tuple) else out

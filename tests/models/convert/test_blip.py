@@ -150,7 +150,7 @@ def test_what_cannot_be():
 
 
 def foreign(model, renames):
-    """A model's tensors under a peer's names."""
+    """A model's tensors under the names of another implementation."""
     state = {}
     for name, tensor in model.state_dict().items():
         for ours, theirs in renames:

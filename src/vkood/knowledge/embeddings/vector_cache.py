@@ -200,8 +200,8 @@ class VectorCache:
             if not connections:
                 if path.exists() and not path.is_file():
                     raise self._damaged(f"{_INDEX} is not a regular file")
-                # For writing, even to read: SQLite then undoes what a killed writer began, and reads a file that
-                # cannot be written to all the same.
+                # For writing, even to read: SQLite then undoes what a killed writer began, and still reads
+                # a file that cannot be written to.
                 address = f"{path.as_uri()}?mode={'rw' if path.exists() else 'rwc'}"
                 connections.append(
                     sqlite3.connect(address, uri=True, timeout=_PATIENCE, isolation_level=None)

@@ -102,9 +102,9 @@ def tensors(arrays: tuple[NDArray[Any], ...]) -> tuple[Tensor, ...]:
 def _solve(stop, jump, max_steps, start, operands):
     sets, size = start.shape
     tokens, weights, prior_mean, strength, concentration, variance_strength, floor = operands
-    tolerance, least = stop
+    tolerance, scale = stop
     first_longest, growth, tiny = jump
-    zero, one, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
+    zero, unit, four = start.dtype.type(0), start.dtype.type(1), start.dtype.type(4)
     best, residuals = start.copy(), np.full(sets, np.inf, start.dtype)
     failed, steps = np.zeros(sets, np.bool_), np.full(sets, max_steps)
     trace = np.full((sets, min(_COLUMNS, max_steps)), np.nan, start.dtype)
@@ -121,7 +121,7 @@ def _solve(stop, jump, max_steps, start, operands):
             _prepare(point, curve, peak)
             _expect(tokens[b], weights[b], point, (curve, peak), shares, (square, linear, count), False)
             _maximize((square, linear, count), prior_mean[b], strength[b], prior, point, image)
-            residual = _residual(point, image, least)
+            residual = _residual(point, image, scale)
             if step == trace.shape[1]:
                 wider = np.full((sets, min(2 * step, max_steps)), np.nan, start.dtype)
                 wider[:, :step] = trace
@@ -146,7 +146,7 @@ def _solve(stop, jump, max_steps, start, operands):
                 longest = longer
             else:
                 point[:] = fallback
-                longest = max(longest / four, one)
+                longest = max(longest / four, unit)
             phase = (phase + 1) % 3
     return best, residuals, failed, steps, trace
 
@@ -450,12 +450,12 @@ def _back_to_tokens(inputs, state, curve, to_sums, to_inputs, to_state):
 
 @njit(**OPTIONS)
 @no_type_check
-def _residual(point, image, least):
+def _residual(point, image, scale):
     moved = length = point.dtype.type(0)
     for n in range(len(point)):
         moved += (image[n] - point[n]) * (image[n] - point[n])
         length += image[n] * image[n]
-    return math.sqrt(moved) / (math.sqrt(length) + least)
+    return math.sqrt(moved) / (math.sqrt(length) + scale)
 
 
 @njit(**OPTIONS)

@@ -1,6 +1,6 @@
 """The BLIP family with gated facts: `transformers`' BLIP, whose text attends to facts beside the image.
 
-Facts absent, or the gate shut, each model is exactly the plain BLIP. The losses that `transformers` lacks (contrastive
+Facts absent, or the gate closed, each model is exactly the plain BLIP. The losses that `transformers` lacks (contrastive
 with a momentum encoder, matching with hard negatives, weighted answers) are here.
 """
 

@@ -76,8 +76,8 @@ class BlipVkoodConfig(GatedConfig):
             self.text_config = {"label_smoothing": 0.1, **(self.text_config or {})}
         self.text_config = tower_config("text_config", self.text_config, BlipTextConfig.model_type)
         for name, kind in self.sub_configs.items():
-            if not isinstance(found := getattr(self, name), kind):
-                raise ValueError(f"`{name}.model_type` must be {kind.model_type}; got {found.model_type}.")
+            if not isinstance(config := getattr(self, name), kind):
+                raise ValueError(f"`{name}.model_type` must be {kind.model_type}; got {config.model_type}.")
         # Every layer has a cross-attention, to the image.
         self.text_config.is_decoder = True
         self.text_config.encoder_hidden_size = self.vision_config.hidden_size

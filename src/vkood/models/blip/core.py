@@ -156,7 +156,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         self.post_init()
 
     def freeze(self) -> None:
-        """Keep both towers in eval mode and untrained from now on; adapters are trained all the same."""
+        """Keep both towers in eval mode and untrained from now on; adapters are still trained."""
         self.image_tower.requires_grad_(False)
         self.text_encoder.requires_grad_(False)
         self.frozen = True

@@ -65,11 +65,11 @@ class Names:
     """What a pickle names.
 
     Args:
-        found: Full names of classes and functions.
+        named: Full names of classes and functions.
         filled: Those whose instances are filled as dictionaries are.
     """
 
-    found: set[str] = field(default_factory=set)
+    named: set[str] = field(default_factory=set)
     filled: set[str] = field(default_factory=set)
 
 
@@ -84,10 +84,10 @@ class _Value:
 
 
 class _Bounded:
-    """A file of which only so many bytes can be read."""
+    """A file of which at most `max_bytes` can be read."""
 
-    def __init__(self, file: BinaryIO | io.BytesIO, most: int) -> None:
-        self._file, self._left = file, most
+    def __init__(self, file: BinaryIO | io.BytesIO, max_bytes: int) -> None:
+        self._file, self._left = file, max_bytes
 
     def _take(self, data: bytes) -> bytes:
         self._left -= len(data)
@@ -142,8 +142,8 @@ class Inspection:
         name = f"{module}.{short}"
         if len(name) > _MAX_NAME_LENGTH:
             raise PickleRefused(f"it names something of {len(name)} letters, {name[:40]}...")
-        self.names.found.add(name)
-        if len(self.names.found) > _MAX_NAMES:
+        self.names.named.add(name)
+        if len(self.names.named) > _MAX_NAMES:
             raise PickleRefused(f"it names more than {_MAX_NAMES} classes and functions")
         return name
 

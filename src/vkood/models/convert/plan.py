@@ -271,8 +271,8 @@ def _misfit(name: str, tensor: Tensor, target: str, room: Tensor) -> str:
 def _require_bounded(empty: PreTrainedModel, state: Mapping[str, Tensor]) -> None:
     """Refuse a model that needs far more memory than its checkpoint has: a size in it is wrong."""
     needed = sum(part.numel() * part.element_size() for part in (*empty.parameters(), *empty.buffers()))
-    most = _MAX_BYTES_BESIDES + 4 * sum(tensor.numel() * 4 for tensor in state.values())
-    if needed > most:
+    max_bytes = _MAX_BYTES_BESIDES + 4 * sum(tensor.numel() * 4 for tensor in state.values())
+    if needed > max_bytes:
         raise CheckpointError(
             f"The model would need {needed / 2**30:,.1f} GiB, far more than its checkpoint holds: `image_size`, or a "
             "size in a configuration, is too large."

@@ -188,7 +188,7 @@ def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
 def _load_torch(path: Path, names: Names, *, in_place: bool) -> Any:
     """Load with a placeholder for each name that `torch.load` does not know itself, which it looks for first."""
     placeholders: list[Any] = [
-        (_placeholder(name, filled=name in names.filled), name) for name in names.found
+        (_placeholder(name, filled=name in names.filled), name) for name in names.named
     ]
     with torch.serialization.safe_globals(placeholders), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of pickle protocols, which were looked through
@@ -218,7 +218,7 @@ def _placeholder(name: str, *, filled: bool) -> type:
 
 
 def _short(error: BaseException) -> str:
-    """The part of an error that states what is wrong, without advice to load the file all the same."""
+    """The part of an error that states what is wrong, without the advice to load the file anyway."""
     text = str(error).partition("WeightsUnpickler error:")[2] or str(error) or type(error).__name__
     text = text.strip().partition("\n")[0].partition(". ")[0]
     if "weights_only" in text:
