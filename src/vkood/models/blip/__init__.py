@@ -1,7 +1,7 @@
 """The BLIP family with gated facts: `transformers`' BLIP, whose text attends to facts beside the image.
 
-Facts absent, or the gate closed, each model is exactly the plain BLIP. The losses that `transformers` lacks (contrastive
-with a momentum encoder, matching with hard negatives, weighted answers) are here.
+Facts absent, or the gate closed, each model is exactly the plain BLIP. The losses that `transformers` lacks
+(contrastive with a momentum encoder, matching with hard negatives, weighted answers) are here.
 """
 
 from vkood.models.blip.adapters import UniAdapter
