@@ -32,8 +32,11 @@ def test_options_of_solvers_and_gradients_survive_a_folder(family, tmp_path):
     layer = loaded.gate.build(12, 16)
     assert isinstance(layer, OutlierLayer)
     assert (layer.solver, layer.gradient, layer.family, layer.backend) == (
-        gate.solver, gate.gradient, Full(), "torch",
-    )  # fmt: skip
+        gate.solver,
+        gate.gradient,
+        Full(),
+        "torch",
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,7 +83,7 @@ def test_names_alone_and_single_fields_are_enough():
         ({"num_component": 3}, r"`gate` .* got `num_component`; did you mean `num_components`\?"),
         (3, "`gate` must have named options"),
     ],
-)  # fmt: skip
+)
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused(values, message):
     with pytest.raises(ValueError, match=message):

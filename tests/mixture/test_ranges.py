@@ -60,20 +60,29 @@ def fit(**options: Any) -> Any:
 
 COUNTS: list[tuple[Callable[..., Any], str]] = [
     *((solver, "max_steps") for solver in (Picard, Squarem, Anderson, Implicit)),
-    (Anderson, "history"), (Implicit, "history"), (Neumann, "terms"), (fit, "num_components"),
+    (Anderson, "history"),
+    (Implicit, "history"),
+    (Neumann, "terms"),
+    (fit, "num_components"),
     *((layer, option) for option in ("candidate_dim", "joint_dim", "num_components")),
     *((kernel, option) for option in ("candidate_dim", "context_dim", "joint_dim")),
-    (population, "num_components"), (population, "dim"),
-]  # fmt: skip
+    (population, "num_components"),
+    (population, "dim"),
+]
 REALS: list[tuple[Callable[..., Any], str, list[Any]]] = [
     *((solver, "tolerance", []) for solver in (Picard, Squarem, Anderson, Implicit)),
     *((solver, "floor", [0]) for solver in (Picard, Squarem, Anderson)),
-    (Picard, "damping", [1, 1.5]), (Squarem, "longest", [0, 0.5]), (Squarem, "growth", [0]),
-    (Anderson, "regularization", [0]), (Anderson, "growth", [0, 1]),
+    (Picard, "damping", [1, 1.5]),
+    (Squarem, "longest", [0, 0.5]),
+    (Squarem, "growth", [0]),
+    (Anderson, "regularization", [0]),
+    (Anderson, "growth", [0, 1]),
     *((Prior, option, [0, 1e-60, 1e60]) for option in ("concentration", "variance", "variance_strength")),
-    (Prior, "mean_strength", [0]), (kernel, "bandwidth", [0, 1e60]), (gate, "temperature", [0, 1e60]),
+    (Prior, "mean_strength", [0]),
+    (kernel, "bandwidth", [0, 1e60]),
+    (gate, "temperature", [0, 1e60]),
     (population, "decay", [0, 0.5, 1.5]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("make", "option"), COUNTS, ids=lambda value: getattr(value, "__name__", value))
@@ -117,8 +126,11 @@ def test_choices_are_named(make):
 @pytest.mark.parametrize("make", [layer, fit])
 def test_methods_are_instances(make):
     for option, kind in (
-        ("family", "Family"), ("prior", "Prior"), ("solver", "Solver"), ("gradient", "Gradient")
-    ):  # fmt: skip
+        ("family", "Family"),
+        ("prior", "Prior"),
+        ("solver", "Solver"),
+        ("gradient", "Gradient"),
+    ):
         for value in ("full", 1, {}):
             with pytest.raises(TypeError, match=f"^`{option}` must be of type {kind} or NoneType; got "):
                 make(**{option: value})
@@ -202,9 +214,14 @@ def test_scores_ask_for_vectors_of_the_mixtures_sets(covariance):
     mixture, _ = fit_mixture(torch.zeros(2, 5, 3), family=covariance)
     ones, prior = torch.ones(2, 4), Prior()
     for score in (
-        log_density, negative_log_density, gem, mahalanobis, responsibilities,
-        lambda x, m, c: em_step(x, ones, m, c, prior), lambda x, m, c: map_objective(x, ones, m, c, prior),
-    ):  # fmt: skip
+        log_density,
+        negative_log_density,
+        gem,
+        mahalanobis,
+        responsibilities,
+        lambda x, m, c: em_step(x, ones, m, c, prior),
+        lambda x, m, c: map_objective(x, ones, m, c, prior),
+    ):
         for shape in ((4, 3), (1, 4, 3), (2, 4, 2)):
             with pytest.raises(ValueError, match=r"vectors must be \(sets, vectors, dim\) = \(2, any, 3\)"):
                 score(torch.zeros(shape), mixture, covariance)

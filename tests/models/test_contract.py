@@ -190,9 +190,13 @@ def test_the_momentum_encoder_follows_what_lora_adds():
 @pytest.mark.parametrize("size", [24, 36])
 def test_images_of_any_size(kind, size):
     inputs = kind.batch()
-    inputs["pixel_values"] = inputs["pixel_values"][..., :size, :size] if size < 32 else torch.randn(
-        *inputs["pixel_values"].shape[:-2], size, size, generator=torch.Generator().manual_seed(0)
-    )  # fmt: skip
+    inputs["pixel_values"] = (
+        inputs["pixel_values"][..., :size, :size]
+        if size < 32
+        else torch.randn(
+            *inputs["pixel_values"].shape[:-2], size, size, generator=torch.Generator().manual_seed(0)
+        )
+    )
     assert kind.new()(**inputs)[kind.answer].isfinite().all()
 
 

@@ -39,9 +39,14 @@ def test_evaluation_by_the_trainer(kind, tmp_path):
     # A batch of one text an image has matches alone, which the Trainer needs by name.
     label_names = ["match_labels"] if kind == "two-stream retrieval" else None
     arguments = TrainingArguments(
-        output_dir=str(tmp_path), per_device_eval_batch_size=2, report_to="none", disable_tqdm=True, use_cpu=True,
-        dataloader_pin_memory=False, label_names=label_names,
-    )  # fmt: skip
+        output_dir=str(tmp_path),
+        per_device_eval_batch_size=2,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        label_names=label_names,
+    )
     rows = Rows(KINDS[kind], OPTIONAL.get(kind))
     trainer = Trainer(model=KINDS[kind].new(), args=arguments, data_collator=collate, eval_dataset=rows)
     actual = trainer.predict(rows)

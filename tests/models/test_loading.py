@@ -384,8 +384,13 @@ def test_an_encoder_of_implausible_size_or_type(encoder, changes):
 
 def test_a_model_that_is_larger_than_its_weights(model):
     config = json.loads((model / "config.json").read_text())
-    change_json(model / "config.json", text_config=config["text_config"] | {"vocab_size": 9_999_999},
-                num_fusion_layers=1_000, hidden_size=1_024, intermediate_size=65_536)  # fmt: skip
+    change_json(
+        model / "config.json",
+        text_config=config["text_config"] | {"vocab_size": 9_999_999},
+        num_fusion_layers=1_000,
+        hidden_size=1_024,
+        intermediate_size=65_536,
+    )
     with pytest.raises(LoadingError, match=r"describes a model of .* weights, of which its files have"):
         load_model(model)
 

@@ -50,8 +50,13 @@ def hub(folder):
         return snapshot / "snapshots" / ("0" * 40)
 
     clip = CLIPVisionConfig(
-        hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64, image_size=224, patch_size=16
-    )  # fmt: skip
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=224,
+        patch_size=16,
+    )
     CLIPVisionModel(clip).save_pretrained(place("openai/clip-vit-base-patch16"))
     CLIPImageProcessorPil().save_pretrained(
         folder / "models--openai--clip-vit-base-patch16" / "snapshots" / ("0" * 40)
@@ -66,9 +71,15 @@ def hub(folder):
     tokenizer = RobertaTokenizerFast.from_pretrained(roberta)
     tokenizer.save_pretrained(roberta)
     RobertaModel(
-        RobertaConfig(vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=1, num_attention_heads=2,
-                      intermediate_size=64, max_position_embeddings=80)
-    ).save_pretrained(roberta)  # fmt: skip
+        RobertaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=80,
+        )
+    ).save_pretrained(roberta)
     AutoTokenizer.from_pretrained(get_model_path()).save_pretrained(place("bert-base-uncased"))
     return folder
 
@@ -82,9 +93,14 @@ def carry_out(*command, folder, cache):
     """Run a command from the repository's root, as the paper has it."""
     environment = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+        [sys.executable, *map(str, command)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stderr
 
@@ -92,29 +108,42 @@ def carry_out(*command, folder, cache):
 def small(command, data, **changes):
     """The command with another folder, no GPUs, and few steps."""
     changes = {"data_root": data, "num_gpus": 0, "per_gpu_batchsize": 4} | changes
-    words = [word if "=" not in word else f"{word.split('=')[0]}={changes.pop(word.split('=')[0], word.split('=')[-1])}"
-             for word in command.split()]  # fmt: skip
+    words = [
+        word
+        if "=" not in word
+        else f"{word.split('=')[0]}={changes.pop(word.split('=')[0], word.split('=')[-1])}"
+        for word in command.split()
+    ]
     return words + [f"{key}={value}" for key, value in changes.items()]
 
 
 @pytest.mark.slow
 def test_two_streams(tmp_path):
     cache = hub(tmp_path / "hub")
-    few = {"batch_size": 8, "max_steps": 2, "num_workers": 0, "model.config.num_fusion_layers": 1,
-           "model.config.hidden_size": 24, "data.evaluate_limit": 8}  # fmt: skip
+    few = {
+        "batch_size": 8,
+        "max_steps": 2,
+        "num_workers": 0,
+        "model.config.num_fusion_layers": 1,
+        "model.config.hidden_size": 24,
+        "data.evaluate_limit": 8,
+    }
     pretrain = prepared.tables("coco", "visual-genome", "sbu", "conceptual-captions")
     vqa = prepared.tables("vqav2")
     output = carry_out(
-        "vkood_vilt/train_vilt.py", *small(PRETRAIN, pretrain, log_dir=tmp_path / "pretrained", **few),
-        folder=tmp_path, cache=cache,
-    )  # fmt: skip
+        "vkood_vilt/train_vilt.py",
+        *small(PRETRAIN, pretrain, log_dir=tmp_path / "pretrained", **few),
+        folder=tmp_path,
+        cache=cache,
+    )
     assert "vkood train pretrain text-roberta clip16" in output
     del few["model.config.num_fusion_layers"], few["model.config.hidden_size"]
     carry_out(
         "vkood_vilt/train_vilt.py",
         *small(FINE_TUNE, vqa, load_path=tmp_path / "pretrained" / "last", log_dir=tmp_path / "vqa", **few),
-        folder=tmp_path, cache=cache,
-    )  # fmt: skip
+        folder=tmp_path,
+        cache=cache,
+    )
     config = json.loads((tmp_path / "vqa" / "best" / "config.json").read_text())
     assert config["image_config"]["image_size"] == 244
     arguments = small(
@@ -149,8 +178,14 @@ def test_blip(tmp_path):
     output = tmp_path / "out"
     launch = ("-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "vkood_blip/train_vqa.py")
     arguments = ("--config", config, "--output_dir", output)
-    few = ("optimisation.batch_size=8", "optimisation.steps=2", "data.workers=0", "data.evaluate_limit=8",
-           "options.k=4", "data.test=[]")  # fmt: skip
+    few = (
+        "optimisation.batch_size=8",
+        "optimisation.steps=2",
+        "data.workers=0",
+        "data.evaluate_limit=8",
+        "options.k=4",
+        "data.test=[]",
+    )
     carry_out(*launch, *arguments, *few, folder=tmp_path, cache=cache)
     assert json.loads((output / "results.json").read_text())["cost"]["processes"] == 2
     carry_out(

@@ -36,9 +36,11 @@ def test_presets(preset):
 def test_values_of_the_paper():
     """Total batch, rates and factors, as its configurations have them."""
     for recipe, batch, rate, head, size in (
-        ("vqa", 512, 5e-6, 50, 576), ("nlvr2", 256, 1e-5, 10, 288), ("retrieval-coco", 512, 5e-6, 5, 384),
+        ("vqa", 512, 5e-6, 50, 576),
+        ("nlvr2", 256, 1e-5, 10, 288),
+        ("retrieval-coco", 512, 5e-6, 5, 384),
         ("pretrain", 4096, 1e-5, 5, 224),
-    ):  # fmt: skip
+    ):
         run = resolve(recipe)
         options = run.optimisation
         assert (options.batch_size, options.learning_rate, options.head_factor) == (batch, rate, head)

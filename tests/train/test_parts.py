@@ -329,8 +329,13 @@ def test_long_evaluations_report_how_far_they_are(monkeypatch):
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):
-    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.evaluate_every=0.1",
-               "data.evaluate_limit=8", "data.test=[]")  # fmt: skip
+    changes = (
+        "optimisation.patience=2",
+        "optimisation.learning_rate=1e-12",
+        "optimisation.evaluate_every=0.1",
+        "data.evaluate_limit=8",
+        "data.test=[]",
+    )
     run = resolve("vqa", words("vqav2", f"output={tmp_path / 'run'}", *changes))
     folder = train(run)
     steps = max(int(path.name.rpartition("-")[2]) for path in (folder / "checkpoints").iterdir())

@@ -75,7 +75,7 @@ def test_right_predictions(kind, tmp_path):
         ("captions", {"images": [float("inf")]}, "got inf"),
         ("captions", {"images": [3, 3]}, "as `images` a list without repetitions; got [3, 3]"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_value_is_told_by_row_and_field(kind, change, words, tmp_path):
     predictions = sound(kind)
     predictions[1] |= change

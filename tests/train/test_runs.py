@@ -102,9 +102,12 @@ def test_pre_training_and_then_questions(tmp_path):
     )
     assert {"masked_word_accuracy", "match_accuracy", "score"} == set(results["validation"])
     results = trained(
-        "vqa", tmp_path / "run", f"model.checkpoint={folder / 'last'}", "optimisation.steps=1",
+        "vqa",
+        tmp_path / "run",
+        f"model.checkpoint={folder / 'last'}",
+        "optimisation.steps=1",
         "optimisation.learning_rate=1e-9",
-    )  # fmt: skip
+    )
     assert "soft_score" in results["validation"]
     before, after = weights(folder), weights(tmp_path / "run")
     shared = [name for name in before if name.startswith("vkood.")]
@@ -116,9 +119,15 @@ def test_pre_training_and_then_questions(tmp_path):
 def test_a_model_learns(tmp_path):
     """A batch that it sees again and again it can answer in the end."""
     results = trained(
-        "vqa", tmp_path / "run", "data.limit=16", "optimisation.steps=60", "optimisation.evaluate_every=60",
-        "data.validation=[vqav2_train]", "data.evaluate_limit=16", "data.test=[]",
-    )  # fmt: skip
+        "vqa",
+        tmp_path / "run",
+        "data.limit=16",
+        "optimisation.steps=60",
+        "optimisation.evaluate_every=60",
+        "data.validation=[vqav2_train]",
+        "data.evaluate_limit=16",
+        "data.test=[]",
+    )
     assert results["validation"]["accuracy"] > 0.99
     curve = losses(tmp_path / "run")
     assert curve[-1] < 0.2 * curve[0]
@@ -128,9 +137,16 @@ def test_a_model_learns(tmp_path):
 def test_blip_learns_pairs_of_images(tmp_path):
     """NLVR2 by BLIP, from tables to a number: trained on a few sentences, evaluated and asked by the command line."""
     results = trained(
-        "blip-nlvr2", tmp_path / "run", "data.limit=16", "optimisation.steps=60", "optimisation.evaluate_every=60",
-        "data.validation=[nlvr2_train]", "data.evaluate_limit=16", "data.test=[]", data="nlvr2",
-    )  # fmt: skip
+        "blip-nlvr2",
+        tmp_path / "run",
+        "data.limit=16",
+        "optimisation.steps=60",
+        "optimisation.evaluate_every=60",
+        "data.validation=[nlvr2_train]",
+        "data.evaluate_limit=16",
+        "data.test=[]",
+        data="nlvr2",
+    )
     assert results["validation"]["accuracy"] > 0.99
     best, tables = str(tmp_path / "run" / "best"), prepared.tables("nlvr2")
 
@@ -162,8 +178,14 @@ def test_the_curve_stays_as_it_is(tmp_path):
 @pytest.mark.slow
 def test_killed_and_gone_on_with(tmp_path):
     """Killed while it writes a checkpoint, a run ends with the very weights of one that was not."""
-    changes = ("optimisation.epochs=4", "optimisation.save_every=4", "randaug", "model.config.dropout=0.1",
-               "optimisation.evaluate_every=2", "optimisation.log_every=1")  # fmt: skip
+    changes = (
+        "optimisation.epochs=4",
+        "optimisation.save_every=4",
+        "randaug",
+        "model.config.dropout=0.1",
+        "optimisation.evaluate_every=2",
+        "optimisation.log_every=1",
+    )
     unbroken = tmp_path / "unbroken"
     subprocess.run(
         command("vqa", *words(unbroken, *changes)), env=ENVIRONMENT, check=True, capture_output=True
@@ -212,8 +234,13 @@ def test_stopped_after_the_last_step(tmp_path):
 
 def test_stopped_after_an_early_end(tmp_path):
     """What has ended since it no longer got better does not train on."""
-    changes = ("optimisation.patience=2", "optimisation.learning_rate=1e-12", "optimisation.evaluate_every=0.2",
-               "data.evaluate_limit=8", "data.test=[]")  # fmt: skip
+    changes = (
+        "optimisation.patience=2",
+        "optimisation.learning_rate=1e-12",
+        "optimisation.evaluate_every=0.2",
+        "data.evaluate_limit=8",
+        "data.test=[]",
+    )
     trained("vqa", tmp_path / "run", *changes)
     results, again = restarted("vqa", tmp_path / "run", *changes)
     assert again["cost"]["steps"] == results["cost"]["steps"] < 10
@@ -222,8 +249,13 @@ def test_stopped_after_an_early_end(tmp_path):
 @pytest.mark.slow
 def test_killed_at_every_turn(tmp_path):
     """By each signal, in and after training: the run ends with the weights and numbers of one that was not."""
-    changes = ("optimisation.steps=8", "optimisation.save_every=2", "optimisation.log_every=1",
-               "data.evaluate_limit=9", "optimisation.evaluate_every=0.7")  # fmt: skip
+    changes = (
+        "optimisation.steps=8",
+        "optimisation.save_every=2",
+        "optimisation.log_every=1",
+        "data.evaluate_limit=9",
+        "optimisation.evaluate_every=0.7",
+    )
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     # All in processes of their own: sums differ in their last bits with the number of threads.
     subprocess.run(

@@ -41,8 +41,18 @@ def malicious(checkout):
     program = checkout.parent / "program"
     program.write_text(f"#!/bin/sh\ntouch {proof}\ncat\n")
     program.chmod(0o755)
-    for key in ("core.fsmonitor", "filter.x.clean", "filter.x.smudge", "filter.x.process", "diff.x.textconv",
-                "diff.external", "core.pager", "core.sshCommand", "core.editor", "alias.status"):  # fmt: skip
+    for key in (
+        "core.fsmonitor",
+        "filter.x.clean",
+        "filter.x.smudge",
+        "filter.x.process",
+        "diff.x.textconv",
+        "diff.external",
+        "core.pager",
+        "core.sshCommand",
+        "core.editor",
+        "alias.status",
+    ):
         git(checkout, "config", key, f"!{program}" if key.startswith("alias") else str(program))
     (checkout / ".gitattributes").write_text("* filter=x diff=x\n")
     (checkout / "a.py").write_text("2")

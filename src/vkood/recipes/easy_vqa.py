@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from vkood.data.readers.easy_vqa import KNOWLEDGE_TRAIN, Flood
 from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run, TaskOptions
 
 SMALL_RESNET: dict[str, Any] = {
@@ -38,26 +37,58 @@ def easy_vqa() -> Run:
         recipe="easy-vqa",
         task="answering",
         # Convolutions learn shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
-        model=ModelOptions(image="tiny", text="tiny", image_size=64,
-                           config={"image_config": {"model_type": "resnet", **SMALL_RESNET},
-                                   "pooling": "product"}),
+        model=ModelOptions(
+            image="tiny",
+            text="tiny",
+            image_size=64,
+            config={"image_config": {"model_type": "resnet", **SMALL_RESNET}, "pooling": "product"},
+        ),
         data=DataOptions(train=["easy_vqa_train"], validation=["easy_vqa_test"], facts=False, workers=0),
-        optimisation=OptimisationOptions(batch_size=64, device_batch_size=64, epochs=5.0, learning_rate=2e-3,
-                                         fusion_factor=1.0, head_factor=1.0, max_grad_norm=1.0),
-    )  # fmt: skip
+        optimisation=OptimisationOptions(
+            batch_size=64,
+            device_batch_size=64,
+            epochs=5.0,
+            learning_rate=2e-3,
+            fusion_factor=1.0,
+            head_factor=1.0,
+            max_grad_norm=1.0,
+        ),
+    )
 
 
 def easy_vqa_knowledge() -> Run:
     """easy-VQA and questions about its pictures that only a fact answers, among many that do not fit."""
+    # Only here: the reader imports PyTorch, which a mistake in another recipe need not wait for.
+    from vkood.data.readers.easy_vqa import KNOWLEDGE_TRAIN, Flood
+
     return Run(
         recipe="easy-vqa-knowledge",
         task="answering",
-        model=ModelOptions(image="tiny", text="tiny", image_size=64,
-                           config={"image_config": {"model_type": "resnet", **SMALL_RESNET}, **SMALL_FUSION}),
-        data=DataOptions(train=[KNOWLEDGE_TRAIN], validation=[Flood().table], test=[Flood(irrelevant=150).table],
-                         texts_per_image=10, workers=0),
-        optimisation=OptimisationOptions(batch_size=160, device_batch_size=160, steps=4000, learning_rate=2e-3,
-                                         fusion_factor=1.0, head_factor=1.0, betas=[0.9, 0.999], warmup=0.07,
-                                         schedule="linear", max_grad_norm=1.0, evaluate_every=0.1),
+        model=ModelOptions(
+            image="tiny",
+            text="tiny",
+            image_size=64,
+            config={"image_config": {"model_type": "resnet", **SMALL_RESNET}, **SMALL_FUSION},
+        ),
+        data=DataOptions(
+            train=[KNOWLEDGE_TRAIN],
+            validation=[Flood().table],
+            test=[Flood(irrelevant=150).table],
+            texts_per_image=10,
+            workers=0,
+        ),
+        optimisation=OptimisationOptions(
+            batch_size=160,
+            device_batch_size=160,
+            steps=4000,
+            learning_rate=2e-3,
+            fusion_factor=1.0,
+            head_factor=1.0,
+            betas=[0.9, 0.999],
+            warmup=0.07,
+            schedule="linear",
+            max_grad_norm=1.0,
+            evaluate_every=0.1,
+        ),
         options=TaskOptions(single_answer=True),
-    )  # fmt: skip
+    )

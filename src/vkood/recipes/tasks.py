@@ -21,13 +21,24 @@ def pretrain() -> Run:
         recipe="pretrain",
         task="pretraining",
         data=DataOptions(
-            train=["coco_caption_karpathy_train", "coco_caption_karpathy_restval", "vg", "sbu_*",
-                   "conceptual_caption_train_*"],
+            train=[
+                "coco_caption_karpathy_train",
+                "coco_caption_karpathy_restval",
+                "vg",
+                "sbu_*",
+                "conceptual_caption_train_*",
+            ],
             validation=["coco_caption_karpathy_val"],
         ),
-        optimisation=OptimisationOptions(batch_size=4096, device_batch_size=64, steps=100_000, learning_rate=1e-5,
-                                         fusion_factor=5.0, head_factor=5.0),
-    )  # fmt: skip
+        optimisation=OptimisationOptions(
+            batch_size=4096,
+            device_batch_size=64,
+            steps=100_000,
+            learning_rate=1e-5,
+            fusion_factor=5.0,
+            head_factor=5.0,
+        ),
+    )
 
 
 def vqa() -> Run:
@@ -36,11 +47,19 @@ def vqa() -> Run:
         recipe="vqa",
         task="answering",
         model=ModelOptions(image_size=576),
-        data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
-                         test=["vqav2_test"]),
-        optimisation=OptimisationOptions(batch_size=512, device_batch_size=32, epochs=10.0, learning_rate=5e-6,
-                                         fusion_factor=5.0, head_factor=50.0, evaluate_every=0.1),
-    )  # fmt: skip
+        data=DataOptions(
+            train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"], test=["vqav2_test"]
+        ),
+        optimisation=OptimisationOptions(
+            batch_size=512,
+            device_batch_size=32,
+            epochs=10.0,
+            learning_rate=5e-6,
+            fusion_factor=5.0,
+            head_factor=50.0,
+            evaluate_every=0.1,
+        ),
+    )
 
 
 def okvqa() -> Run:
@@ -56,9 +75,15 @@ def nlvr2() -> Run:
         task="reasoning",
         model=ModelOptions(image_size=288),
         data=DataOptions(train=["nlvr2_train"], validation=["nlvr2_dev"], test=["nlvr2_test1"]),
-        optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=10.0, learning_rate=1e-5,
-                                         fusion_factor=5.0, head_factor=10.0),
-    )  # fmt: skip
+        optimisation=OptimisationOptions(
+            batch_size=256,
+            device_batch_size=32,
+            epochs=10.0,
+            learning_rate=1e-5,
+            fusion_factor=5.0,
+            head_factor=10.0,
+        ),
+    )
 
 
 def retrieval_coco() -> Run:
@@ -72,9 +97,15 @@ def retrieval_coco() -> Run:
             validation=["coco_caption_karpathy_val"],
             test=["coco_caption_karpathy_test"],
         ),
-        optimisation=OptimisationOptions(batch_size=512, device_batch_size=8, epochs=10.0, learning_rate=5e-6,
-                                         fusion_factor=5.0, head_factor=5.0),
-    )  # fmt: skip
+        optimisation=OptimisationOptions(
+            batch_size=512,
+            device_batch_size=8,
+            epochs=10.0,
+            learning_rate=5e-6,
+            fusion_factor=5.0,
+            head_factor=5.0,
+        ),
+    )
 
 
 def retrieval_flickr30k() -> Run:
@@ -88,12 +119,25 @@ def blip_vqa() -> Run:
         recipe="blip-vqa",
         task="generative-answering",
         model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=224),
-        data=DataOptions(train=["vqav2_train", "vqav2_trainable_val"], validation=["vqav2_rest_val"],
-                         test=["vqav2_test"], text_length=35),
-        optimisation=OptimisationOptions(batch_size=32, device_batch_size=4, epochs=5.0, learning_rate=2e-5,
-                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
-                                         schedule="cosine", warmup=0.0),
-    )  # fmt: skip
+        data=DataOptions(
+            train=["vqav2_train", "vqav2_trainable_val"],
+            validation=["vqav2_rest_val"],
+            test=["vqav2_test"],
+            text_length=35,
+        ),
+        optimisation=OptimisationOptions(
+            batch_size=32,
+            device_batch_size=4,
+            epochs=5.0,
+            learning_rate=2e-5,
+            fusion_factor=1.0,
+            head_factor=1.0,
+            weight_decay=0.05,
+            betas=_BERT_BETAS,
+            schedule="cosine",
+            warmup=0.0,
+        ),
+    )
 
 
 def blip_nlvr2() -> Run:
@@ -103,10 +147,19 @@ def blip_nlvr2() -> Run:
         task="reasoning",
         model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
         data=replace(nlvr2().data, text_length=35),
-        optimisation=OptimisationOptions(batch_size=256, device_batch_size=16, epochs=15.0, learning_rate=3e-5,
-                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
-                                         schedule="cosine", warmup=0.0),
-    )  # fmt: skip
+        optimisation=OptimisationOptions(
+            batch_size=256,
+            device_batch_size=16,
+            epochs=15.0,
+            learning_rate=3e-5,
+            fusion_factor=1.0,
+            head_factor=1.0,
+            weight_decay=0.05,
+            betas=_BERT_BETAS,
+            schedule="cosine",
+            warmup=0.0,
+        ),
+    )
 
 
 def blip_retrieval_coco() -> Run:
@@ -116,11 +169,20 @@ def blip_retrieval_coco() -> Run:
         task="retrieval",
         model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
         data=replace(retrieval_coco().data, text_length=35),
-        optimisation=OptimisationOptions(batch_size=256, device_batch_size=32, epochs=6.0, learning_rate=1e-5,
-                                         fusion_factor=1.0, head_factor=1.0, weight_decay=0.05, betas=_BERT_BETAS,
-                                         schedule="cosine", warmup=0.0),
+        optimisation=OptimisationOptions(
+            batch_size=256,
+            device_batch_size=32,
+            epochs=6.0,
+            learning_rate=1e-5,
+            fusion_factor=1.0,
+            head_factor=1.0,
+            weight_decay=0.05,
+            betas=_BERT_BETAS,
+            schedule="cosine",
+            warmup=0.0,
+        ),
         options=TaskOptions(shortlist=256),
-    )  # fmt: skip
+    )
 
 
 def blip_retrieval_flickr30k() -> Run:

@@ -59,9 +59,12 @@ def test_agrees_with_torch_in_values_and_gradients(sets, tokens, dim, components
 
 def test_the_gradient_is_that_of_finite_differences():
     inputs = [
-        drawn(2, 14, seed=0), drawn(2, 5, 3, seed=1), drawn(2, 5, seed=2).square(), drawn(2, 1, 3, seed=3),
+        drawn(2, 14, seed=0),
+        drawn(2, 5, 3, seed=1),
+        drawn(2, 5, seed=2).square(),
+        drawn(2, 1, 3, seed=3),
         drawn(2, 2, seed=4).square() + 0.1,
-    ]  # fmt: skip
+    ]
     leaves = [tensor.requires_grad_() for tensor in inputs]
     assert torch.autograd.gradcheck(lambda *inputs: numba_step(list(inputs), 2), leaves)
 

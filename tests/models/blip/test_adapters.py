@@ -42,8 +42,11 @@ def test_a_model_begins_as_without_adapters_and_trains_them_alone():
 
 def test_one_list_serves_all_and_is_saved_once(tmp_path):
     model = BlipVkoodForVisualQuestionAnswering(blip_config(adapter_size=4))
-    layers = (model.blip.image_tower.encoder.layers, model.blip.text_encoder.encoder.layer,
-              model.text_decoder.bert.encoder.layer)  # fmt: skip
+    layers = (
+        model.blip.image_tower.encoder.layers,
+        model.blip.text_encoder.encoder.layer,
+        model.text_decoder.bert.encoder.layer,
+    )
     for place, adapter in enumerate(model.blip.adapters):
         assert all(part[place].adapter[0] is adapter for part in layers)
     assert sum("down" in name for name in model.state_dict()) == 2 * len(model.blip.adapters)

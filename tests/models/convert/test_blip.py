@@ -214,8 +214,12 @@ def test_reasoning_begins_from_one_image(tmp_path):
 def test_retrieval_begins_with_its_momentum_a_copy(tmp_path):
     torch.manual_seed(0)
     model = BlipVkoodForImageTextRetrieval(blip_config()).eval()
-    heads = (("match_head.", "itm_head."), ("image_projection.", "vision_proj."), ("text_projection.", "text_proj."),
-             ("temperature", "temp"))  # fmt: skip
+    heads = (
+        ("match_head.", "itm_head."),
+        ("image_projection.", "vision_proj."),
+        ("text_projection.", "text_proj."),
+        ("temperature", "temp"),
+    )
     path = tmp_path / "retrieval.pth"
     torch.save({"model": blocks(foreign(model, (*TOWERS, *heads)), model)}, path)
     options = {

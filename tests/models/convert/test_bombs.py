@@ -76,17 +76,27 @@ BOMBS = {
     "tuples nested deeply, as a key": (holding(b"}" + b")" + b"\x85" * 2_000 + b"Ns"), "nested more than"),
     "lists nested deeply": (holding(b"]" * 1_000 + b"a" * 999), "nested more than"),
     "a name of 1 MB": (holding(b"c" + b"a" * 2**20 + b"\nb\n"), "names something of more than 300 letters"),
-    "a name of 1 MB without an end": (holding(b"cbuiltins\n" + b"a" * 2**20), "names something of more than 300"),
+    "a name of 1 MB without an end": (
+        holding(b"cbuiltins\n" + b"a" * 2**20),
+        "names something of more than 300",
+    ),
     "many names": (
-        holding(b"(" + b"".join(b"ca\nb%d\n" % place for place in range(600)) + b"t"), "names more than 500"
+        holding(b"(" + b"".join(b"ca\nb%d\n" % place for place in range(600)) + b"t"),
+        "names more than 500",
     ),
     "many instructions": (holding(b"]" + b"Na" * 20_000), "more than 20,000 instructions"),
-    "a list of bytes": (holding(b"cbuiltins\nbytearray\n" + number(2**40) + b"\x85R"), "would call builtins.bytearray"),
+    "a list of bytes": (
+        holding(b"cbuiltins\nbytearray\n" + number(2**40) + b"\x85R"),
+        "would call builtins.bytearray",
+    ),
     "a tensor by its size": (
-        holding(b"ctorch\nFloatTensor\n" + number(2**40) + b"\x85R"), "would call torch.FloatTensor"
+        holding(b"ctorch\nFloatTensor\n" + number(2**40) + b"\x85R"),
+        "would call torch.FloatTensor",
     ),
     "copies of copies": (
-        holding(b"](" + b"".join(map(number, range(1_000))) + b"eq\x01(" + (ORDERED + b"h\x01\x85R") * 100 + b"ta"),
+        holding(
+            b"](" + b"".join(map(number, range(1_000))) + b"eq\x01(" + (ORDERED + b"h\x01\x85R") * 100 + b"ta"
+        ),
         "copies containers again and again",
     ),
     "a huge tensor over four values": (holding(tensor((2**30, 2**30), (0, 0))), "over a storage of 4 values"),
@@ -96,14 +106,20 @@ BOMBS = {
     "a negative stride": (holding(tensor((2,), (-1,))), "no whole numbers"),
     "a negative size": (holding(tensor((-2,), (1,))), "no whole numbers"),
     "sizes and strides that differ": (holding(tensor((2, 2), (1,))), "no whole numbers"),
-    "a storage that claims more": (holding(tensor((2**30,), (1,), numel=2**30)), "claims 1,073,741,824 values"),
+    "a storage that claims more": (
+        holding(tensor((2**30,), (1,), numel=2**30)),
+        "claims 1,073,741,824 values",
+    ),
     "a storage that is not there": (holding(tensor((1,), (1,), key="7")), "no values for the storage '7'"),
-    "a storage of an unknown kind": (holding(tensor((1,), (1,), kind=b"QInt8Storage")), "a storage of a kind"),
+    "a storage of an unknown kind": (
+        holding(tensor((1,), (1,), kind=b"QInt8Storage")),
+        "a storage of a kind",
+    ),
     "a memo that is not there": (holding(b"h\x05"), "damaged"),
     "nothing on the stack": (PROTO + b"s.", "damaged"),
     "no end": (PROTO + b"}", "truncated"),
     "another protocol": (pickle.dumps({"state_dict": [1, 2]}, protocol=4), "not what `torch.save` writes"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -120,8 +136,16 @@ def test_what_is_no_bomb_is_read(tmp_path):
         tmp_path / "a.ckpt", holding(tensor((2, 2), (2, 1))), storages=[struct.pack("4f", 1, 2, 3, 4)]
     )
     assert read_checkpoint(path)["state_dict"].tolist() == [[1, 2], [3, 4]]
-    content = {"a": torch.ones(3).expand(5, 3), "b": torch.ones(6)[::2], "c": torch.zeros(0, 4), "d": torch.tensor(1),
-               "e": torch.nn.Parameter(torch.ones(2)), "f": {1, 2}, "g": b"bytes", "h": torch.ones(2, 3).T}  # fmt: skip
+    content = {
+        "a": torch.ones(3).expand(5, 3),
+        "b": torch.ones(6)[::2],
+        "c": torch.zeros(0, 4),
+        "d": torch.tensor(1),
+        "e": torch.nn.Parameter(torch.ones(2)),
+        "f": {1, 2},
+        "g": b"bytes",
+        "h": torch.ones(2, 3).T,
+    }
     for zipped in (True, False):
         torch.save(content, tmp_path / "b.pth", _use_new_zipfile_serialization=zipped)
         read = read_checkpoint(tmp_path / "b.pth")

@@ -75,24 +75,51 @@ def test_averages_over_training(tmp_path):
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (lambda: {"model": under("backbone.")}, r"begin with 'backbone\.', which is not known as a wrapper's"),
+        (
+            lambda: {"model": under("backbone.")},
+            r"begin with 'backbone\.', which is not known as a wrapper's",
+        ),
         (lambda: {"model": under("module.") | under("model.")}, r"several models.* 'model\.' and 'module\.'"),
-        (lambda: {"model": under("module.") | {"extra.weight": torch.ones(1)}}, r"but 'extra\.weight' does not"),
+        (
+            lambda: {"model": under("module.") | {"extra.weight": torch.ones(1)}},
+            r"but 'extra\.weight' does not",
+        ),
         (lambda: {"model": dict(blip_state()) | under("_orig_mod.")}, "has weights twice"),
         (lambda: {"model": dict(blip_state()) | {"epoch": 3}}, "must be named tensors; 'epoch' is a int"),
-        (lambda: {"optimizer_state_dict": {"a": torch.ones(1)}}, "holds the state of an optimizer and no weights"),
-        (lambda: {"module": {name: part[:0] if part.dim() else part for name, part in blip_state().items()}},
-         "none of them empty"),
-        (lambda: {"state_dict": {"text_embeddings.word_embeddings.weight": torch.ones(1),
-                                 "transformer.patch_embed.proj.weight": torch.ones(1)}}, "it is of ViLT"),
-        (lambda: {"model": {"visual_encoder.patch_embed.proj.weight": torch.ones(1),
-                            "text_decoder.bert.embeddings.word_embeddings.weight": torch.ones(1)}}, "for captions"),
+        (
+            lambda: {"optimizer_state_dict": {"a": torch.ones(1)}},
+            "holds the state of an optimizer and no weights",
+        ),
+        (
+            lambda: {
+                "module": {name: part[:0] if part.dim() else part for name, part in blip_state().items()}
+            },
+            "none of them empty",
+        ),
+        (
+            lambda: {
+                "state_dict": {
+                    "text_embeddings.word_embeddings.weight": torch.ones(1),
+                    "transformer.patch_embed.proj.weight": torch.ones(1),
+                }
+            },
+            "it is of ViLT",
+        ),
+        (
+            lambda: {
+                "model": {
+                    "visual_encoder.patch_embed.proj.weight": torch.ones(1),
+                    "text_decoder.bert.embeddings.word_embeddings.weight": torch.ones(1),
+                }
+            },
+            "for captions",
+        ),
         (lambda: {"model": {"a": torch.ones(1)}}, "its weights have names like 'a'"),
         (lambda: {"vision_model.embeddings.patch_embedding.weight": torch.ones(1)}, "give the folder"),
         (lambda: {"model": {3: torch.ones(1)}}, "a name is no text"),
         (lambda: {"model": dict(blip_state()), "config": [1]}, "`config` must be named values; it is a list"),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(tmp_path, content, problem):
     with pytest.raises(CheckpointError, match=problem) as caught:
         blip(saved(tmp_path / "a.pth", content()))

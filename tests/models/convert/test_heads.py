@@ -149,13 +149,21 @@ def without_last(state, pattern):
         (r"cross_modal_\w+_layers\.1\.", {}, {}, "`num_top_layer` is 2 .* but 1 by"),
         (r"text_transformer\.encoder\.layer\.1\.", {}, {}, "`num_hidden_layers` is 2 in `text_config`"),
         (r"vit_model\.visual\.transformer\.resblocks\.1\.", {"vit": "ViT-B/16"}, {}, "is 12 in ViT-B/16's"),
-        (r"text_transformer\.encoder\.layer\.1\.", {"tokenizer": "roberta-base"}, {"text_config": None},
-         "is 12 in roberta"),
-        (r"vit_model\.visual\.transformer\.resblocks\.1\.", {},
-         {"image_config": {"model_type": "clip_vision_model", "num_hidden_layers": 3}}, "is 3 in `image_config`"),
+        (
+            r"text_transformer\.encoder\.layer\.1\.",
+            {"tokenizer": "roberta-base"},
+            {"text_config": None},
+            "is 12 in roberta",
+        ),
+        (
+            r"vit_model\.visual\.transformer\.resblocks\.1\.",
+            {},
+            {"image_config": {"model_type": "clip_vision_model", "num_hidden_layers": 3}},
+            "is 3 in `image_config`",
+        ),
         (r"text_transformer\.encoder\.layer\.0\.", {}, {}, "lacks layer 0"),
     ],
-)  # fmt: skip
+)
 def test_lost_layers_of_meter_are_refused(tmp_path, pattern, settings, options, problem):
     with pytest.raises(CheckpointError, match=problem):
         meter(tmp_path, without_last(meter_state(), pattern), settings, **options)
@@ -164,12 +172,15 @@ def test_lost_layers_of_meter_are_refused(tmp_path, pattern, settings, options, 
 @pytest.mark.parametrize(
     ("pattern", "options", "problem"),
     [
-        (r"text_(encoder|decoder\.bert)\.encoder\.layer\.1\.",
-         {"text_config": {"num_attention_heads": 2, "num_hidden_layers": 2}}, "`num_hidden_layers` is 2"),
+        (
+            r"text_(encoder|decoder\.bert)\.encoder\.layer\.1\.",
+            {"text_config": {"num_attention_heads": 2, "num_hidden_layers": 2}},
+            "`num_hidden_layers` is 2",
+        ),
         (r"visual_encoder\.blocks\.1\.", {"image_config": {"num_heads": 2, "depth": 2}}, "`depth` is 2"),
         (r"text_encoder\.encoder\.layer\.1\.", {}, "has besides text_decoder"),
     ],
-)  # fmt: skip
+)
 def test_lost_layers_of_blip_are_refused(tmp_path, pattern, options, problem):
     with pytest.raises(CheckpointError, match=problem):
         blip(tmp_path, without_last(blip_state(), pattern), **options)
@@ -191,10 +202,12 @@ def test_token_types(tmp_path):
 
 
 def test_flattened_tensors_are_refused(tmp_path):
-    for build, load, name in ((meter_state, meter, "cross_modal_text_transform.weight"),
-                              (meter_state, meter, "vit_model.visual.conv1.weight"),
-                              (blip_state, blip, "visual_encoder.cls_token"),
-                              (blip_state, blip, "text_encoder.encoder.layer.0.output.dense.weight")):  # fmt: skip
+    for build, load, name in (
+        (meter_state, meter, "cross_modal_text_transform.weight"),
+        (meter_state, meter, "vit_model.visual.conv1.weight"),
+        (blip_state, blip, "visual_encoder.cls_token"),
+        (blip_state, blip, "text_encoder.encoder.layer.0.output.dense.weight"),
+    ):
         state = build()
         state[name] = state[name].flatten()
         with pytest.raises(CheckpointError, match=f"{name}' of the checkpoint"):

@@ -21,8 +21,12 @@ def weights(window):
     def new(*shape):
         return 0.3 * torch.randn(*shape, generator=generator)
 
-    state = {"patch_embed.proj.weight": new(WIDTH, 3, PATCH, PATCH), "patch_embed.proj.bias": new(WIDTH),
-             "patch_embed.norm.weight": 1 + new(WIDTH), "patch_embed.norm.bias": new(WIDTH)}  # fmt: skip
+    state = {
+        "patch_embed.proj.weight": new(WIDTH, 3, PATCH, PATCH),
+        "patch_embed.proj.bias": new(WIDTH),
+        "patch_embed.norm.weight": 1 + new(WIDTH),
+        "patch_embed.norm.bias": new(WIDTH),
+    }
     for stage, depth in enumerate(DEPTHS):
         width = WIDTH * 2**stage
         for block in range(depth):

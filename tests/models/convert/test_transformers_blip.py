@@ -25,12 +25,29 @@ VOCABULARY = 50
 
 
 def config(image_width):
-    text = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2,
-            "num_attention_heads": 2, "max_position_embeddings": 40,
-            "encoder_hidden_size": image_width, "bos_token_id": 48,
-            "sep_token_id": 3, "eos_token_id": 3, "pad_token_id": 0, "initializer_range": 0.3}  # fmt: skip
-    vision = {"hidden_size": image_width, "intermediate_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4,
-              "image_size": 32, "patch_size": 8, "initializer_range": 0.3}  # fmt: skip
+    text = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "max_position_embeddings": 40,
+        "encoder_hidden_size": image_width,
+        "bos_token_id": 48,
+        "sep_token_id": 3,
+        "eos_token_id": 3,
+        "pad_token_id": 0,
+        "initializer_range": 0.3,
+    }
+    vision = {
+        "hidden_size": image_width,
+        "intermediate_size": 32,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "image_size": 32,
+        "patch_size": 8,
+        "initializer_range": 0.3,
+    }
     return BlipConfig(text_config=text, vision_config=vision, image_text_hidden_size=8)
 
 

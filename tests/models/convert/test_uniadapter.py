@@ -86,8 +86,11 @@ def load(tmp_path, state, switches=SWITCHES, **options) -> tuple[Any, Checkpoint
 
 def batch():
     generator = torch.Generator().manual_seed(1)
-    return {"input_ids": torch.tensor([[48, 5, 6, 7]]), "pixel_values": torch.randn(1, 3, 16, 16, generator=generator),
-            "labels": torch.tensor([[48, 9, 3]])}  # fmt: skip
+    return {
+        "input_ids": torch.tensor([[48, 5, 6, 7]]),
+        "pixel_values": torch.randn(1, 3, 16, 16, generator=generator),
+        "labels": torch.tensor([[48, 9, 3]]),
+    }
 
 
 def test_the_decoder_has_the_adapters_that_its_layers_name(tmp_path):
@@ -98,8 +101,11 @@ def test_the_decoder_has_the_adapters_that_its_layers_name(tmp_path):
     unused = {key.name for key in report.of("unexpected") if "does not use" in key.allowed}
     assert unused == {name for name in state if name.startswith("adapters_dec.")}
     beyond = {key.name for key in report.of("unexpected") if "beyond" in key.allowed}
-    assert beyond == {name for name in state if (match := re.match(r"(?:visual_encoder\.)?adapters\.(\d+)\.", name))
-                      and int(match[1]) >= LAYERS}  # fmt: skip
+    assert beyond == {
+        name
+        for name in state
+        if (match := re.match(r"(?:visual_encoder\.)?adapters\.(\d+)\.", name)) and int(match[1]) >= LAYERS
+    }
     for name in state:
         if name.startswith("text_decoder.bert.encoder.layer") and ".adapter." in name:
             state[name] = state[name] + 1
@@ -114,8 +120,10 @@ def folded(state):
     plain = {name: tensor for name, tensor in state.items() if ".video_" not in name}
     for encoder in ("text_encoder", "text_decoder.bert"):
         for kind in ("key", "value"):
-            adapter = {part: state[f"{encoder}.encoder.video_{kind}_adapter.{part}"].double() for part in
-                       ("scale", "down_proj.weight", "down_proj.bias", "up_proj.weight", "up_proj.bias")}  # fmt: skip
+            adapter = {
+                part: state[f"{encoder}.encoder.video_{kind}_adapter.{part}"].double()
+                for part in ("scale", "down_proj.weight", "down_proj.bias", "up_proj.weight", "up_proj.bias")
+            }
             up, scale = adapter["up_proj.weight"], adapter["scale"]
             for layer in range(LAYERS):
                 name = f"{encoder}.encoder.layer.{layer}.crossattention.self.{kind}"
@@ -138,8 +146,10 @@ def test_adapters_of_keys_and_values(tmp_path):
             first, second, without = (output[stage] for output in outputs)
             assert_close(first, second, atol=1e-5, rtol=1e-5)
             assert (first - without).abs().max() > 1e-3
-        generated = [each.generate(input_ids=batch()["input_ids"], pixel_values=batch()["pixel_values"])
-                     for each in (model, plain)]  # fmt: skip
+        generated = [
+            each.generate(input_ids=batch()["input_ids"], pixel_values=batch()["pixel_values"])
+            for each in (model, plain)
+        ]
     assert torch.equal(*generated)
 
 
@@ -201,7 +211,7 @@ def test_switches_are_honoured(tmp_path, switches, build, unused):
         ({"adapter_visual": False}, "`adapter_visual` is False .* has the adapters"),
         ({"video_key_adapter": True}, "`video_key_adapter` is True .* lacks the adapters"),
     ],
-)  # fmt: skip
+)
 def test_switches_that_cannot_be_honoured_are_refused(tmp_path, switches, problem):
     with pytest.raises(CheckpointError, match=problem):
         load(tmp_path, adapted_state(), SWITCHES | switches)
@@ -219,8 +229,11 @@ def test_adapters_that_are_lost_or_differ_are_refused(tmp_path):
     state["visual_encoder.blocks.1.adapter.up_proj.bias"] = torch.ones(16)
     with pytest.raises(CheckpointError, match=r"are one adapter in UniAdapter, but differ"):
         load(tmp_path, state)
-    state = {name: tensor for name, tensor in adapted_state().items() if not name.endswith("1.down_proj.weight")
-             and "1.adapter.down_proj.weight" not in name}  # fmt: skip
+    state = {
+        name: tensor
+        for name, tensor in adapted_state().items()
+        if not name.endswith("1.down_proj.weight") and "1.adapter.down_proj.weight" not in name
+    }
     with pytest.raises(CheckpointError, match=r"lacks blip.adapters.1.down.weight"):
         load(tmp_path, state)
 
