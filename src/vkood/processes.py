@@ -49,7 +49,7 @@ def worker_processes(count: int) -> Iterator[tuple[ProcessPoolExecutor, queue.Qu
     The pool starts a process when there is work for it: submit it within `outside_current_folder`.
 
     Args:
-        count: How many.
+        count: Number of processes.
     """
     context, folder = multiprocessing.get_context("spawn"), os.getcwd()
     manager = multiprocessing.managers.SyncManager(ctx=context)

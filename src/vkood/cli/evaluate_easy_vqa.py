@@ -45,11 +45,11 @@ class EasyVqaEvaluation:
     Attributes:
         model: The folder of the model.
         data: One of `DATA`.
-        irrelevant: How many irrelevant facts are added.
-        contradicting: How many contradicting facts are added.
+        irrelevant: Number of irrelevant facts added.
+        contradicting: Number of contradicting facts added.
         irrelevant_facts: A file of the user's irrelevant facts; None for vkood's own.
-        seed: Of the draws.
-        limit: Only the first so many questions.
+        seed: Random seed of the draws.
+        limit: Use only the first `limit` questions.
     """
 
     model: Path

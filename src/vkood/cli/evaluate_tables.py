@@ -15,7 +15,7 @@ from vkood.cli.train import PACKAGES, carry_out
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TablesRequest:
-    """What is to be evaluated on which tables.
+    """A request to evaluate a model or predictions on tables.
 
     Attributes:
         model: A folder with a model and its processor; None for predictions.

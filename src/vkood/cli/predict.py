@@ -1,4 +1,4 @@
-"""`vkood predict`: what a model answers about a picture and a text, and how far it opened the gate of each fact."""
+"""`vkood predict`: a model's answers about a picture and a text, with the gate of each fact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from vkood.cli.inputs import refuse, require_count, require_output_file
 from vkood.cli.output import quieten_transformers, say
 
-MAX_ANSWERS = 100  # as many as an explanation has
+MAX_ANSWERS = 100  # the number that an explanation has
 MAX_FACTS = 10_000
 _MAX_FACT_BYTES = 16 * 2**20
 
@@ -38,11 +38,11 @@ def predict(
             metavar="FOLDER",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(help="How many answers to show.")] = 5,
+    top: Annotated[int, typer.Option(help="Number of answers to show.")] = 5,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Also write all of it.", metavar="FILE")
+        Path | None, typer.Option("--json", help="Also write answers and facts as JSON.", metavar="FILE")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write a page to look at.", metavar="FILE")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write an HTML page.", metavar="FILE")] = None,
 ) -> None:
     """Answer a question about a picture: ranked answers with probabilities, and each fact with its gate.
 
@@ -106,7 +106,7 @@ def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cac
 
 
 def _facts(option: str) -> Any:
-    """Where facts come from, by a word or a file."""
+    """The source of facts by its name: default, none, or a file."""
     if option == "none":
         return None
     if option == "default":

@@ -52,7 +52,7 @@ class RandAugment:
     """Random operations on a picture.
 
     Args:
-        num_operations: How many, one after the other.
+        num_operations: Number of operations, one after the other.
         magnitude: How strong, from 0 to 10.
 
     Raises:

@@ -127,7 +127,7 @@ class AnswerBatches(Collator):
     """Questions with soft targets: adds `labels`, (B, answers), where questions have some.
 
     Args:
-        num_answers: How many answers the model has.
+        num_answers: Number of answers of the model.
         single_answer: Whether every question has one answer: `labels`, (B,), are ids of answers then.
     """
 

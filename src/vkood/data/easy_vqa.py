@@ -147,7 +147,7 @@ def picture_attributes(
         questions: Questions in easy-VQA's language.
         answers: The answer to each.
         image_index: The picture that each is about, from 0.
-        num_images: How many pictures there are.
+        num_images: Number of pictures.
 
     Returns:
         The colours and the shapes, one for each picture; None where more than one is left.

@@ -97,8 +97,8 @@ class FactDraw:
 
     Args:
         irrelevant_facts: Sentences about other things.
-        irrelevant: How many of them, or (lowest, highest) to draw the number uniformly for every example.
-        contradicting: How many facts that contradict the picture beyond the four that always come.
+        irrelevant: Number of irrelevant facts, or (min, max) to draw the number uniformly for every example.
+        contradicting: Number of facts that contradict the picture beyond the four that always come.
 
     Raises:
         ValueError: If a number is negative or not a number, too many contradicting facts are asked for (every entity
@@ -200,8 +200,8 @@ class EasyVqaKnowledge:
     Args:
         split: "train" (3,578 pictures) or "test" (888).
         seed: Seed of all draws, from 0.
-        irrelevant: How many irrelevant facts to add, or (lowest, highest) to draw the number for every question.
-        contradicting: How many contradicting facts to add, from 0 to 58.
+        irrelevant: Number of irrelevant facts to add, or (min, max) to draw the number for every question.
+        contradicting: Number of contradicting facts to add, from 0 to 58.
         irrelevant_facts: The irrelevant facts to draw from; by default those of vkood for the split. They count as
             irrelevant whatever they say.
 

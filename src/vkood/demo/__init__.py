@@ -1,4 +1,4 @@
-"""The demo: both jobs on easy-VQA, three arms, floods of facts, and a report to look at."""
+"""The demo: both jobs on easy-VQA, three arms, floods of facts, and a report."""
 
 from vkood.demo.run import run_demo
 

@@ -59,7 +59,7 @@ class Outcome:
     Attributes:
         seconds: How long it took.
         process: Its process.
-        peak_rss_mb: The most memory that its process has held so far.
+        peak_rss_mb: The peak memory of its process so far.
         result: What it returned.
     """
 
@@ -71,7 +71,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gallery:
-    """What an arm makes of the report's examples; the lists of facts stay empty, and `maps` None, without a gate."""
+    """An arm's answers to the report's examples; the lists of facts stay empty, and `maps` None, without a gate."""
 
     predicted: list[str]
     gates: list[list[float]]
@@ -182,7 +182,7 @@ def _numbers(
 
 
 def _filter(metrics: dict[str, float]) -> dict[str, float]:
-    """How well the gate tells facts that match from all others."""
+    """How well the gate separates facts that match from all others."""
     return {"auroc": metrics["filter_auroc"], "fpr95": metrics["filter_fpr95"]}
 
 

@@ -63,10 +63,10 @@ class Workshop:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that decides what comes out.
+    """Everything that the results depend on.
 
     Attributes:
-        seed: Of weights, order and draws.
+        seed: Random seed of weights, order and draws.
         tower_steps: Optimiser steps of the image tower's pretraining.
         steps: Optimiser steps of every arm.
         irrelevant: Numbers of irrelevant facts to test with.
@@ -140,7 +140,7 @@ def plan(*, seed: int = 0, quick: bool = False) -> Plan:
     """The plan of `vkood demo`.
 
     Args:
-        seed: Of weights, order and draws.
+        seed: Random seed of weights, order and draws.
         quick: A plan that shows all parts in a fraction of the time: it trains just long enough for the filter to pay,
             and tests fewer floods.
     """

@@ -28,7 +28,7 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryFact:
-    """A fact of an example, and what the filter made of it.
+    """A fact of an example, with its gate.
 
     Attributes:
         sentence: The fact.
@@ -47,14 +47,14 @@ class GalleryFact:
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryItem:
-    """A test question, for a reader to look at.
+    """A test question with its facts and predictions.
 
     Attributes:
         image: (3, 64, 64) the picture, 0 to 255.
         question: The question.
         answer: The right answer.
         predictions: The answer of each arm.
-        facts: The facts that came along.
+        facts: The facts of the question.
         patches: (components, rows, columns) how much of each component of the fitted mixture lies in which part of the
             picture; None if nothing was fitted.
     """

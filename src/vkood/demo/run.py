@@ -1,4 +1,4 @@
-"""`vkood demo`: the jobs in their order, two at a time, and what comes of them."""
+"""`vkood demo`: the jobs in their order, two at a time, and their results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str
     Args:
         output: Folder for `results.json`, `report.html` and `model/` (the filtered arm, with tokenizer and
             fact vectors). Each appears, or replaces an earlier one, only when it is complete.
-        seed: Of everything that is drawn.
+        seed: Random seed.
         quick: Train less.
         console: Where progress is shown.
 

@@ -40,7 +40,7 @@ def pretrain_image_tower(folder: Path, *, seed: int, steps: int, on_step: Callab
 
     Args:
         folder: Where it is saved, with the image processor that prepares pictures as they were here.
-        seed: Of weights and order.
+        seed: Random seed of weights and order.
         steps: Optimiser steps; the rate rises linearly to its peak and falls linearly to 0.
         on_step: Called with the number of steps done.
     """
@@ -90,7 +90,7 @@ def save_text_tower(folder: Path, *, seed: int) -> None:
 
     Args:
         folder: Where they are saved.
-        seed: Of the weights.
+        seed: Random seed of the weights.
     """
     pretrained: Any = load_tokenizer(sentence_encoder_folder(FACT_ENCODER))
     questions = sorted({*load_easy_vqa("train").questions, *COLOUR_QUESTIONS, *SHAPE_QUESTIONS})

@@ -55,7 +55,7 @@ class GateConfig:
         score: "negative_log_density", "gem" or "mahalanobis".
         mode: "soft", "hard" or "straight_through".
         variance: The prior's variance, that is, the bandwidth; for the kernel gate the kernels' variance.
-        variance_strength: How many tokens that variance counts as.
+        variance_strength: Number of tokens that this variance counts as.
         concentration: Tokens that the prior adds to each component.
         mean_strength: Tokens with which the prior pulls the means to the origin.
         threshold: Score at which the gate is half open at first; None for that of a random direction.

@@ -50,7 +50,7 @@ def fit_mixture(
         tokens: (sets, tokens, dim). Any number of tokens, none included: the prior then decides.
         weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1
             if None.
-        num_components: How many components each mixture has.
+        num_components: Number of components of each mixture.
         family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
         prior: The conjugate prior; `Prior()` if None.
         start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.

@@ -12,7 +12,7 @@ else:  # mixed into models, without bringing the class attributes of a model of 
     _Mixin = object
 
 MAX_ANSWERS = 100
-"""An explanation has at most so many answers, the likeliest."""
+"""The max number of answers of an explanation, the likeliest."""
 MATCHING = ("does not match", "matches")
 """What the logits of matching heads stand for."""
 TRUTH = ("false", "true")

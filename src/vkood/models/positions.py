@@ -21,7 +21,7 @@ def resize_grid(
         positions: (extra + old * old, dim) the embeddings.
         height: Patches from top to bottom.
         width: Patches from left to right.
-        num_extra: How many embeddings come before those of the patches.
+        num_extra: Number of embeddings before those of the patches.
 
     Raises:
         ValueError: If the patches are no square grid.

@@ -217,7 +217,7 @@ class SentenceEncoder:
     Args:
         folder: A folder (or hub name) with a `transformers` text encoder and its tokenizer.
         on_sentences: Called with the number of sentences done so far, batch by batch.
-        batch_size: How many sentences are encoded at a time.
+        batch_size: Number of sentences encoded at a time.
         trust_remote_code: Whether code that the folder brings may run.
 
     Attributes:

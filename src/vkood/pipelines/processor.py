@@ -58,8 +58,8 @@ class VkoodProcessor(ProcessorMixin):
         fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
             that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`. It is a matter of the machine,
             so it is neither saved nor read from saved processors.
-        facts_per_concept: Most facts of each thing that a text names, the heaviest first.
-        max_length: Most tokens of a text; what is longer is cut.
+        facts_per_concept: Max number of facts of each thing that a text names, the heaviest first.
+        max_length: Max number of tokens of a text; what is longer is cut.
 
     Example:
         >>> processor = VkoodProcessor.from_towers("openai/clip-vit-base-patch16", "roberta-base")  # doctest: +SKIP
@@ -192,7 +192,7 @@ class VkoodProcessor(ProcessorMixin):
             padding: True or "longest" to pad texts to the longest of the batch, "max_length" to `max_length`; False
                 if all are of one length.
             truncation: Whether texts of more than `max_length` tokens are cut.
-            max_length: Most tokens of a text; the processor's own, if None.
+            max_length: Max number of tokens of a text; the processor's own, if None.
 
         Returns:
             `pixel_values`, (batch, channels, height, width) or (batch, images, channels, height, width); `input_ids`

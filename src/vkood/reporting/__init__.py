@@ -1,1 +1,1 @@
-"""What people look at: HTML pages rendered from Jinja templates with one style sheet, pictures and figures in them."""
+"""HTML pages rendered from Jinja templates with one style sheet, pictures and figures in them."""

@@ -1,4 +1,4 @@
-"""What an explanation of a model's answer shows: its record, as lines, as a page, and as a figure."""
+"""An explanation of a model's answer: its record, as lines, as a page, and as a figure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class ExplainedFact:
-    """A fact of a text, and what the gate made of it.
+    """A fact of a text, with its gate.
 
     Args:
         fact: The fact, with what in the text led to it.
@@ -77,7 +77,7 @@ class Explanation:
         return "\n".join(map(printable, lines))
 
     def _repr_html_(self) -> str:
-        """What a notebook shows."""
+        """The HTML that a notebook shows."""
         return self.to_html()
 
     def to_html(self) -> str:

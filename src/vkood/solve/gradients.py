@@ -111,7 +111,7 @@ class Neumann(_Corrected):
     """The first terms of the Neumann series: u = sum over i < terms of (J^T)^i g.
 
     Attributes:
-        terms: How many; 1 is `LastIterate`.
+        terms: Number of terms; 1 is `LastIterate`.
     """
 
     terms: int = ruled(5, Whole())
@@ -137,7 +137,7 @@ class Implicit(_Corrected):
 
     Attributes:
         tolerance: Relative residual of the linear system.
-        max_steps: How many products J^T v may be taken.
+        max_steps: Max number of products J^T v.
         history: Iterates that Anderson acceleration combines.
     """
 

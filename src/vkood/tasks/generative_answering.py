@@ -22,7 +22,7 @@ class GenerativeAnsweringTask(QuestionTask):
 
     Attributes:
         inference: "rank" for the likeliest answer of the tables' vocabulary, "generate" for free text.
-        k: How many answers are ranked by all their tokens.
+        k: Number of answers that are ranked by all their tokens.
     """
 
     name: ClassVar[str] = "generative-answering"

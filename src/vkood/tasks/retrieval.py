@@ -73,7 +73,8 @@ class RetrievalTask(Task):
 
     Attributes:
         false_texts: False captions of each image in training (two-stream).
-        shortlist: How many candidates, the best by features, are re-ranked by the matching head (BLIP); all, if None.
+        shortlist: Number of candidates, the best by features, that are re-ranked by the matching head (BLIP); all, if
+            None.
         memory_limit: Megabytes that the scoring of pairs may take beyond the model, roughly.
         add_similarity: Whether the similarity of features is added to the matching head's score, as in BLIP; VK-OOD
             takes the latter alone.

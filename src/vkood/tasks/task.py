@@ -128,7 +128,7 @@ class Task:
         Args:
             tables: The tables.
             training: Whether they are trained on.
-            seed: Of what is drawn.
+            seed: Random seed.
             limit: Only the first so many.
         """
         return Rows(tables, seed=seed, limit=limit)

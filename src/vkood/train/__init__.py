@@ -1,1 +1,1 @@
-"""Training: from a run, which says everything, to models and numbers."""
+"""Training: from a run, the complete configuration, to models and metrics."""

@@ -1,4 +1,4 @@
-"""A run's arguments of the Trainer: transformers' `TrainingArguments`, with what the optimiser needs beyond them."""
+"""A run's arguments of the Trainer: transformers' `TrainingArguments`, with further fields for the optimiser."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class RunArguments(TrainingArguments):
     """Arguments of a run's Trainer.
 
     Attributes:
-        fusion_factor: How many times faster the fusion is trained than the towers.
-        head_factor: How many times faster heads are trained.
+        fusion_factor: Factor on the towers' learning rate for the fusion.
+        head_factor: Factor on the towers' learning rate for heads.
     """
 
     # transformers takes whole numbers for its fields of type float, which jaxtyping's checks under pytest do not.
@@ -120,7 +120,7 @@ def require_arguments(values: dict[str, Any]) -> None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value may be of an annotated type, as far as YAML's types tell; enumerations take their names."""
+    """Whether a value may be of an annotated type, as far as YAML's types show; enumerations take their names."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     for member in members:
         kind = _KINDS.get(typing.get_origin(member) or member, str)
@@ -137,7 +137,7 @@ def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | No
     Args:
         run: The run.
         folder: Its folder.
-        num_examples: How many examples an epoch has.
+        num_examples: Number of examples of an epoch.
         metric: The metric by which the best model is chosen; None without validation.
 
     Raises:

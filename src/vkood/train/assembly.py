@@ -1,4 +1,4 @@
-"""What a run works with: its tables as rows, its task, its model, and batches."""
+"""The parts of a run: its tables as rows, its task, its model, and batches."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Assembly:
     _features: dict[Rows, CachedFeatures] = field(default_factory=dict)
 
     def collator(self, rows: Rows, *, training: bool) -> Collator:
-        """What makes batches of rows."""
+        """The collator of the run's batches."""
         run = self.run
         features = None
         if run.features == "cached":
@@ -83,7 +83,7 @@ class Assembly:
         return vectors
 
     def features(self, rows: Rows) -> CachedFeatures:
-        """What the frozen towers give for rows, computed where it was not before."""
+        """The cached features of rows from frozen towers, computed where missing."""
         return cached_features(
             self.built.model,
             rows,
@@ -121,7 +121,7 @@ class _Progress:
         self._log, self._done, self._reported = log, 0, time.monotonic()
 
     def __call__(self, done: int) -> None:
-        """Count what has been done since the last call."""
+        """Count the examples done since the last call."""
         self._done += done
         if time.monotonic() - self._reported >= _REPORT_EVERY:
             self._log(f"evaluated {self._done:,} of this process's share")
@@ -164,7 +164,7 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
 
     Args:
         run: The run.
-        log: Called with what is being done.
+        log: Called with lines about the progress.
         task: The run's task; None for the one that it names.
 
     Raises:
@@ -234,7 +234,7 @@ def _evaluated_answers(run: Run) -> tuple[str, ...] | None:
 
 
 def autocast_type(run: Run) -> torch.dtype | None:
-    """The type that matrix products are computed in; None for float32."""
+    """The dtype of matrix products; None for float32."""
     return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(run.optimisation.precision)
 
 

@@ -34,7 +34,7 @@ class Built:
 
     Attributes:
         model: The model.
-        processor: What makes its batches.
+        processor: Makes its batches.
         summary: Where it comes from, and which of its weights are new.
     """
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are known to be whole: a mark is written last, with the size and checksum of every file."""
+"""Complete checkpoints: a mark is written last, with the size and checksum of every file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def mark_whole(checkpoint: Path) -> None:
-    """Say that a checkpoint is written to the end.
+    """Mark a checkpoint as complete.
 
-    What is in it is brought to the disk first, so that the mark does not outlive a power cut that its files do not.
+    Its files are flushed to the disk first, so that the mark does not survive a power cut that its files do not.
     """
     files = sorted(path for path in checkpoint.rglob("*") if path.is_file() and path.name != MARK)
     contents = {str(path.relative_to(checkpoint)): _size_and_checksum(path, sync=True) for path in files}
@@ -48,18 +48,18 @@ def newest_whole(folder: Path) -> Path | None:
 
 
 def how_to_resume(folder: Path) -> str:
-    """What to do after an interruption, for whoever caused it."""
+    """How to resume after an interruption, for its message."""
     marked = (path for path in all_checkpoints(folder) if (path / MARK).exists())
     newest = next(marked, None)
     return f"the same command {'begins again' if newest is None else f'resumes from {newest.name}'}"
 
 
 def has_ended(checkpoint: Path, *, steps: int) -> bool:
-    """Whether training was over when a checkpoint was written: after the last step, or because it no longer got better.
+    """Whether training had ended when a checkpoint was written: after the last step, or by early stopping.
 
     Args:
         checkpoint: A whole checkpoint of the Trainer.
-        steps: How many steps the run takes.
+        steps: Number of steps of the run.
     """
     state: dict[str, Any] = read_json_object(checkpoint / _STATE, what="state of the training")
     control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})

@@ -25,7 +25,7 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
 
     Args:
         run: The run, with `model.checkpoint` and `evaluate_only`.
-        log: Called with what is going on.
+        log: Called with lines about the progress.
         task: The run's task; None for the one that it names.
 
     Returns:

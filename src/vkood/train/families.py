@@ -1,4 +1,4 @@
-"""What is different in the two families of models: configuration, processor, and small new models."""
+"""The differences between the two families of models: configuration, processor, and small new models."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Family(ABC):
 
     @abstractmethod
     def processor(self, tokenizer: Any, image_size: int, max_length: int) -> VkoodProcessor:
-        """The processor of models whose towers bring none."""
+        """The processor of models whose towers have none."""
 
     @abstractmethod
     def tiny_config(

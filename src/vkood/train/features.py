@@ -1,4 +1,4 @@
-"""What frozen towers give for images and texts, computed once and kept on disk at two bytes a number.
+"""Features of images and texts from frozen towers, computed once and kept on disk at two bytes a number.
 
 Files of a few hundred images (or texts) appear when they are complete, so that an interrupted job resumes where it was,
 and several processes share the work. They lie in a folder named by a fingerprint of towers, preparation and
@@ -39,7 +39,7 @@ class CachedFeatures:
     Args:
         folder: The folder of the files.
         texts: All different texts in the order of the files; empty if texts are not kept.
-        tokens: How many tokens each text has.
+        tokens: Number of tokens of each text.
     """
 
     def __init__(self, folder: Path, texts: Sequence[str], tokens: Sequence[int]) -> None:
@@ -81,7 +81,7 @@ class CachedFeatures:
 def cached_features(
     model: Any, rows: Rows, collate: Collator, folder: Path, *, with_texts: bool, options: EvaluationOptions
 ) -> CachedFeatures:
-    """The features of rows: read where they are there, computed where they are not.
+    """The features of rows, computed where they are not cached.
 
     Every process computes a share, and returns when all is there.
 
@@ -106,7 +106,7 @@ def cached_features(
 
 
 def fingerprint(core: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> str:
-    """What features depend on, as a short name: weights, preparation of pictures and texts, tables, precision."""
+    """The name of the features by weights, preparation of pictures and texts, tables, precision."""
     digest = hashlib.sha256()
     for tower in (core.image_tower, core.text_tower):
         for name, tensor in sorted(tower.state_dict().items()):

@@ -50,10 +50,10 @@ def launch(arguments: Sequence[str], run: Run, *, processes: int) -> None:
     Args:
         arguments: The command line behind `vkood`.
         run: The run.
-        processes: How many on this machine.
+        processes: Number of processes on this machine.
 
     Raises:
-        RunError: If a process fails; the others are ended. What it said is on the standard error.
+        RunError: If a process fails; the others are ended. Its output is on the standard error.
         KeyboardInterrupt: After Ctrl-C or a request to terminate, which the processes are passed on.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException

@@ -23,8 +23,8 @@ def parameter_groups(
         model: The model; what is frozen is left out.
         learning_rate: The towers' rate.
         weight_decay: Of matrices.
-        fusion_factor: How many times faster the fusion learns than the towers; roles are `parameter_role`'s.
-        head_factor: How many times faster heads learn.
+        fusion_factor: Factor on the towers' learning rate for the fusion; roles are `parameter_role`'s.
+        head_factor: Factor on the towers' learning rate for heads.
     """
     factors = {"tower": 1.0, "fusion": fusion_factor, "head": head_factor}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}

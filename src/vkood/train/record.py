@@ -106,7 +106,7 @@ def only_process(folder: Path) -> Iterator[None]:
 
 
 def begin(folder: Path, run: Run, *, checkpoint: Path | None) -> None:
-    """Write down which run a folder has, once it is known that it can be; what a run without a checkpoint left goes.
+    """Record which run a folder has; files of a run that left no checkpoint are removed.
 
     Args:
         folder: The run's folder, which `is_finished` has checked.
@@ -210,8 +210,8 @@ class Ledger:
         device_seconds: Time of all GPUs, or else of this process on the CPU.
         parameters: Numbers in the model.
         trainable_parameters: Those of them that are trained.
-        peak_memory: Most megabytes at a time: of a GPU, or else of this process.
-        processes: How many processes train.
+        peak_memory: Peak memory in MB: of a GPU, or else of this process.
+        processes: Number of processes.
     """
 
     steps: int = 0
@@ -239,7 +239,7 @@ class Ledger:
         self._since = (wall, cpu)
 
     def write(self, folder: Path) -> None:
-        """Write it down."""
+        """Write the file."""
         write_text(folder / LEDGER_FILE, json.dumps(self.as_dict(), indent=1) + "\n")
 
     def as_dict(self) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class Ledger:
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
     def resume(self, folder: Path) -> None:
-        """Take over what was spent before."""
+        """Add the costs of earlier starts."""
         before = read_json_object(folder / LEDGER_FILE, what="ledger")
         self.seconds, self.device_seconds = before["seconds"], before["device_seconds"]
         self.peak_memory = before["peak_memory"]
@@ -258,7 +258,7 @@ class MetricsLog:
 
     Args:
         folder: The run's folder.
-        after: What was logged after so many steps is forgotten, since it comes again.
+        after: Lines after this number of steps are removed, since they are logged again.
     """
 
     def __init__(self, folder: Path, *, after: int) -> None:
@@ -273,7 +273,7 @@ class MetricsLog:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """All lines that were logged; what was cut off or is damaged is left out."""
+    """All lines that were logged; truncated or damaged ones are left out."""
     path = folder / METRICS_FILE
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     read: list[dict[str, Any]] = []

@@ -70,7 +70,7 @@ class DataOptions:
         validation: Of those to choose the best model by.
         test: Of those to report on at the end.
         facts: Whether the facts that tables link are used.
-        text_length: Most tokens of a text.
+        text_length: Max number of tokens of a text.
         fact_vectors: Folder where vectors of facts are kept; `.fact-vectors` in the folder of the tables, if empty.
         texts_per_image: How many texts of an image are trained on at once (answering questions): the image tower runs
             once for them. Others are drawn in each epoch; an image that has fewer repeats them.
@@ -104,8 +104,8 @@ class OptimisationOptions:
         epochs: How often all examples are trained on.
         steps: Optimiser steps, in place of `epochs`; None for as many as `epochs` takes.
         learning_rate: Peak rate of the towers.
-        fusion_factor: How many times faster the fusion is trained.
-        head_factor: How many times faster heads are trained.
+        fusion_factor: Factor on the towers' learning rate for the fusion.
+        head_factor: Factor on the towers' learning rate for heads.
         weight_decay: AdamW's; none on biases and norms.
         betas: AdamW's.
         eps: AdamW's.
@@ -118,7 +118,7 @@ class OptimisationOptions:
         keep_checkpoints: How many of them are kept; at least 2, so that a complete one is left while the next is
             written.
         patience: Validations without a better model after which training ends; None for never.
-        seed: Of weights, order, dropout and all random draws.
+        seed: Random seed of weights, order, dropout and all random draws.
         fsdp: Whether weights are sharded over processes (FSDP), not copied (DDP).
         log_every: Steps between reports of the loss.
         arguments: Further fields of transformers' `TrainingArguments` by their names, as `label_smoothing_factor`.
@@ -159,8 +159,8 @@ class TaskOptions:
         mask_share: Share of a caption's tokens that are masked (pre-training); 0 for no masked language modelling.
         matching: Whether captions are matched to images (pre-training).
         inference: "rank" or "generate" (generative answering).
-        k: How many answers are ranked by all their tokens (generative answering).
-        shortlist: How many candidates, the best by features, are re-ranked (retrieval by BLIP); all, if None.
+        k: Number of answers that are ranked by all their tokens (generative answering).
+        shortlist: Number of candidates, the best by features, that are re-ranked (retrieval by BLIP); all, if None.
         add_similarity: Whether the similarity of features is added to the score, as in BLIP; VK-OOD takes the matching
             head's score alone.
         memory_limit: Megabytes for scoring pairs (retrieval).

@@ -27,8 +27,8 @@ class Flood:
     """Facts that are added to the six of every knowledge question of a test.
 
     Attributes:
-        irrelevant: How many facts about other things.
-        contradicting: How many facts that contradict the picture.
+        irrelevant: Number of facts about other things.
+        contradicting: Number of facts that contradict the picture.
 
     Example:
         >>> Flood(irrelevant=48).table
@@ -83,7 +83,7 @@ def read_easy_vqa_knowledge(
     in each of several epochs of draws: it is trained on once.
 
     Args:
-        seed: Of all draws.
+        seed: Random seed of all draws.
         epochs: Epochs of draws in the table to train on; without that table, if 0.
         floods: The tests, each with all 888 questions.
         irrelevant_facts: What tests draw irrelevant facts from, in place of vkood's own.

@@ -20,9 +20,9 @@ from vkood.knowledge.embeddings.claims import Claims
 from vkood.knowledge.embeddings.vector_cache import VectorCache, unwritable
 from vkood.knowledge.facts import Fact
 
-# Sentences are taken in so many at a time: more would sort better by length, and take more memory.
+# Sentences taken in at a time: more would sort better by length, and take more memory.
 _WINDOW = 16_384
-# Seconds between looks at what others are encoding.
+# Seconds between checks of what other processes are encoding.
 _PAUSE = 0.05
 
 OnSentences = Callable[[int], None]
@@ -61,7 +61,7 @@ class FactEncoder:
         text_tower: Turns sentences into vectors.
         cache_dir: The folder of the vectors; created if there is none. It may be one that cannot be written to,
             if all that is needed is there.
-        batch_size: How many sentences the tower is given at a time. They are of like length, so that little
+        batch_size: Number of sentences encoded at a time. They are of like length, so that little
             is padded.
 
     Raises:

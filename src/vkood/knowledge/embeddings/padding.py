@@ -15,7 +15,7 @@ def pad_facts(vectors: Float[np.ndarray, "facts dim"], counts: Sequence[int]) ->
 
     Args:
         vectors: (facts, dim) the vectors of the first text's facts, then those of the second's, and so on.
-        counts: How many facts each text has.
+        counts: Number of facts of each text.
 
     Returns:
         `fact_features`, (texts, most facts, dim), and `fact_mask`, (texts, most facts), true where there is a fact.

@@ -23,7 +23,7 @@ from vkood.knowledge.store.database import require_schema
 _FORMAT = 1
 _INDEX, _VECTORS = "index.sqlite", "vectors.f32"
 
-# One query for so many sentences: more gain nothing, and SQLite takes 32,766 at most.
+# Sentences per query: more gain nothing, and SQLite takes 32,766 at most.
 _AT_ONCE = 5_000
 # Others hold the index for milliseconds; whoever holds it this long has stopped.
 _PATIENCE = 60.0

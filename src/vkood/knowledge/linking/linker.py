@@ -144,7 +144,7 @@ class Linker:
 
         Args:
             text: A caption or a question.
-            limit: Most facts of a concept, the heaviest first; None for all.
+            limit: Max number of facts of a concept, the heaviest first; None for all.
             negated: Also facts of what the text says is absent.
 
         Raises:
@@ -268,7 +268,7 @@ def facts_for(text: str, store: Store | None = None, limit: int | None = 5) -> l
     Args:
         text: A caption or a question.
         store: By default the store that comes with vkood.
-        limit: Most facts of a concept, the heaviest first; None for all.
+        limit: Max number of facts of a concept, the heaviest first; None for all.
 
     Raises:
         ValueError: If `text` is no text or is too long, or `limit` is below 1.

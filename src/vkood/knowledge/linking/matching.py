@@ -45,7 +45,7 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
 
     Args:
         words: The words of a text.
-        longest: Most words in an entry.
+        longest: Max number of words in an entry.
     """
     longest = min(longest, LONGEST_NAME)
     runs: list[list[Candidate]] = []

@@ -22,7 +22,7 @@ LONGEST_LINE = 1 << 24
 
 _BATCH = 20_000
 _HOPELESS = 1_000
-"""After so many lines, a file most of which is unreadable is taken for one of another kind."""
+"""After this number of lines, a file that is mostly unreadable counts as one of another kind."""
 
 
 class Batch(NamedTuple):
@@ -127,7 +127,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FactSource:
-    """Facts that are at hand.
+    """Facts in memory.
 
     Args:
         facts: The facts.

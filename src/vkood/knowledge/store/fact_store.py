@@ -217,7 +217,7 @@ class FactStore:
         Args:
             concepts: Names of subjects, in any case, with spaces or underscores.
             relations: Only facts of these relations; by default of all.
-            limit: Most facts of a subject, the heaviest first; None for all.
+            limit: Max number of facts of a subject, the heaviest first; None for all.
 
         Returns:
             The facts of each name, under the name as it was given; none for a concept that is not known.
@@ -257,7 +257,7 @@ class FactStore:
 
         Args:
             prefix: First letters, in any case. A space at the end ends a word.
-            limit: Most subjects.
+            limit: Max number of subjects.
 
         Raises:
             ValueError: If `limit` is below 1.
@@ -277,8 +277,8 @@ class FactStore:
 
         Args:
             concept: Where to begin.
-            hops: Most facts on the way.
-            limit: Most neighbours, the nearest first, and among those the ones by the heaviest facts.
+            hops: Max number of facts on the way.
+            limit: Max number of neighbours, the nearest first, and among those the ones by the heaviest facts.
 
         Raises:
             ValueError: If `hops` or `limit` is below 1.
@@ -372,7 +372,7 @@ class FactStore:
 
     def _read_header(self) -> tuple[StoreHeader, dict[int, str]]:
         rows = self._rows_of_header()
-        rows.pop(STAMP, None)  # `verify` looks at it
+        rows.pop(STAMP, None)  # `verify` checks it
         sources = dict(self._query("SELECT id, name FROM source", {}))
         if rows.pop("seal", None) != seal(rows.items()):
             raise self._damaged("its header was altered")

@@ -77,8 +77,8 @@ class StoreHeader:
         num_facts: Facts.
         num_concepts: Different subjects and objects.
         num_subjects: Concepts that are the subject of a fact.
-        longest_entry: Most words in a subject.
-        relations: How many facts each relation has.
+        longest_entry: Max number of words in a subject.
+        relations: Number of facts of each relation.
         content_hash: SHA-256 of all facts in their order.
     """
 

@@ -150,7 +150,7 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             fact_mask: As for the model.
             image_features: As for the model.
             num_beams: Beams of the search.
-            max_length: Most tokens of an answer, with those that begin and end it.
+            max_length: Max number of tokens of an answer, with those that begin and end it.
             min_length: Fewest.
 
         Returns:
@@ -218,7 +218,7 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             fact_mask: As for the model.
             image_features: As for the model.
             answer_mask: 1 for tokens, 0 for padding; what is not `pad_token_id`, if None.
-            k: How many answers are scored in full; all, if there are fewer.
+            k: Number of answers that are scored in full; all, if there are fewer.
 
         Raises:
             ValueError: If `k` is not positive.

@@ -26,10 +26,10 @@ class BlipVkoodConfig(GatedConfig):
         fact_dim: Width of the fact vectors.
         gate: How facts are gated, a `GateConfig`; or its options as a dictionary.
         image_text_hidden_size: Width of the features that images and texts are compared by.
-        queue_size: How many features of earlier batches the contrastive loss compares with.
+        queue_size: Number of features of earlier batches in the contrastive loss.
         momentum: Of the momentum encoder.
         alpha: Share of the momentum encoder's own opinion in the contrastive targets.
-        max_answers_read: How many answers are ranked at once, to bound memory.
+        max_answers_read: Number of answers ranked at once, which bounds memory.
         adapter_size: Width of `UniAdapter`'s bottleneck; None for no adapters.
         adapt_vision: Whether the image tower has adapters too.
         adapt_text: Whether texts have the text's part of the adapters.

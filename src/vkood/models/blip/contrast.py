@@ -33,7 +33,7 @@ class Queue(nn.Module):
 
     Args:
         width: Of the features.
-        size: How many pairs are kept.
+        size: Number of pairs kept.
     """
 
     image: Tensor

@@ -28,7 +28,7 @@ from vkood.models.towers import is_untrained
 
 @dataclass
 class BlipVkoodOutput(ModelOutput):
-    """What a model of this family gives; what it has no use for stays None.
+    """The output of a model of this family; unused fields are None.
 
     Attributes:
         loss: The loss, with labels.
@@ -274,7 +274,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
 
 
 def new_adapters(config: BlipVkoodConfig, layers: int) -> nn.ModuleList:
-    """An adapter for each of so many layers."""
+    """An adapter for each layer."""
     assert isinstance(config.text_config, BlipTextConfig)
     assert config.adapter_size is not None
     return nn.ModuleList(

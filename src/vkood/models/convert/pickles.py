@@ -75,7 +75,7 @@ class Names:
 
 @dataclass(slots=True)
 class _Value:
-    """What an instruction would make: how deeply it is nested, how many items it has, and by what it was made."""
+    """The object that an instruction would make: its depth, its number of items, and the instruction."""
 
     depth: int = 1
     size: int = 0
@@ -106,8 +106,8 @@ class Inspection:
     """Follows the pickles of one checkpoint.
 
     Args:
-        storage_bytes: How many bytes the file has for a storage of a name; None if it has none of that name.
-        file_bytes: How many bytes the file has.
+        storage_bytes: The file's number of bytes for a storage of a name; None if it has none of that name.
+        file_bytes: The file's number of bytes.
     """
 
     def __init__(self, storage_bytes: Callable[[str], int | None], file_bytes: int) -> None:

@@ -23,7 +23,7 @@ def shape_of(shapes: Shapes, name: str, dimensions: int, what: str) -> tuple[int
     Args:
         shapes: Shapes of all tensors.
         name: Which.
-        dimensions: How many axes it has to have; none may be empty.
+        dimensions: Required number of axes; none may be empty.
         what: What it is a part of, such as "text tower".
 
     Raises:

@@ -28,7 +28,7 @@ class VkoodConfig(GatedConfig):
         gate: How facts are gated, a `GateConfig`; or its options as a dictionary.
         hidden_size: Width of the fusion.
         num_attention_heads: Heads of each attention in the fusion.
-        num_fusion_layers: How many co-attention layers.
+        num_fusion_layers: Number of co-attention layers.
         intermediate_size: Width of the fusion's feed-forward layers; four times `hidden_size` if None.
         pooling: "concat" as in METER, or "product", which multiplies the fused text with the image as it was
             before the fusion.
@@ -36,7 +36,7 @@ class VkoodConfig(GatedConfig):
         layer_norm_eps: Of the fusion's layer norms; 1e-12 as in METER.
         clip_layers: How much of a CLIP image tower is used: "meter" for all but the last layer, as in METER, or "all".
             `image_config` has the depth of the pretrained tower either way.
-        num_images: How many images an example may have at most, each with its own token type.
+        num_images: Max number of images of an example, each with its own token type.
         output_states: Whether outputs have the states of both streams. Without them the last fusion layer computes
             the first word alone: for small models, where that layer is a good part of the whole.
         match_loss_weight: Weight of the matching loss beside the ranking loss (image-text retrieval).

@@ -34,7 +34,7 @@ _POOLINGS = {"concat": ConcatPooling, "product": ProductPooling}
 
 @dataclass
 class VkoodOutput(ModelOutput):
-    """What a model of this family gives; what it has no use for stays None.
+    """The output of a model of this family; unused fields are None.
 
     Attributes:
         loss: The loss, with labels.

@@ -59,7 +59,7 @@ class AnswerHead(nn.Sequential):
 
     @torch.no_grad()
     def begin_as(self, other: AnswerHead, shared: Mapping[int, int]) -> None:
-        """Take over from a head for other answers what it has learnt.
+        """Copy the weights of a head for other answers.
 
         Args:
             other: The head, as wide as this one.

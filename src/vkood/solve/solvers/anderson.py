@@ -45,7 +45,7 @@ class Anderson(Solver):
     Anderson's combinations.
 
     Attributes:
-        history: How many iterates are combined, at least 1 (1 is Picard).
+        history: Number of iterates that are combined, at least 1 (1 is Picard).
         regularization: Ridge on the scaled system.
         growth: A row restarts when its residual exceeds this multiple of its smallest one since the last
             restart.

@@ -36,7 +36,7 @@ class Solver(abc.ABC):
 
     Attributes:
         tolerance: A row has converged when `|F(z) - z| <= tolerance * (|F(z)| + floor)`.
-        max_steps: How many times the map may be evaluated for a row.
+        max_steps: Max number of evaluations of the map for each row.
         floor: Size below which a row's norm counts as zero, so that a fixed point at the origin can be
             reached.
     """
