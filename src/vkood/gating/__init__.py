@@ -1,4 +1,4 @@
-"""Gates for facts: the outlier layer, the kernel gate it is compared with, and what conditions them on a text."""
+"""Gates for facts: the outlier layer, the kernel gate it is compared with, and their conditioning on a text."""
 
 from vkood.gating.gate import Gate, GateOutput
 from vkood.gating.kernel_gate import KernelGate

@@ -22,7 +22,7 @@ SteeringName = Literal["none", "weights", "prior", "weights_and_prior"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steered:
-    """How one fit for each row is to be steered.
+    """The steering of one fit for each row.
 
     Attributes:
         log_weights: (rows, tokens) logarithms of how much each image token counts, which is 1 on average;
@@ -36,7 +36,7 @@ class Steered:
 
     @property
     def weights(self) -> Float[Tensor, "rows tokens"] | None:
-        """How much each image token counts."""
+        """The weight of each image token."""
         return None if self.log_weights is None else self.log_weights.exp()
 
 

@@ -1,4 +1,4 @@
-"""A gate as a configuration: what a model saves of it, and how it is built."""
+"""A gate as a configuration, which a model saves and builds its gate from."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class GateConfig:
 
     @classmethod
     def from_dict(cls, values: Any) -> GateConfig:
-        """The configuration from what JSON or a command line holds of it; None for all defaults.
+        """The configuration from values of JSON or a command line; None for all defaults.
 
         Raises:
             ValueError: There is an unknown option, or one has a value that cannot be.
@@ -126,7 +126,7 @@ class GateConfig:
             raise ValueError(f"`gate`: {error}") from error
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON holds of it."""
+        """The configuration in values of JSON."""
         return vars(self) | {name: _as_dict(name, getattr(self, name)) for name in _TYPES}
 
     def build(self, candidate_dim: int, context_dim: int) -> OutlierLayer | KernelGate | None:

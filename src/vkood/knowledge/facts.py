@@ -58,7 +58,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One thing that is known: a subject, how it relates, and to what.
+    """A fact: a subject, a relation, and an object.
 
     Args:
         subject: Lower-case words separated by single spaces ("fire hydrant"), as `normalise_concept` makes
@@ -86,7 +86,7 @@ class Fact:
     source: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what is no fact."""
+        """Refuse invalid values."""
         if self.relation not in _IS_RELATION:
             raise ValueError(unknown_relation("`relation`", self.relation))
         _require_normalised("subject", self.subject)
@@ -143,7 +143,7 @@ def normalise_concept(text: str) -> str:
 
 
 def require_relations(argument: str, relations: object) -> frozenset[str] | None:
-    """Check names of relations that a caller gave; None, for all of them, is fine.
+    """Check names of relations; None stands for all of them.
 
     Args:
         argument: What the caller knows them by, for the error.

@@ -61,7 +61,7 @@ def map_objective(
     covariance: Covariance,
     prior: Prior,
 ) -> Float[Tensor, " sets"]:
-    """What MAP-EM climbs: the weighted log likelihood plus the logarithm of the prior (up to a constant)."""
+    """The objective of MAP-EM: the weighted log likelihood plus the logarithm of the prior (up to a constant)."""
     require_kind("covariance", covariance, Covariance)
     with torch.autocast(tokens.device.type, enabled=False):
         precise, exact, dtype = in_working_precision(tokens, mixture, covariance)

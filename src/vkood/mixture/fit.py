@@ -48,7 +48,7 @@ def fit_mixture(
 
     Args:
         tokens: (sets, tokens, dim). Any number of tokens, none included: the prior then decides.
-        weights: (sets, tokens) how much each token counts, at least 0; boolean masks count as 0 and 1. All 1
+        weights: (sets, tokens) weight of each token, at least 0; boolean masks count as 0 and 1. All 1
             if None.
         num_components: Number of components of each mixture.
         family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.

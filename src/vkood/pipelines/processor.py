@@ -58,7 +58,7 @@ class VkoodProcessor(ProcessorMixin):
         fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
             that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`. It is a matter of the machine,
             so it is neither saved nor read from saved processors.
-        facts_per_concept: Max number of facts of each thing that a text names, the heaviest first.
+        facts_per_concept: Max number of facts for each concept that a text names, the heaviest first.
         max_length: Max number of tokens of a text; what is longer is cut.
 
     Example:
@@ -186,7 +186,7 @@ class VkoodProcessor(ProcessorMixin):
         Args:
             images: A picture for each text, or several for each: file names or contents, PIL pictures or arrays.
             text: The texts; a single one need not be a list.
-            facts: Where facts come from: a store, for the things that texts name; "default" for the store that
+            facts: Where facts come from: a store, for the concepts that texts name; "default" for the store that
                 comes with vkood; sentences for each text, or for the only one; or None.
             return_tensors: "pt": tensors of PyTorch, which models take; nothing else.
             padding: True or "longest" to pad texts to the longest of the batch, "max_length" to `max_length`; False
@@ -239,7 +239,7 @@ class VkoodProcessor(ProcessorMixin):
     def facts_for(
         self, texts: Sequence[str], facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]]
     ) -> list[list[LinkedFact]]:
-        """The facts of each text, worded, with what led to them; arguments as for a call.
+        """The facts of each text, worded, with the concepts that led to them; arguments as for a call.
 
         Raises:
             ValueError: If there are not as many lists of sentences as texts.
@@ -410,7 +410,7 @@ def sentence_encoder_folder(name: str) -> str | Path:
 
 
 def cache_folder() -> Path:
-    """Where vkood keeps what it can make again: the folder in the environment's VKOOD_CACHE, or `~/.cache/vkood`.
+    """The folder of vkood's caches: that of the environment's VKOOD_CACHE, or `~/.cache/vkood`.
 
     Raises:
         ValueError: If it is not set, and the user has no home folder.

@@ -32,7 +32,7 @@ SMALL_FUSION: dict[str, Any] = {
 
 
 def easy_vqa() -> Run:
-    """easy-VQA with small new towers: a run for a laptop's CPU, of data that come with a package."""
+    """easy-VQA with small randomly initialised towers: a run for a laptop's CPU, of data that come with a package."""
     return Run(
         recipe="easy-vqa",
         task="answering",
@@ -57,7 +57,7 @@ def easy_vqa() -> Run:
 
 
 def easy_vqa_knowledge() -> Run:
-    """easy-VQA and questions about its pictures that only a fact answers, among many that do not fit."""
+    """easy-VQA and questions about its pictures that only a fact answers, among many that do not match."""
     # Only here: the reader imports PyTorch, which a mistake in another recipe need not wait for.
     from vkood.data.readers.easy_vqa import KNOWLEDGE_TRAIN, Flood
 

@@ -1,4 +1,4 @@
-"""Presets: a few values that belong together, by one word on the command line."""
+"""Presets: named sets of values for the command line."""
 
 from __future__ import annotations
 

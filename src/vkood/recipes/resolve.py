@@ -1,4 +1,4 @@
-"""From words on a command line to a run: a recipe, presets, and changes, in this order."""
+"""From the arguments of a command line to a run: a recipe, presets, and changes, in this order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED_SPLITS = "published-splits"
 
 
 def resolve(recipe: str | None, words: Iterable[str] = (), config: str | Path | None = None) -> Run:
-    """The run that a command line asks for.
+    """The run of a command line.
 
     Args:
         recipe: The recipe's name; may be None with `config`.

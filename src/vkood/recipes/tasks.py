@@ -16,7 +16,7 @@ _BERT_BETAS = [0.9, 0.999]
 
 
 def pretrain() -> Run:
-    """Pre-training on captions: masked words and matching (COCO, Visual Genome, SBU, Conceptual Captions)."""
+    """Pre-training on captions: masked language modelling, matching (COCO, Visual Genome, SBU, CC)."""
     return Run(
         recipe="pretrain",
         task="pretraining",

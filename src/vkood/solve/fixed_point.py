@@ -1,4 +1,4 @@
-"""The verb of this room: find the fixed point of a batched map."""
+"""Find the fixed point of a batched map."""
 
 # What torch.linalg and some methods of tensors return is unknown to the type checker.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -113,7 +113,7 @@ def _flatten(parts: tuple[Tensor, ...], dtype: torch.dtype) -> Tensor:
 
 
 def _widened(operand: Tensor) -> Tensor:
-    """Half precision becomes float32; all else stays."""
+    """Half precision as float32; other types as they are."""
     return operand.float() if operand.dtype in (torch.float16, torch.bfloat16) else operand
 
 

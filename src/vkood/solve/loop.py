@@ -73,7 +73,7 @@ class _Rows:
         )
 
     def note(self, residual: HostArray) -> None:
-        """Remember the iterates that are the best of their rows so far."""
+        """Store the iterates that are the best of their rows so far."""
         better = residual < self.residual
         if better.all():  # the usual case, and it needs no copy
             self.best, self.residual = self.iterate, residual
@@ -91,7 +91,7 @@ class _Rows:
 
 @dataclass(slots=True, kw_only=True)
 class _Stopped:
-    """What is known of the rows that have stopped, in the order in which they did."""
+    """The results of the rows that have stopped, in the order in which they did."""
 
     index: list[HostArray] = field(default_factory=list[HostArray])
     best: list[Tensor] = field(default_factory=list[Tensor])

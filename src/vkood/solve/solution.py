@@ -1,4 +1,4 @@
-"""What a solve returns: the value, and for every row how the solve went."""
+"""The result of a solve: the value, and the status of every row."""
 
 # What torch.linalg and some methods of tensors return is unknown to the type checker.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -87,7 +87,7 @@ class Solution(Generic[Value]):
 
 
 class SolveError(RuntimeError):
-    """Some rows of a solve did not converge; `solution` holds what was reached."""
+    """Some rows of a solve did not converge; `solution` has the best values reached."""
 
     def __init__(self, solution: Solution[Any]) -> None:
         self.solution = solution

@@ -1,4 +1,4 @@
-"""Tasks: what each needs of tables and models, its training batches, its evaluation and its predictions."""
+"""Tasks: the tables and models of each, its training batches, its evaluation and its predictions."""
 
 from vkood.tasks.answering import AnsweringTask
 from vkood.tasks.generative_answering import GenerativeAnsweringTask

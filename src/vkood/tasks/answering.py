@@ -57,7 +57,7 @@ class AnswerAccuracy:
                 self._accuracy.sums.add(score, question_groups(**types))
 
     def result(self) -> dict[str, float]:
-        """Numbers over all processes."""
+        """Metrics over all processes."""
         soft, accuracy = GroupedMean(), GroupedMean()
         for soft_state, accuracy_state in gathered((self._soft.state(), self._accuracy.sums.state())):
             soft.merge(GroupedMean.from_state(soft_state))
@@ -70,7 +70,7 @@ class AnswerAccuracy:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionTask(Task):
-    """What tasks of questions and answers share.
+    """The base of tasks of questions and answers.
 
     Attributes:
         answers: The answer vocabulary of the tables; None if none of them has one.

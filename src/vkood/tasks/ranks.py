@@ -1,4 +1,4 @@
-"""The processes of a job: which one this is, and what each of them has."""
+"""The processes of a job: the rank of this one, and values gathered from all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if _several() else 1
 
 

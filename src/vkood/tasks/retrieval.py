@@ -241,7 +241,7 @@ class RetrievalTask(Task):
         return selected.numpy()
 
     def _pairs_at_once(self, images: _Images, texts: _Texts) -> int:
-        """How many pairs of an image fit into memory: each holds a dozen states for every token of both sides."""
+        """Number of pairs of an image that fit into memory: each holds a dozen states for every token of both sides."""
         tokens = images.num_tokens + texts.longest
         floats = 16 * tokens * images.width + 4 * 12 * tokens * tokens
         return max(1, int(self.memory_limit * 2**20 / (4 * floats)))

@@ -1,4 +1,4 @@
-"""What every task is: the tables and models that it needs, its batches, its evaluation and its predictions."""
+"""The base of every task: the tables and models that it needs, its batches, its evaluation and its predictions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from vkood.tasks.ranks import gathered, own_share
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What an evaluation gives.
+    """The result of an evaluation.
 
     Attributes:
         metrics: Numbers by name; those of accuracy and recall from 0 to 1.
@@ -134,7 +134,7 @@ class Task:
         return Rows(tables, seed=seed, limit=limit)
 
     def collator(self, shared: Collator, *, training: bool) -> Collator:
-        """What makes the batches.
+        """The collator of the batches.
 
         Args:
             shared: Makes the part of a batch that all tasks share: images, texts and facts.
@@ -143,7 +143,7 @@ class Task:
         return shared
 
     def callbacks(self, model: Any) -> list[TrainerCallback]:
-        """What the Trainer calls beside its own while `model` is trained."""
+        """Callbacks of the Trainer in addition to its own, while `model` is trained."""
         return []
 
     def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
@@ -171,7 +171,7 @@ class Task:
         raise NotImplementedError
 
     def score(self, predictions: Sequence[dict[str, Any]], rows: Rows) -> dict[str, float]:
-        """Numbers for predictions from a file, each of which `check_prediction` accepts.
+        """Metrics of predictions from a file, each of which `check_prediction` accepts.
 
         Raises:
             ValueError: If not everything is predicted exactly once.

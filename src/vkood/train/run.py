@@ -32,7 +32,7 @@ def _limit(rule: Rule) -> Any:
 
 @dataclass(kw_only=True)
 class ModelOptions:
-    """What is trained.
+    """Options of the model.
 
     Attributes:
         family: "two-stream" for METER's architecture, "blip" for BLIP's.
@@ -62,7 +62,7 @@ class ModelOptions:
 
 @dataclass(kw_only=True)
 class DataOptions:
-    """What is read.
+    """Options of the data.
 
     Attributes:
         folder: The folder of the tables.
@@ -96,7 +96,7 @@ class DataOptions:
 
 @dataclass(kw_only=True)
 class OptimisationOptions:
-    """How it is trained.
+    """Options of the optimisation.
 
     Attributes:
         batch_size: Examples of an optimiser step, over all processes.
@@ -211,7 +211,7 @@ class Run:
 
     @property
     def is_new(self) -> bool:
-        """Whether the model is new from end to end, and without pretrained parts."""
+        """Whether the model has no pretrained parts."""
         return self.model.image == TINY and self.model.checkpoint is None
 
     @property
@@ -220,12 +220,12 @@ class Run:
         return Path(self.output or f"runs/{self.recipe or self.task}")
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it, as JSON and YAML have it."""
+        """The run in values of JSON and YAML."""
         return asdict(self)
 
 
 def steps_of_epoch(run: Run, num_examples: int) -> int:
-    """How many optimiser steps an epoch has; what is over is left out.
+    """The number of optimiser steps of an epoch; the remainder is left out.
 
     Args:
         run: The run.
@@ -235,13 +235,13 @@ def steps_of_epoch(run: Run, num_examples: int) -> int:
 
 
 def planned_steps(run: Run, num_examples: int) -> int:
-    """How many optimiser steps a run takes, unless `patience` ends it."""
+    """The number of optimiser steps of a run, unless `patience` ends it."""
     optimisation = run.optimisation
     return optimisation.steps or math.ceil(optimisation.epochs * steps_of_epoch(run, num_examples))
 
 
 class RunError(ValueError):
-    """A run asks for what cannot be; the message is one sentence for the user."""
+    """A run that is impossible; the message is one sentence for the user."""
 
 
 def require_values(run: Run) -> None:
@@ -282,7 +282,7 @@ def task_of(run: Run) -> Task:
 
 
 def require_possible(run: Run, task: Task | None = None) -> Task:
-    """Refuse what shows at once to be wrong, before anything is loaded.
+    """Refuse a run that cannot work, before anything is loaded.
 
     Args:
         run: The run.
@@ -315,7 +315,7 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
 
 
 def _require_fitting(run: Run) -> None:
-    """Refuse options that do not go with each other."""
+    """Refuse options that exclude each other."""
     blip = run.model.family == "blip"
     if run.features == "cached":
         if blip:

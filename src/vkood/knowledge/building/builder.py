@@ -28,7 +28,7 @@ from vkood.knowledge.store.schema import SourceInfo, StoreHeader, require_replac
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildProgress:
-    """How far a build has come.
+    """The progress of a build.
 
     Args:
         stage: What it is doing: "reading" the named source, "writing" the store.
@@ -47,7 +47,7 @@ class BuildProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
-    """What a build did.
+    """The summary of a build.
 
     Args:
         path: The store's file.

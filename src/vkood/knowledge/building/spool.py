@@ -195,7 +195,7 @@ def _hashes(texts: list[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
 def _places(
     hashes: np.ndarray[Any, np.dtype[Any]], queries: np.ndarray[Any, np.dtype[Any]]
 ) -> np.ndarray[Any, np.dtype[Any]]:
-    """Where each wanted hash is among all of them; searched in order, near ones are found in the caches."""
+    """The position of each requested hash among all of them; searched in order, near ones are found in the caches."""
     order = np.argsort(queries)
     places = np.empty(len(queries), np.int64)
     places[order] = np.searchsorted(hashes, queries[order])

@@ -1,4 +1,4 @@
-"""Who is encoding what at this moment: so that processes share the work, and do none of it twice."""
+"""Which process is encoding which sentences, so that several share the work and none is done twice."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Claims:
             self._own.touch()
 
     def end(self) -> None:
-        """Leave, and give up what is claimed."""
+        """Leave, and release all claims."""
         self._own.unlink(missing_ok=True)
         self._alive.release()
         Path(self._alive.lock_file).unlink(missing_ok=True)

@@ -31,7 +31,7 @@ OnSentences = Callable[[int], None]
 
 @runtime_checkable
 class SentenceTower(Protocol):
-    """What turns sentences into vectors, such as `vkood.models.SentenceEncoder`.
+    """Encodes sentences as vectors, such as `vkood.models.SentenceEncoder`.
 
     Attributes:
         width: D, the width of the vectors.
@@ -94,7 +94,7 @@ class FactEncoder:
     def encode(
         self, facts: Sequence[Fact | str], *, on_sentences: OnSentences | None = None
     ) -> Float32[np.ndarray, "facts width"]:
-        """Return the vectors of facts, encoding only what never was.
+        """Return the vectors of facts, encoding only those that are not cached.
 
         Args:
             facts: Facts, whose sentences are encoded, or sentences; repeats are welcome.
@@ -122,7 +122,7 @@ class FactEncoder:
         return vectors
 
     def add(self, facts: Iterable[Fact | str], *, on_sentences: OnSentences | None = None) -> int:
-        """Encode what never was of any number of facts, without keeping them in memory.
+        """Encode those of any number of facts that are not cached, without keeping them in memory.
 
         Args:
             facts: Facts, whose sentences are encoded, or sentences; they are read as they are needed.
@@ -225,7 +225,7 @@ def _one_by_one(facts: Iterable[Any]) -> Iterable[Any]:
 
 
 def _sentences(facts: Iterable[Any]) -> list[str]:
-    """The sentence of each fact, whatever was given as one."""
+    """The sentence of each fact or sentence."""
     sentences = [fact.sentence if isinstance(fact, Fact) else fact for fact in _one_by_one(facts)]
     for sentence in sentences:
         if not isinstance(sentence, str):

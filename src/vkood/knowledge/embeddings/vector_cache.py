@@ -152,7 +152,7 @@ class VectorCache:
                     yield sentence
 
     def verify(self) -> None:
-        """Read all vectors, and make sure that each is as it was written.
+        """Read all vectors, and check each against its checksum.
 
         Raises:
             ValueError: If the cache is damaged, or belongs to another encoder or another version.
@@ -165,13 +165,13 @@ class VectorCache:
                 raise self._damaged(f"its index does not find {chosen[absent[0]][:80]!r}, which it lists")
 
     def __len__(self) -> int:
-        """How many sentences have a vector."""
+        """Number of sentences with a vector."""
         with self._using() as index:
             return 0 if index is None else self._num_rows(index)
 
     @contextmanager
     def _using(self) -> Iterator[sqlite3.Connection | None]:
-        """The index; None where there is none yet, since to look must leave nothing behind."""
+        """The index; None where there is none yet, since reading must not create one."""
         if self._open is None:
             with self.opened() as cache, cache._using() as index:
                 yield index

@@ -12,7 +12,7 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A name of something, found in a text.
+    """A concept that a text names.
 
     Args:
         span: Where it stands.
@@ -29,7 +29,7 @@ class Concept:
 
 @dataclass(frozen=True, slots=True)
 class LinkedFact:
-    """A fact that belongs to a text, and what in the text led to it.
+    """A fact of a text, and the concept that led to it.
 
     Args:
         fact: The fact, or a sentence of the user's own.

@@ -33,7 +33,7 @@ LONGEST_REMEMBERED = 1_000
 
 @runtime_checkable
 class Store(Protocol):
-    """What a linker needs of a `FactStore`."""
+    """The part of a `FactStore` that a linker uses."""
 
     @property
     def longest_entry(self) -> int:
@@ -91,11 +91,11 @@ class Linker:
         self._facts: dict[tuple[str, int | None], tuple[Fact, ...]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Pickle the linker's options, not what it remembers."""
+        """Pickle the linker's options, not its caches."""
         return {"_store": self._store, "_scope": self._scope}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Start with nothing remembered."""
+        """Start with empty caches."""
         self.__dict__.update(state)
         self.forget()
 
@@ -263,7 +263,7 @@ def link(text: str, store: Store | None = None) -> list[Concept]:
 
 
 def facts_for(text: str, store: Store | None = None, limit: int | None = 5) -> list[LinkedFact]:
-    """Find the facts of what a text names, each with the concept that led to it.
+    """Find the facts of the concepts of a text, each with the concept that led to it.
 
     Args:
         text: A caption or a question.

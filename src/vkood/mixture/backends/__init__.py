@@ -1,4 +1,4 @@
-"""What computes fits and scores: torch, the reference, on any device; or Numba, on a CPU, for diagonal Gaussians.
+"""Back ends of fits and scores: torch, the reference, on any device; or Numba, on a CPU, for diagonal Gaussians.
 
 `choose_backend` is the one place that chooses. A back end is a class with the two methods of `Backend`.
 """

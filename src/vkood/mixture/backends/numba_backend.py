@@ -1,4 +1,4 @@
-"""Diagonal Gaussians on a CPU, where calls are what everything costs: their fits and densities, compiled by Numba.
+"""Diagonal Gaussians on a CPU, where the cost is that of calls: their fits and densities, compiled by Numba.
 
 The kernels are in `numba_em` and `numba_density`; here they become functions of tensors with first derivatives. They
 agree with torch up to rounding.
@@ -122,6 +122,6 @@ class _Density(torch.autograd.Function):
 
 
 def _needed(ctx: Any, gradients: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
-    """None in place of gradients that nobody needs."""
+    """None in place of gradients that are not needed."""
     needs: tuple[bool, ...] = ctx.needs_input_grad[: len(gradients)]
     return tuple(gradient if need else None for need, gradient in zip(needs, gradients, strict=True))

@@ -1,4 +1,4 @@
-"""The reference: what a GPU runs, and every device where nothing faster can."""
+"""The reference, for GPUs and wherever no faster back end applies."""
 
 from __future__ import annotations
 

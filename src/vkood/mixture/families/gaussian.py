@@ -35,7 +35,7 @@ _IN_CACHE = 2**20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """Expected sufficient statistics of weighted sets: all that an M-step needs to know of the data.
+    """Expected sufficient statistics of weighted sets: all that an M-step needs.
 
     Attributes:
         origin: (sets or 1, components or 1, dim) the point of each component from which tokens are measured, a
@@ -156,7 +156,7 @@ class Covariance(Family):
         """The coordinates of the same covariances where what was of length 1 is of length `unit`."""
 
     def dense(self, mixture: Mixture) -> Float[Tensor, "sets components dim dim"]:
-        """Covariance matrices, for looking at."""
+        """Dense covariance matrices, for inspection."""
         identity = torch.eye(mixture.mean.shape[-1], dtype=mixture.mean.dtype, device=mixture.mean.device)
         root = self._root(mixture, identity)
         return (root @ root.mT).expand(*mixture.mean.shape, mixture.mean.shape[-1])
@@ -422,7 +422,7 @@ def starting_mixture(
 
 
 class _Units(NamedTuple):
-    """From where, and by what, the tokens of each set are measured; constants."""
+    """Origin and unit of the tokens of each set; constants."""
 
     centre: Tensor  # (B, 1, D)
     length: Tensor  # (B,)

@@ -1,4 +1,4 @@
-"""What is in a checkpoint: its weights, wherever they stand and whatever wraps their names, and its configuration."""
+"""The contents of a checkpoint: its weights, under whatever key and prefix, and its configuration."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _NOT_READ = (
 
 @dataclass(frozen=True)
 class Weights:
-    """What a checkpoint holds.
+    """The contents of a checkpoint.
 
     Args:
         state: The weights, by the names that the family gives them.

@@ -124,7 +124,7 @@ def image_tower(
     tower_config: Mapping[str, Any] | None,
     image_size: int | None,
 ) -> ImageSide:
-    """Find out what the image tower is.
+    """Identify the image tower.
 
     Args:
         shapes: Shapes of all tensors.
@@ -149,7 +149,7 @@ def image_tower(
 def text_tower(
     shapes: Shapes, settings: Mapping[str, Any], tower_config: Mapping[str, Any] | None
 ) -> TextSide:
-    """Find out what the text tower is; arguments as for `image_tower`.
+    """Identify the text tower; arguments as for `image_tower`.
 
     Raises:
         CheckpointError: If the tower is incomplete, or what shapes cannot determine is stated nowhere.

@@ -57,12 +57,12 @@ class PickleRefused(ValueError):
 
 
 class NotReadable(ValueError):
-    """A pickle is none that `torch.save` writes, or is damaged."""
+    """A pickle that `torch.save` did not write, or a damaged one."""
 
 
 @dataclass
 class Names:
-    """What a pickle names.
+    """The names in a pickle.
 
     Args:
         named: Full names of classes and functions.

@@ -21,7 +21,7 @@ _MAX_BYTES_BESIDES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the caller requests besides what the checkpoint states itself.
+    """The caller's requests beside what the checkpoint states.
 
     Args:
         text_config: The caller's configuration of the text tower; None for the file's.
@@ -58,7 +58,7 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What to make of a checkpoint.
+    """The conversion of a checkpoint.
 
     Args:
         family: "meter" or "blip".

@@ -51,7 +51,7 @@ _OTHERS = (
 
 
 class CheckpointError(ValueError):
-    """A file is no checkpoint that can be read, or not the one that it was taken for."""
+    """A file is not a readable checkpoint, or of another kind than expected."""
 
 
 class _NotCallable(type):
@@ -156,7 +156,7 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
-    """Look through a zip archive as `torch.save` writes it: nothing in it is compressed, or there twice."""
+    """Inspect a zip archive as `torch.save` writes it: nothing in it is compressed, or there twice."""
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if len(entries) != len(archive.infolist()) or len(entries) > _MAX_ENTRIES:

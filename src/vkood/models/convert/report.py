@@ -1,4 +1,4 @@
-"""What became of every key of a checkpoint."""
+"""The report of a checkpoint conversion: the outcome of every key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MAX_NAME_LENGTH = 120
 
 @dataclass(frozen=True, slots=True)
 class KeyReport:
-    """What became of a key.
+    """The outcome of a key.
 
     Args:
         name: The key in the checkpoint; of a missing one, the name in our model.
@@ -33,7 +33,7 @@ class KeyReport:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointReport:
-    """What a checkpoint is, and what became of each of its keys.
+    """The kind of a checkpoint, and the outcome of each of its keys.
 
     Args:
         family: "meter" or "blip".

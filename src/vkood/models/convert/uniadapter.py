@@ -51,7 +51,7 @@ _WHERE = "the checkpoint's `config`"
 
 @dataclass(frozen=True, kw_only=True)
 class Adapters:
-    """What of a checkpoint is UniAdapter's.
+    """The part of a checkpoint that is UniAdapter's.
 
     Args:
         options: Fields of `BlipVkoodConfig`.
@@ -222,7 +222,7 @@ def _decoder(state: Mapping[str, Tensor], layers: int) -> tuple[dict[str, Move],
 
 
 def _ours(match: re.Match[str] | None) -> tuple[int, str] | None:
-    """The number of an adapter and what we call a part of it; None for what is none."""
+    """The number of an adapter and what we call a part of it; None for other tensors."""
     part = None if match is None else renamed(match[2], _PARTS)
     return None if match is None or part is None or len(match[1]) > 9 else (int(match[1]), part)
 

@@ -81,7 +81,7 @@ class VkoodConfig(GatedConfig):
     matching: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Fill in defaults and check what can be checked."""
+        """Fill in defaults and check the options."""
         require_fields(vars(self) | kwargs, _RULES)
         self.image_config = tower_config("image_config", self.image_config, "clip_vision_model")
         self.text_config = tower_config("text_config", self.text_config, "roberta")
@@ -109,7 +109,7 @@ class VkoodConfig(GatedConfig):
 
     @classmethod
     def options(cls) -> set[str]:
-        """The names of all that may be said beside the towers."""
+        """The names of all options beside the towers."""
         own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
         return own - {"image_config", "text_config"} | {"num_labels"}
 

@@ -73,7 +73,7 @@ class VkoodOutput(ModelOutput):
 
 
 class VkoodPreTrainedModel(StrictlyLoadedModel):
-    """What the models of this family share: configuration, saving, loading, initial weights."""
+    """The base of the models of this family: configuration, saving, loading, initial weights."""
 
     config_class = VkoodConfig
     config: VkoodConfig

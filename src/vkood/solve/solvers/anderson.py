@@ -107,7 +107,7 @@ class Anderson(Solver):
         return torch.where(usable[:, None], mixed, plain), replace(memory, previous=plain, recoverable=usable)
 
     def _restarted(self, memory: _AndersonMemory, rows: Tensor) -> _AndersonMemory:
-        """The given rows forget, and rest for twice as long as the last time."""
+        """Clear the history of the given rows, and pause them for twice as long as the last time."""
         return replace(
             memory,
             images=memory.images.masked_fill(rows[:, None, None], 0.0),

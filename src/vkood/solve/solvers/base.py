@@ -18,7 +18,7 @@ from vkood.fields import Real, Whole, require_rules, ruled
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What a solver remembers between two evaluations; every array has the rows as its first axis."""
+    """The state that a solver keeps between two evaluations; every array has the rows as its first axis."""
 
     recoverable: Bool[Tensor, " rows"] | None = None
     """Rows whose iterate was extrapolated: should the map fail there, they go back to a plain one."""
