@@ -47,7 +47,7 @@ from vkood.knowledge.verbalize.wording import sentence_of
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data"
 STORE = "default.db"
 LICENCE_FILE = "WORDNET-LICENSE.txt"
-MOST_BYTES = 12_000_000
+MAX_BYTES = 12_000_000
 
 _IS_A = RELATION_CODES["IsA"]
 _HAS_PROPERTY = RELATION_CODES["HasProperty"]
@@ -240,8 +240,8 @@ def main() -> None:
     )
     for source in header.sources:
         print(f"  {source.name}: {source.num_facts:,} facts, {source.licence}")
-    if report.size > MOST_BYTES:
-        raise SystemExit(f"The store must have at most {MOST_BYTES:,} bytes, so that the wheel stays small.")
+    if report.size > MAX_BYTES:
+        raise SystemExit(f"The store must have at most {MAX_BYTES:,} bytes, so that the wheel stays small.")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from typing_extensions import override
 
-_LONGEST = 1_000
+_MAX_LENGTH = 1_000
 _SHOWN = 60
 _RULE = "rule"
 
@@ -133,7 +133,7 @@ class Each(Rule):
     @override
     def accepts(self, value: Any) -> bool:
         if isinstance(value, list | tuple):
-            return 0 < len(value) <= _LONGEST and all(map(self.rule.accepts, value))
+            return 0 < len(value) <= _MAX_LENGTH and all(map(self.rule.accepts, value))
         return self.rule.accepts(value)
 
 

@@ -29,7 +29,7 @@ VERDICTS = (
 BROKEN = 99
 """The exit code of a process that could not write its case."""
 _TEMPORARY = re.compile(r"(\.unfinished|\.replaced|^\.preparing\.|^\.vkood\.)")
-_LONGEST_SENTENCE = 1_500
+_MAX_SENTENCE_LENGTH = 1_500
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _is_answer(end: End, lines: list[str]) -> bool:
         return True
     sentences = [line for line in lines if line.startswith("vkood: ")]
     if end.code in (1, 2) and sentences and lines[-1] == sentences[-1]:
-        return 20 < len(sentences[-1]) < _LONGEST_SENTENCE
+        return 20 < len(sentences[-1]) < _MAX_SENTENCE_LENGTH
     return end.code == 2 and "Error" in end.errors and "Usage" in end.errors
 
 

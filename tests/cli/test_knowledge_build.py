@@ -127,7 +127,7 @@ def test_too_many_unreadable_lines(dump, output):
 
 def test_append_to_another_file(dump, output):
     output.write_text("mine")
-    assert "is no fact store" in refused("conceptnet", dump, "--output", output, "--append")
+    assert "is not a fact store" in refused("conceptnet", dump, "--output", output, "--append")
     assert output.read_text() == "mine"
 
 

@@ -108,7 +108,7 @@ def test_a_full_disk(store, towers, tmp_path, monkeypatch):
 class TestRefusals:
     def test_no_store(self, tmp_path):
         says = refused("--store", tmp_path / "none.db", "--output", tmp_path / "out")
-        assert "There is no fact store at" in says
+        assert "There is not a fact store at" in says
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("size", [0, -1, 10**6])

@@ -55,7 +55,7 @@ def test_the_store_that_comes_along():
         ("UPDATE fact SET thousandths = 5", "is damaged: its facts were altered"),
         ("UPDATE header SET value = '9' WHERE name = 'num_facts'", "is damaged: its header was altered"),
         ("PRAGMA user_version = 0", "must have schema version 1, but has 0"),
-        ("PRAGMA application_id = 0", "is no fact store"),
+        ("PRAGMA application_id = 0", "is not a fact store"),
     ],
 )
 def test_altered(path, statement, complaint):
@@ -79,5 +79,5 @@ def test_no_store(tmp_path):
     result = run("--store", tmp_path / "none.db")
     assert (result.exit_code, result.stderr) == (
         2,
-        f"vkood: There is no fact store at '{tmp_path / 'none.db'}'.\n",
+        f"vkood: There is not a fact store at '{tmp_path / 'none.db'}'.\n",
     )

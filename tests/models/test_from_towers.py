@@ -124,7 +124,7 @@ def test_a_two_tower_model_gives_its_image_tower(tmp_path, folder):
 @pytest.mark.parametrize("size", [24, 36, 48])
 @torch.no_grad()
 def test_resized_once_is_resized_each_time(folder, image, size):
-    """36 is no multiple of the patch: the remainder is left out."""
+    """36 is not a multiple of the patch: the remainder is left out."""
     folders = folder(IMAGES[image]), folder(TEXTS["bert"])
     own = VkoodModel.from_towers(*folders, **SMALL_FUSION)
     built = VkoodModel.from_towers(*folders, **SMALL_FUSION, image_size=size)

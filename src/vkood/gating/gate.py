@@ -26,7 +26,7 @@ from vkood.solve import Solution
 GateMode = Literal["soft", "hard", "straight_through"]
 
 _WIDTH = Whole(1, 1_000_000)
-_LARGEST = 1e30  # of a threshold or temperature, in the range of single precision
+_MAX_SIZE = 1e30  # of a threshold or temperature, in the range of single precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -83,8 +83,8 @@ class Gate(nn.Module):
             {"gate": mode, "threshold": threshold, "temperature": temperature},
             {
                 "gate": Choice(get_args(GateMode)),
-                "threshold": Real(-_LARGEST, _LARGEST),
-                "temperature": Real(1 / _LARGEST, _LARGEST),
+                "threshold": Real(-_MAX_SIZE, _MAX_SIZE),
+                "temperature": Real(1 / _MAX_SIZE, _MAX_SIZE),
             },
         )
         self.mode: GateMode = mode

@@ -50,7 +50,7 @@ RELATIONS = (
 )
 """The 34 relations of ConceptNet 5.7. A store's file names a relation by its place here: append, never reorder."""
 
-HIGHEST_WEIGHT = 1e6
+MAX_WEIGHT = 1e6
 
 _IS_RELATION = frozenset(RELATIONS)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
@@ -91,8 +91,8 @@ class Fact:
             raise ValueError(unknown_relation("`relation`", self.relation))
         _require_normalised("subject", self.subject)
         _require_normalised("object", self.object)
-        if not 0 <= self.weight <= HIGHEST_WEIGHT:  # also refuses NaN
-            raise ValueError(f"`weight` must be a number from 0 to {HIGHEST_WEIGHT:g}; got {self.weight!r}.")
+        if not 0 <= self.weight <= MAX_WEIGHT:  # also refuses NaN
+            raise ValueError(f"`weight` must be a number from 0 to {MAX_WEIGHT:g}; got {self.weight!r}.")
 
     @property
     def id(self) -> str:
@@ -180,10 +180,10 @@ def to_thousandths(weight: float) -> int:
     """Return a weight as stores keep it: in thousandths, and at least one where it is not zero.
 
     Raises:
-        ValueError: If it is no number from 0 to `HIGHEST_WEIGHT`.
+        ValueError: If it is no number from 0 to `MAX_WEIGHT`.
     """
-    if not (math.isfinite(weight) and 0 <= weight <= HIGHEST_WEIGHT):
-        raise ValueError(f"`weight` must be a number from 0 to {HIGHEST_WEIGHT:g}; got {weight!r}.")
+    if not (math.isfinite(weight) and 0 <= weight <= MAX_WEIGHT):
+        raise ValueError(f"`weight` must be a number from 0 to {MAX_WEIGHT:g}; got {weight!r}.")
     return max(round(weight * 1000), 1) if weight else 0
 
 

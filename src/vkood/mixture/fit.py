@@ -28,8 +28,8 @@ _DEFAULT_FAMILY = Diagonal()
 
 # How many times the prior's a set's weight may be. A component on a single token has the prior's variance over its
 # weight, and gradients the inverse of that: beyond this they leave the range of their type.
-_MOST_WEIGHT = 1e12
-_MOST_WEIGHT_IN_HALF = 1e5
+_MAX_WEIGHT = 1e12
+_MAX_WEIGHT_IN_HALF = 1e5
 
 
 def fit_mixture(
@@ -175,7 +175,7 @@ def _check_values(tokens: Tensor, weights: Tensor | None, prior: Prior, start: T
     if not bool((weights >= 0).all()):
         raise ValueError("`weights` must be at least 0; some are negative or NaN.")
     max_weight = prior.variance_strength * (
-        _MOST_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MOST_WEIGHT
+        _MAX_WEIGHT_IN_HALF if tokens.dtype == torch.float16 else _MAX_WEIGHT
     )
     heaviest = float(weights.detach().sum(1, dtype=torch.float64).amax()) if weights.numel() else 0.0
     if heaviest > max_weight:

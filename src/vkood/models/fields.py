@@ -60,7 +60,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
 )
 _NUMBER = re.compile(r"num_|hidden_|intermediate_|image_|patch_|vocab_|max_")
 """What is a number by its name; other switches end like the numbers that they switch on."""
-_LONGEST_REASON = 300
+_MAX_REASON_LENGTH = 300
 _FREE = ("id2label", "label2id", "task_specific_params")
 
 
@@ -94,7 +94,7 @@ def reason(error: BaseException) -> str:
         lines[0] = f"{lines[0]} {lines[1]}"
     text = lines[0].rstrip(".:") if lines else ""
     text = (
-        text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]} ..."
+        text if len(text) <= _MAX_REASON_LENGTH else f"{text[:_MAX_REASON_LENGTH]} ..."
     )  # some list all that there is
     named = isinstance(error, ValueError | OSError | RuntimeError) or len(text.split()) > 2
     return f"{text}." if text and named else f"{type(error).__name__} {text}".rstrip() + "."

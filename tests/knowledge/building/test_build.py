@@ -108,7 +108,7 @@ def test_append_to_nothing(tmp_path):
 
 def test_append_to_something_else(tmp_path):
     (tmp_path / "a.db").write_text("not a store")
-    with pytest.raises(StoreError, match="is no fact store"):
+    with pytest.raises(StoreError, match="is not a fact store"):
         build_store(tmp_path / "a.db", [FACTS], append=True)
     assert (tmp_path / "a.db").read_text() == "not a store"
 

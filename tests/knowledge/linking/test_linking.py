@@ -10,7 +10,7 @@ from support.odd_texts import LONG_TEXTS, WRITINGS
 from support.small_store import SmallStore
 from vkood.knowledge import Concept, FactStore, Linker, facts_for, link
 from vkood.knowledge.linking import linker as linker_module
-from vkood.knowledge.linking.linker import LONGEST_REMEMBERED, MAX_CHARACTERS
+from vkood.knowledge.linking.linker import MAX_CHARACTERS, MAX_REMEMBERED_LENGTH
 
 WORDS = """
 man dog cat person bus wolf knife potato glass glasses baseball bat umbrella hat helmet shoe picture wall image sign
@@ -134,9 +134,9 @@ def test_memory_is_bounded(monkeypatch):
     linker = Linker(SmallStore("dog"))
     linker.link_many(f"dog {number}" for number in range(110))
     linker.link("dog")
-    linker.link("dog " * LONGEST_REMEMBERED)
+    linker.link("dog " * MAX_REMEMBERED_LENGTH)
     assert len(linker._concepts) <= 100
-    assert all(len(text) <= LONGEST_REMEMBERED for text in linker._concepts)
+    assert all(len(text) <= MAX_REMEMBERED_LENGTH for text in linker._concepts)
 
 
 def test_a_linker_can_be_pickled():

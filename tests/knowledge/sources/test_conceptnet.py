@@ -170,9 +170,9 @@ def test_another_kind_of_file_is_refused_early(tmp_path, monkeypatch):
 
 
 def test_no_lines_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(conceptnet, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(conceptnet, "MAX_LINE_BYTES", 1 << 20)
     monkeypatch.setattr(conceptnet, "_CHUNK", 1 << 18)
-    with pytest.raises(UnreadableSourceError, match=r"has more than .* bytes: this is no dump"):
+    with pytest.raises(UnreadableSourceError, match=r"has more than .* bytes: this is not a dump"):
         build(tmp_path, bytes(1 << 22))
     with pytest.raises(UnreadableSourceError, match="no facts are left of 0 lines"):
         build(tmp_path, "")

@@ -139,17 +139,17 @@ def test_unreadable_lines(folder):
     tally = report.tallies[0]
     assert tally.num_unreadable == 5
     assert [(line.file, line.line, line.reason) for line in tally.first_unreadable] == [
-        ("data.noun", 610, "it is no synset"),
-        ("data.noun", 611, "it is no synset"),
-        ("data.noun", 612, "it is no synset"),
-        ("index.noun", 11, "it is no word with its senses"),
+        ("data.noun", 610, "it is not a synset"),
+        ("data.noun", 611, "it is not a synset"),
+        ("data.noun", 612, "it is not a synset"),
+        ("index.noun", 11, "it is not a word with its senses"),
         ("index.noun", 12, "it is not UTF-8"),
     ]
 
 
 def test_another_kind_of_file(folder):
     (folder / "data.noun").write_text("nothing of the kind\n" * 5000)
-    with pytest.raises(UnreadableSourceError, match=r"data.noun, line 1: it is no synset"):
+    with pytest.raises(UnreadableSourceError, match=r"data.noun, line 1: it is not a synset"):
         build(folder)
 
 

@@ -48,7 +48,7 @@ def test_sound(path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is no fact store at '.*none.db'"):
+    with pytest.raises(FileNotFoundError, match=r"There is not a fact store at '.*none.db'"):
         FactStore.open(tmp_path / "none.db")
     with pytest.raises(StoreError, match="is a folder"):
         FactStore.open(tmp_path)
@@ -57,13 +57,13 @@ def test_no_file(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"text", b"SQLite format 3\x00", bytes(5000)])
 def test_other_files(tmp_path, content):
     (tmp_path / "a.db").write_bytes(content)
-    with pytest.raises(StoreError, match=r"is no fact store; `vkood knowledge build` makes one"):
+    with pytest.raises(StoreError, match=r"is not a fact store; `vkood knowledge build` makes one"):
         FactStore.open(tmp_path / "a.db")
 
 
 def test_other_databases(tmp_path):
     change(tmp_path / "a.db", "CREATE TABLE fact (subject)")
-    with pytest.raises(StoreError, match="is no fact store"):
+    with pytest.raises(StoreError, match="is not a fact store"):
         FactStore.open(tmp_path / "a.db")
 
 
@@ -140,7 +140,9 @@ def test_no_byte_changes_unnoticed(tmp_path_factory, sound, position, flipped):
     changed = bytearray(sound)
     changed[int(position * len(sound))] ^= flipped
     path.write_bytes(changed)
-    with pytest.raises(StoreError, match=r"Copy or build it again|is no fact store|schema version") as caught:
+    with pytest.raises(
+        StoreError, match=r"Copy or build it again|is not a fact store|schema version"
+    ) as caught:
         verify(path)
     assert len(str(caught.value).splitlines()) == 1
 

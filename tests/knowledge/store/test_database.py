@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from vkood.cli import app
 from vkood.knowledge import Fact, FactStore, StoreError, build_store
 from vkood.knowledge.embeddings.vector_cache import VectorCache
-from vkood.knowledge.sources.batches import LONGEST_LINE, Tally, UnreadableSourceError
+from vkood.knowledge.sources.batches import MAX_LINE_BYTES, Tally, UnreadableSourceError
 from vkood.knowledge.sources.conceptnet import ConceptNetSource
 from vkood.knowledge.sources.fact_tables import TableSource
 from vkood.knowledge.sources.wordnet import WordNetSource
@@ -120,9 +120,9 @@ def test_a_line_without_end(tmp_path):
     path = tmp_path / "a.csv"
     with path.open("wb") as file:
         file.write(b"subject,relation,object\n")
-        file.truncate(LONGEST_LINE + 1000)
+        file.truncate(MAX_LINE_BYTES + 1000)
     with pytest.raises(
-        UnreadableSourceError, match=re.escape(f"line 2 has more than {LONGEST_LINE:,} bytes")
+        UnreadableSourceError, match=re.escape(f"line 2 has more than {MAX_LINE_BYTES:,} bytes")
     ):
         build_store(tmp_path / "facts.db", [TableSource(path)])
 

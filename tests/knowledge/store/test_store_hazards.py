@@ -29,7 +29,7 @@ def test_a_store_does_not_take_the_place_of_its_table(tmp_path):
     table.write_text("\n".join(["subject,relation,object", *ROWS]))
     before = table.read_bytes()
     for append in (False, True):
-        with pytest.raises(StoreError, match="is no fact store"):
+        with pytest.raises(StoreError, match="is not a fact store"):
             build_store(table, [TableSource(table)], append=append)
     assert table.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["table.csv"]

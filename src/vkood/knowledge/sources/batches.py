@@ -17,7 +17,7 @@ UNREADABLE_SHARE = 0.01
 NUM_SHOWN = 5
 """So many unreadable lines are kept with their numbers."""
 
-LONGEST_LINE = 1 << 24
+MAX_LINE_BYTES = 1 << 24
 """Bytes."""
 
 _BATCH = 20_000
@@ -161,13 +161,13 @@ def lines_of(file: BufferedIOBase) -> Iterator[bytes]:
     """The lines of a file, each of a bounded length: what is no text at all may have no line break for gigabytes.
 
     Raises:
-        UnreadableSourceError: If a line has more than `LONGEST_LINE` bytes.
+        UnreadableSourceError: If a line has more than `MAX_LINE_BYTES` bytes.
     """
     number = 0
-    while line := file.readline(LONGEST_LINE + 1):
+    while line := file.readline(MAX_LINE_BYTES + 1):
         number += 1
-        if len(line) > LONGEST_LINE:
-            raise UnreadableSourceError(f"line {number:,} has more than {LONGEST_LINE:,} bytes.")
+        if len(line) > MAX_LINE_BYTES:
+            raise UnreadableSourceError(f"line {number:,} has more than {MAX_LINE_BYTES:,} bytes.")
         yield line
 
 

@@ -20,7 +20,7 @@ from typing import BinaryIO
 from vkood.files import open_regular
 from vkood.knowledge.facts import require_relations, to_thousandths
 from vkood.knowledge.sources.batches import (
-    LONGEST_LINE,
+    MAX_LINE_BYTES,
     RELATION_CODES,
     Batch,
     Tally,
@@ -198,9 +198,9 @@ def _line_chunks(file: BinaryIO, tally: Tally) -> Iterator[bytes]:
         while read := stream.read(_CHUNK):
             tally.bytes_read = file.tell()
             end = read.rfind(b"\n") + 1
-            if not end and len(rest) > LONGEST_LINE:
+            if not end and len(rest) > MAX_LINE_BYTES:
                 raise UnreadableSourceError(
-                    f"line {tally.num_lines + 1:,} has more than {LONGEST_LINE:,} bytes: this is no dump of "
+                    f"line {tally.num_lines + 1:,} has more than {MAX_LINE_BYTES:,} bytes: this is not a dump of "
                     "assertions, one a line."
                 )
             if end:

@@ -179,7 +179,7 @@ class WordNetSource:
             try:
                 synsets[line[: line.index(" ")]] = _parsed_synset(line)
             except (ValueError, IndexError, KeyError):
-                tally.unreadable(name, number, "it is no synset")
+                tally.unreadable(name, number, "it is not a synset")
             tally.require_readable(finished=False)
         return synsets
 
@@ -191,7 +191,7 @@ class WordNetSource:
             try:
                 word, *numbers = _parsed_senses(line)
             except (ValueError, IndexError):
-                tally.unreadable(name, number, "it is no word with its senses")
+                tally.unreadable(name, number, "it is not a word with its senses")
                 continue
             for rank, synset in enumerate(numbers, 1):
                 ranks.setdefault((word, synset), rank)

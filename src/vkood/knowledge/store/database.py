@@ -18,7 +18,7 @@ _STEPS_PER_BYTE = 20
 """A row takes some 50 steps in the longest of our queries, and has at least ten bytes."""
 _STEPS_AT_LEAST = 10_000_000
 _STEPS_BETWEEN_CALLS = 100_000
-_MOST_ENTRIES = 100
+_MAX_ENTRIES = 100
 """More entries of a schema are not even compared."""
 
 
@@ -110,5 +110,5 @@ def _entries_of(statements: str) -> dict[str, tuple[str, str, str]]:
 
 def _entries(connection: sqlite3.Connection) -> dict[str, tuple[str, str, str]]:
     """Kind, table and SQL of each entry of a schema, by its name."""
-    rows = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master").fetchmany(_MOST_ENTRIES)
+    rows = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master").fetchmany(_MAX_ENTRIES)
     return {str(name): (str(kind), str(table), " ".join(str(sql).split())) for name, kind, table, sql in rows}

@@ -47,7 +47,7 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 
 class StoreError(ValueError):
-    """A file is no fact store, one of another version, or damaged."""
+    """A file is not a fact store, one of another version, or damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def require_store(path: Path) -> None:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        StoreError: If it is none, is truncated, or has another schema version.
+        StoreError: If it is not one, is truncated, or has another schema version.
     """
     name = repr(str(path))
     try:
@@ -147,7 +147,7 @@ def require_store(path: Path) -> None:
     except (FileProblem, OSError) as error:
         raise StoreError(str(error)) from None
     if len(start) < 100 or not start.startswith(_SQLITE_MAGIC) or not _marked(start):
-        raise StoreError(f"{name} is no fact store; `vkood knowledge build` makes one.")
+        raise StoreError(f"{name} is not a fact store; `vkood knowledge build` makes one.")
     version = int.from_bytes(start[60:64], "big")
     if version != SCHEMA_VERSION:
         raise StoreError(
@@ -178,7 +178,7 @@ def require_replaceable(path: Path) -> None:
         raise StoreError(str(error)) from None
     if start and not (start.startswith(_SQLITE_MAGIC) and _marked(start)):
         raise StoreError(
-            f"{str(path)!r} is no fact store, and is left as it is; choose another name for the store."
+            f"{str(path)!r} is not a fact store, and is left as it is; choose another name for the store."
         )
 
 

@@ -22,7 +22,7 @@ from vkood.models.labelled import trained_with
 
 _FOLLOWED = ("blip", "image_projection", "text_projection")
 """What the momentum encoder follows."""
-_LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE = 0.001, 0.5
+_MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.001, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +178,7 @@ class BlipVkoodForImageTextRetrieval(Explainable, BlipVkoodPreTrainedModel):
         image_features, image = self.image_features(pixel_values)
         features = Features(image_features, self.text_features(input_ids, mask))
         with torch.no_grad():
-            self.temperature.clamp_(_LOWEST_TEMPERATURE, _HIGHEST_TEMPERATURE)
+            self.temperature.clamp_(_MIN_TEMPERATURE, _MAX_TEMPERATURE)
         similarity = features.image @ features.text.T / self.temperature
         source = self.blip.source(image, fact_features, fact_mask)
         states = self.blip.read(input_ids, mask, source)

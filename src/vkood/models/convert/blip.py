@@ -199,9 +199,7 @@ def _task(available: list[str], requested: str | None) -> str:
         raise CheckpointError(f"`task` must be one of vqa, nlvr2, retrieval; got {requested!r}.")
     if requested is None and len(available) != 1:
         has = f"has heads for {' and '.join(available)}" if available else "has no head"
-        raise CheckpointError(
-            f"The checkpoint {has}: say by `task` (--task) what the model shall be for, one of {names}."
-        )
+        raise CheckpointError(f"The checkpoint {has}: choose the task by `task` (--task), one of {names}.")
     return requested or available[0]
 
 

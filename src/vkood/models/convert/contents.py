@@ -14,7 +14,7 @@ from vkood.models.convert.meter import is_meter
 from vkood.models.convert.reading import CheckpointError
 from vkood.models.convert.report import shortened
 
-MOST_TENSORS = 100_000
+MAX_TENSORS = 100_000
 # Where training programs keep the weights, in the order in which they are searched; then where they keep an average
 # of the weights over training (EMA), which is taken only where there is nothing else.
 _PLACES = (
@@ -148,11 +148,11 @@ def _tensors(stored: Mapping[Any, Any], place: str) -> dict[str, Tensor]:
         )
     if any(not isinstance(name, str) for name in tensors):
         raise CheckpointError(
-            f"The checkpoint's {place or 'content'!r} must be named tensors; a name is no text."
+            f"The checkpoint's {place or 'content'!r} must be named tensors; a name is not text."
         )
-    if len(tensors) > MOST_TENSORS:
+    if len(tensors) > MAX_TENSORS:
         raise CheckpointError(
-            f"The checkpoint has {len(tensors):,} tensors; at most {MOST_TENSORS:,} are read."
+            f"The checkpoint has {len(tensors):,} tensors; at most {MAX_TENSORS:,} are read."
         )
     return tensors
 

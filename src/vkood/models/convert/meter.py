@@ -200,7 +200,7 @@ def _task(available: list[str], settings: Mapping[str, Any], request: str | None
         tuned = [task for task in tuned if task in trained] or tuned
     if len(tuned) > 1:
         raise CheckpointError(
-            f"The checkpoint has heads for {' and '.join(tuned)}: say by `task` (--task) what the model shall be for."
+            f"The checkpoint has heads for {' and '.join(tuned)}: choose one by `task` (--task)."
         )
     if tuned:
         return tuned[0]
@@ -209,7 +209,7 @@ def _task(available: list[str], settings: Mapping[str, Any], request: str | None
     if trained:
         raise CheckpointError(
             f"The checkpoint was trained for {trained[0]}, as its hyper-parameters say, but has no head for that; "
-            "`task` (--task) says what else the model shall be for."
+            "choose another by `task` (--task)."
         )
     return "fusion alone"
 

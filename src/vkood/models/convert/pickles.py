@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-MOST_BYTES = 64 * 2**20
+MAX_BYTES = 64 * 2**20
 """A checkpoint's pickle has about 200 bytes for each tensor."""
 _MAX_STEPS = 1_000_000
 _MAX_COPIED = 2_000_000
@@ -92,7 +92,7 @@ class _Bounded:
     def _take(self, data: bytes) -> bytes:
         self._left -= len(data)
         if self._left < 0:
-            raise PickleRefused(f"its pickle has more than {MOST_BYTES // 2**20} MiB")
+            raise PickleRefused(f"its pickle has more than {MAX_BYTES // 2**20} MiB")
         return data
 
     def read(self, size: int) -> bytes:
@@ -123,7 +123,7 @@ class Inspection:
             NotReadable: If it is damaged, or not what `torch.save` writes.
         """
         machine = _Machine(self)
-        for name, argument in _instructions(_Bounded(file, MOST_BYTES)):
+        for name, argument in _instructions(_Bounded(file, MAX_BYTES)):
             self._steps -= 1
             if self._steps < 0:
                 raise PickleRefused(f"its pickle has more than {_MAX_STEPS:,} instructions")
@@ -180,7 +180,7 @@ class Inspection:
         if not shaped or not all(
             isinstance(part, int) and 0 <= part < 2**62 for part in (offset, *size, *stride)
         ):
-            raise PickleRefused("it has a tensor whose shape is no whole numbers")
+            raise PickleRefused("it has a tensor whose shape is not whole numbers")
         values = math.prod(size)
         last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
         if values and last >= storage.size:
@@ -302,7 +302,7 @@ def _instructions(file: _Bounded) -> Iterator[tuple[str, Any]]:
     except (ValueError, EOFError, UnicodeDecodeError) as error:
         if "GLOBAL" in str(error) or "newline" in str(error):
             raise PickleRefused(f"it names something of more than {_MAX_NAME_LENGTH} letters") from None
-        raise NotReadable("it is none, is truncated, or is damaged") from None
+        raise NotReadable("it is not one, is truncated, or is damaged") from None
 
 
 def _nested(container: Any, items: list[Any]) -> Any:

@@ -22,7 +22,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from vkood.files import FileProblem, MissingFile, open_regular
-from vkood.models.convert.pickles import MOST_BYTES, Inspection, Names, NotReadable, PickleRefused
+from vkood.models.convert.pickles import MAX_BYTES, Inspection, Names, NotReadable, PickleRefused
 
 _MAX_ENTRIES = 200_000
 _LEGACY_PICKLES = 4
@@ -104,7 +104,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         SafetensorError,
     ) as error:
         raise CheckpointError(
-            f"{name} cannot be read as a checkpoint: it is none, is truncated, or is damaged ({_short(error)})."
+            f"{name} cannot be read as a checkpoint: it is not one, is truncated, or is damaged ({_short(error)})."
         ) from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{name} must hold a dictionary, but holds a {type(content).__name__}.")
@@ -147,7 +147,7 @@ def _load(path: Path, file: BinaryIO) -> Any:
         for _ in range(_LEGACY_PICKLES):
             inspection.follow(file)
         return _load_torch(path, inspection.names, in_place=False)
-    raise NotReadable("it is none, is truncated, or is damaged")
+    raise NotReadable("it is not one, is truncated, or is damaged")
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
@@ -173,8 +173,8 @@ def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
         if len(pickles) != 1:
             raise NotReadable("it is a zip archive, but none that `torch.save` has written")
         folder = pickles[0].removesuffix("data.pkl")
-        if entries[pickles[0]].file_size > MOST_BYTES:
-            raise PickleRefused(f"its pickle has more than {MOST_BYTES // 2**20} MiB")
+        if entries[pickles[0]].file_size > MAX_BYTES:
+            raise PickleRefused(f"its pickle has more than {MAX_BYTES // 2**20} MiB")
 
         def storage_bytes(key: str) -> int | None:
             entry = entries.get(f"{folder}data/{key}")
@@ -197,7 +197,7 @@ def _load_torch(path: Path, names: Names, *, in_place: bool) -> Any:
         except pickle.UnpicklingError as error:
             if "block" in str(error):
                 raise PickleRefused(
-                    "it names what is no part of a model, and may hold harmful code"
+                    "it names something that is not part of a model, and may hold harmful code"
                 ) from None
             raise
 

@@ -8,7 +8,7 @@ from typing import Any
 from vkood.fields import Real, Rule, Whole, shown
 from vkood.models.convert.reading import CheckpointError
 
-_HIGHEST = 10**7
+_MAX_VALUE = 10**7
 
 
 def whole_number(settings: Mapping[str, Any], name: str, where: str, *, lowest: int = 1) -> int | None:
@@ -23,7 +23,7 @@ def whole_number(settings: Mapping[str, Any], name: str, where: str, *, lowest: 
     Raises:
         CheckpointError: If it is no whole number, or out of range.
     """
-    return _ruled(settings, name, where, Whole(lowest, _HIGHEST))
+    return _ruled(settings, name, where, Whole(lowest, _MAX_VALUE))
 
 
 def number(
@@ -72,7 +72,7 @@ def require_heads(heads: int, width: int, what: str) -> int:
     """
     if width % heads:
         raise CheckpointError(
-            f"{what} has width {width}, which is no multiple of its {heads} attention heads."
+            f"{what} has width {width}, which is not a multiple of its {heads} attention heads."
         )
     return heads
 

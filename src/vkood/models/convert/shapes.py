@@ -12,7 +12,7 @@ from vkood.models.convert.settings import whole_number
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-HIGHEST_IMAGE_SIZE = 2048
+MAX_IMAGE_SIZE = 2048
 """Height and width of images, in pixels, beyond which position tables would fill the memory."""
 _MAX_LAYERS = 200
 
@@ -112,6 +112,6 @@ def require_size(image_size: int, patch: int) -> int:
         raise CheckpointError(
             f"`image_size` must be at least {patch}, since smaller images have not one patch; got {image_size}."
         )
-    if image_size > HIGHEST_IMAGE_SIZE:
-        raise CheckpointError(f"`image_size` must be at most {HIGHEST_IMAGE_SIZE} pixels; got {image_size}.")
+    if image_size > MAX_IMAGE_SIZE:
+        raise CheckpointError(f"`image_size` must be at most {MAX_IMAGE_SIZE} pixels; got {image_size}.")
     return image_size

@@ -18,7 +18,7 @@ from vkood.fields import Real, Whole, ruled
 from vkood.solve.solvers.base import Memory, Solver
 
 # Iterates beyond which Anderson's small systems are no longer small.
-_LONGEST_HISTORY = 1_000
+_MAX_HISTORY = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +51,7 @@ class Anderson(Solver):
             restart.
     """
 
-    history: int = ruled(5, Whole(1, _LONGEST_HISTORY))
+    history: int = ruled(5, Whole(1, _MAX_HISTORY))
     regularization: float = ruled(1e-8, Real(0, above=True))
     growth: float = ruled(4.0, Real(1, above=True))
 
