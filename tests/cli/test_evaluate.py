@@ -235,7 +235,7 @@ class TestRefusals:
         assert "is a folder" in refused(saved, *KNOWLEDGE, "--irrelevant-facts", tmp_path)
 
     def test_no_such_model(self, no_work, tmp_path):
-        assert "there is not a model folder at" in refused(tmp_path / "none", *KNOWLEDGE)
+        assert "there is no model folder at" in refused(tmp_path / "none", *KNOWLEDGE)
         (tmp_path / "file").write_text("no model")
         assert "is a file" in refused(tmp_path / "file", *KNOWLEDGE)
         assert "it has no config.json" in refused(tmp_path, *KNOWLEDGE)

@@ -8,10 +8,11 @@ from typer.testing import CliRunner
 
 from support.command_line import refusal
 from support.hashed_tower import HashedTower, hashed
-from vkood import models, tasks
+from vkood import models
 from vkood.cli import app
 from vkood.cli.knowledge.encode import ENCODER
 from vkood.knowledge import Fact, FactEncoder, build_store
+from vkood.pipelines import processor
 
 FACTS = [
     Fact("umbrella", "UsedFor", "keeping dry"),
@@ -68,7 +69,7 @@ def test_facts_are_encoded_once(store, towers, tmp_path):
 
 
 def test_the_encoder_by_default_is_the_one_of_the_demo():
-    assert ENCODER == tasks.FACT_ENCODER
+    assert ENCODER == processor.FACT_ENCODER
 
 
 def test_an_interrupted_run_goes_on(store, monkeypatch, tmp_path):
@@ -108,7 +109,7 @@ def test_a_full_disk(store, towers, tmp_path, monkeypatch):
 class TestRefusals:
     def test_no_store(self, tmp_path):
         says = refused("--store", tmp_path / "none.db", "--output", tmp_path / "out")
-        assert "There is not a fact store at" in says
+        assert "There is no fact store at" in says
         assert not (tmp_path / "out").exists()
 
     @pytest.mark.parametrize("size", [0, -1, 10**6])

@@ -79,5 +79,5 @@ def test_no_store(tmp_path):
     result = run("--store", tmp_path / "none.db")
     assert (result.exit_code, result.stderr) == (
         2,
-        f"vkood: There is not a fact store at '{tmp_path / 'none.db'}'.\n",
+        f"vkood: There is no fact store at '{tmp_path / 'none.db'}'.\n",
     )

@@ -76,7 +76,7 @@ def require_vqa_model(folder: Path) -> None:
     """Refuse a folder that does not hold a saved vkood model for VQA, by its files and their headers."""
     name = repr(str(folder))
     if not folder.exists():
-        refuse(f"there is not a model folder at {name}.")
+        refuse(f"there is no model folder at {name}.")
     if not folder.is_dir():
         refuse(f"MODEL must be a folder, as `vkood demo` writes it, but {name} is a file.")
     if not (folder / "config.json").is_file():

@@ -48,7 +48,7 @@ def test_sound(path):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"There is not a fact store at '.*none.db'"):
+    with pytest.raises(FileNotFoundError, match=r"There is no fact store at '.*none.db'"):
         FactStore.open(tmp_path / "none.db")
     with pytest.raises(StoreError, match="is a folder"):
         FactStore.open(tmp_path)

@@ -103,9 +103,9 @@ BOMBS = {
     "a tensor beyond its storage": (holding(tensor((5,), (1,))), "reaches beyond its storage"),
     "an offset beyond the storage": (holding(tensor((1,), (1,), offset=2**40)), "reaches beyond its storage"),
     "a stride beyond the storage": (holding(tensor((2,), (2**40,))), "reaches beyond its storage"),
-    "a negative stride": (holding(tensor((2,), (-1,))), "no whole numbers"),
-    "a negative size": (holding(tensor((-2,), (1,))), "no whole numbers"),
-    "sizes and strides that differ": (holding(tensor((2, 2), (1,))), "no whole numbers"),
+    "a negative stride": (holding(tensor((2,), (-1,))), "not whole numbers"),
+    "a negative size": (holding(tensor((-2,), (1,))), "not whole numbers"),
+    "sizes and strides that differ": (holding(tensor((2, 2), (1,))), "not whole numbers"),
     "a storage that claims more": (
         holding(tensor((2**30,), (1,), numel=2**30)),
         "claims 1,073,741,824 values",
@@ -193,7 +193,7 @@ def test_archives(tmp_path, monkeypatch):
         (b"\x1f\x8b\x08\x00rest", "compressed by gzip"),
         (b"", "is empty"),
         (bytes(257) + b"ustar" + bytes(300), "a tar archive"),
-        (b'{"error": "not found"}', "it is none"),
+        (b'{"error": "not found"}', "it is not one"),
     ],
 )
 def test_what_is_no_checkpoint_is_named(tmp_path, content, problem):

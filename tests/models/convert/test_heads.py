@@ -55,7 +55,7 @@ def test_visual_entailment_is_a_head_of_three_named_answers(tmp_path):
 
 def test_task_chooses(tmp_path):
     state = meter_state(("vqa", "snli", "itm", "mlm"))
-    with pytest.raises(CheckpointError, match=r"has heads for vqa and snli: say by `task` \(--task\)"):
+    with pytest.raises(CheckpointError, match=r"has heads for vqa and snli: choose one by `task` \(--task\)"):
         meter(tmp_path, state)
     assert meter(tmp_path, state, {"loss_names": {"snli": 1, "vqa": 0}})[1].task == "snli"
     assert meter(tmp_path, state, task="vqa")[1].task == "vqa"

