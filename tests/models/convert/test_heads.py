@@ -267,7 +267,7 @@ def test_tensors_that_are_one_in_the_model_must_not_differ(tmp_path):
     [
         ({"num_heads": "12"}, r"`num_heads` .* must be a whole number from 1 to [\d,]+; got '12'"),
         ({"num_heads": 0}, "`num_heads`"),
-        ({"num_heads": 3}, "no multiple of its 3 attention heads"),
+        ({"num_heads": 3}, "not a multiple of its 3 attention heads"),
         ({"num_heads": 10**40}, "`num_heads` .* got 10000"),
         ({"drop_rate": "none"}, "`drop_rate` .* must be a finite number"),
         ({"drop_rate": float("nan")}, "`drop_rate` .* must be a finite number"),
@@ -332,7 +332,7 @@ def test_images_that_are_too_large(tmp_path):
 @pytest.mark.parametrize(
     ("text_config", "problem"),
     [
-        ({"model_type": "bert", "num_attention_heads": 3}, "no multiple of its 3 attention heads"),
+        ({"model_type": "bert", "num_attention_heads": 3}, "not a multiple of its 3 attention heads"),
         ({"model_type": "bert", "num_attention_heads": "2"}, "`num_attention_heads` in `text_config`"),
         ({"model_type": "bert", "num_attention_heads": 2, "hidden_size": 32}, "`hidden_size` is 32"),
         ({"model_type": "bert", "num_attention_heads": 2, "hidden_act": "no"}, "must be an activation"),
