@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTImageProcessor, ViTModel
+from transformers import (
+    AutoModel,
+    AutoModelForVisualQuestionAnswering,
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
 
 from support.every_model import KINDS
 from support.tiny_vqa import tiny_tokenizer
@@ -495,3 +504,21 @@ def test_python_files_of_a_hub_name_are_for_those_who_trust_them(monkeypatch, en
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     load_encoder("somebody/encoder", trust_remote_code=code)
     assert ("*.py" in patterns) == code
+
+
+@pytest.mark.parametrize(
+    ("saved", "auto"),
+    [
+        ("BLIP reasoning", AutoModel),
+        ("BLIP reasoning", AutoModelForVisualQuestionAnswering),
+        ("two-stream reasoning", AutoModelForVisualQuestionAnswering),
+    ],
+)
+def test_a_model_of_another_class_is_not_called_damaged(tmp_path, saved, auto):
+    model = KINDS[saved].new()
+    model.save_pretrained(tmp_path)
+    with pytest.raises(LoadingError) as error:
+        auto.from_pretrained(tmp_path)
+    name = type(model).__name__
+    assert f"was saved as a {name}: load it by `vkood.load_model({str(tmp_path)!r})`" in str(error.value)
+    assert type(load_model(tmp_path)) is type(model)

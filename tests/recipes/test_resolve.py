@@ -1,6 +1,7 @@
 """Words of a command line become a run, or one sentence that says what is wrong and what is near."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -143,6 +144,26 @@ def test_mistakes_do_not_wait_for_pytorch(words):
 def test_what_cannot_be(recipe, words, says):
     with pytest.raises(RunError, match=says):
         require_possible(resolve(recipe, words))
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("task=vqa", "`task` must be one of answering"),
+        ("model.family=blip", "the task pretraining has no model in the family 'blip'"),
+        ("optimisation.arguments.lr_sheduler_kwargs=1", "`optimisation.arguments.lr_scheduler_kwargs`?"),
+        ("model.config.gaet.backend=torch", "did you mean `gate`?"),
+        ("model.config.gate.solver.hystory=3", "got `hystory`"),
+        ("model.config.gate.solver.type=andersen", "got 'andersen'"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(word, says):
+    """But for the folder of the tables, and the model that BLIP starts from, which it does not need."""
+    with pytest.raises(RunError, match=re.escape(says)):
+        require_possible(resolve("pretrain", [word, "data.folder=x", "tiny"]))
+    result = CliRunner().invoke(app, ["train", "pretrain", word, "--dry-run"])
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.replace("│", " ").split())
 
 
 def test_bad_yaml(tmp_path):

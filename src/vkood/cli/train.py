@@ -21,12 +21,17 @@ Recipe = Annotated[
 ]
 Words = Annotated[
     list[str] | None,
-    typer.Argument(help="Presets, and key=value.", metavar="[PRESET...] [KEY=VALUE...]"),
+    typer.Argument(
+        help="Presets, and key=value; `vkood recipes --keys` lists the keys.",
+        metavar="[PRESET...] [KEY=VALUE...]",
+    ),
 ]
 Config = Annotated[
     Path | None, typer.Option(help="A run as YAML, in place of a recipe's values.", metavar="FILE")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the run as YAML, which --config takes.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check the run, and print it as YAML, which --config takes.")
+]
 
 
 def train(recipe: Recipe = None, words: Words = None, config: Config = None, dry_run: DryRun = False) -> None:
@@ -43,8 +48,13 @@ def train(recipe: Recipe = None, words: Words = None, config: Config = None, dry
         raise typer.BadParameter("a recipe or --config must be given; `vkood recipes` lists the recipes.")
     run = resolved(recipe, words or [], config)
     if dry_run:
+        from vkood.train.run import RunError, require_options
         from vkood.train.settings import to_yaml
 
+        try:
+            require_options(run)
+        except RunError as error:
+            refuse(str(error))
         typer.echo(to_yaml(run), nl=False)
         return
     carry_out(run, sys.argv[1:])

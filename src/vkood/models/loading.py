@@ -203,13 +203,11 @@ def load_model(source: Source) -> PreTrainedModel:
     Raises:
         LoadingError: If it is no model of ours, or a weight is missing, left over, of another shape, NaN or infinite.
     """
-    import vkood.models
-
     folder = local_folder(source)
     names = _json(folder / "config.json").get("architectures")
     name = names[0] if isinstance(names, list) and names else None
-    kind: Any = getattr(vkood.models, RENAMED.get(name, name), None) if isinstance(name, str) else None
-    if not (isinstance(kind, type) and issubclass(kind, StrictlyLoadedModel)):
+    kind = _own_class(name)
+    if kind is None:
         raise LoadingError(
             f"The model in {str(folder)!r} is of the class {'unknown' if name is None else repr(name)}, which is "
             "none of vkood's."
@@ -221,6 +219,20 @@ def load_model(source: Source) -> PreTrainedModel:
             f"tensors, such as {min(left)!r}."
         )
     return model
+
+
+def _own_class(name: Any) -> type[StrictlyLoadedModel] | None:
+    """The class of ours that `architectures` names, if it is one."""
+    import vkood.models
+
+    kind: Any = getattr(vkood.models, RENAMED.get(name, name), None) if isinstance(name, str) else None
+    return kind if isinstance(kind, type) and issubclass(kind, StrictlyLoadedModel) else None
+
+
+def _saved_as(config: Any) -> type[StrictlyLoadedModel] | None:
+    """The class that a model with this configuration was saved as, if it is one of ours."""
+    names = getattr(config, "architectures", None)
+    return _own_class(names[0]) if isinstance(names, list) and names else None
 
 
 class StrictlyLoadedModel(PreTrainedModel):
@@ -265,6 +277,7 @@ class StrictlyLoadedModel(PreTrainedModel):
             require_no_code(folder, PROCESSOR_FILES, trust_remote_code=bool(trust_remote_code))
             if not isinstance(config, PreTrainedConfig):
                 config, options = _own_config(cls, folder if config is None else config, options)
+        saved_as = _saved_as(config)
 
         def load(**more: Any) -> Any:
             return super(StrictlyLoadedModel, cls).from_pretrained(
@@ -279,7 +292,13 @@ class StrictlyLoadedModel(PreTrainedModel):
         def lay_out() -> nn.Module:
             return cls(copy.deepcopy(config), *model_args)  # pyright: ignore[reportArgumentType] - known by now
 
-        model, report = _strictly_loaded(load, lay_out, folder, may_lack=lambda name: _is_part(name, new))
+        model, report = _strictly_loaded(
+            load,
+            lay_out,
+            folder,
+            may_lack=lambda name: _is_part(name, new),
+            saved_as="" if saved_as is None or issubclass(saved_as, cls) else saved_as.__name__,
+        )
         return (model, report) if output_loading_info else model
 
 
@@ -371,8 +390,9 @@ def _strictly_loaded(
     folder: Path | None,
     *,
     may_lack: Callable[[str], Any],
+    saved_as: str = "",
 ) -> tuple[Any, dict[str, Any]]:
-    """A model and the report on its weights, after every check."""
+    """A model and the report on its weights, after every check; `saved_as` is the class of the weights, if another."""
     where = "the state dict" if folder is None else repr(str(folder))
     stored: dict[str, torch.Tensor] = {}
     if folder is not None:
@@ -383,7 +403,13 @@ def _strictly_loaded(
             require_size(lay_out, known=known, where=f"The configuration in {where}")
     with problems(f"The weights in {where} are missing or damaged"), _quiet():
         model, report = load(output_loading_info=True, ignore_mismatched_sizes=True)
-    _require_complete(report, where, may_lack)
+    mismatch = f"The weights in {where} do not fit its config.json"
+    if saved_as:
+        mismatch = (
+            f"The model in {where} was saved as a {saved_as}: load it by `vkood.load_model({where})`, which takes that "
+            f"class. Its weights do not fit {type(model).__name__}"
+        )
+    _require_complete(report, mismatch, may_lack)
     _require_floating(model, stored, where)
     # Under FSDP other processes than the first get their weights later, from it.
     if not (is_fsdp_enabled() and os.environ.get("LOCAL_RANK", "0") != "0"):
@@ -391,7 +417,7 @@ def _strictly_loaded(
     return model, report
 
 
-def _require_complete(report: Mapping[str, Any], where: str, may_lack: Callable[[str], Any]) -> None:
+def _require_complete(report: Mapping[str, Any], mismatch: str, may_lack: Callable[[str], Any]) -> None:
     missing = sorted(name for name in report["missing_keys"] if not may_lack(name))
     others = sorted(
         (name, tuple(stored), tuple(expected)) for name, stored, expected in report["mismatched_keys"]
@@ -400,16 +426,12 @@ def _require_complete(report: Mapping[str, Any], where: str, may_lack: Callable[
     if missing:
         more = "" if len(missing) == 1 else f" and {len(missing) - 1:,} more"
         raise LoadingError(
-            f"The weights in {where} do not fit its config.json: they lack {len(missing):,} of the model's tensors, "
-            f"{missing[0]!r}{more}."
+            f"{mismatch}: they lack {len(missing):,} of the model's tensors, {missing[0]!r}{more}."
         )
     if others:
         name, stored, expected = others[0]
         more = "" if len(others) == 1 else f", and {len(others) - 1:,} more are of another shape too"
-        raise LoadingError(
-            f"The weights in {where} do not fit its config.json: {name!r} is {stored} where the model has "
-            f"{expected}{more}."
-        )
+        raise LoadingError(f"{mismatch}: {name!r} is {stored} where the model has {expected}{more}.")
 
 
 def _own_config(cls: Any, source: Source, options: dict[str, Any]) -> tuple[PreTrainedConfig, dict[str, Any]]:

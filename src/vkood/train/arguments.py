@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 import typing
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import Trainer, TrainingArguments
+from transformers import SchedulerType, Trainer, TrainingArguments, get_scheduler
+from transformers.optimization import TYPE_TO_SCHEDULER_FUNCTION
+from typing_extensions import override
 
 from vkood.fields import shown
-from vkood.spelling import nearest
+from vkood.spelling import nearest, require_known
 from vkood.tasks.ranks import world_size
 from vkood.train.parameter_groups import parameter_groups
 from vkood.train.run import Run, RunError, planned_steps, steps_of_epoch
@@ -58,6 +62,15 @@ KEYS = {
 }
 """Fields that have a key of their own; all others may be set by `optimisation.arguments.<field>`."""
 _KINDS: dict[Any, Any] = {bool: bool, int: int, float: (int, float), str: str, dict: dict, list: list}
+_EXPECTED = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "named values",
+    list: "a list",
+    types.NoneType: "null",
+}
+_OF_EVERY_SCHEDULE = {"optimizer", "num_warmup_steps", "num_training_steps", "last_epoch"}
 
 
 @dataclass
@@ -97,14 +110,29 @@ def further_fields() -> dict[str, Any]:
     }
 
 
-def require_arguments(values: dict[str, Any]) -> None:
-    """Refuse fields of `optimisation.arguments` that are unknown, have a key of their own, or are of another type.
+class _Unplaced(RunArguments):
+    """Arguments that are checked before processes join: they take no device."""
+
+    @property
+    @override
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+
+def require_arguments(run: Run) -> None:
+    """Refuse fields of `optimisation.arguments` that are unknown, have a key of their own, or have an impossible value.
+
+    The arguments, an optimiser and its schedule are made for it as the run will make them, but for no weights of a
+    model and on no device.
 
     Raises:
         RunError: If there is one.
     """
+    options = run.optimisation
+    if not options.arguments:
+        return
     known, types_of = further_fields(), typing.get_type_hints(TrainingArguments)
-    for name, value in values.items():
+    for name, value in options.arguments.items():
         key = f"optimisation.arguments.{name}"
         if name in KEYS:
             raise RunError(f"`{key}` has a key of its own: set `{KEYS[name]}` in its place.")
@@ -114,21 +142,54 @@ def require_arguments(values: dict[str, Any]) -> None:
             raise RunError(
                 f"there is no `{key}`: it must be a field of transformers' TrainingArguments.{hint}"
             )
-        if not _fits(value, types_of[name]):
-            expected = str(getattr(types_of[name], "__name__", types_of[name])).replace("typing.", "")
-            raise RunError(f"`{key}` must be of the type {expected}; got {shown(value)}.")
+        _require_fitting(key, value, types_of[name])
+    whole = replace(options, batch_size=world_size(), device_batch_size=1, fsdp=False)
+    metric = "score" if run.data.validation else None
+    arguments = _arguments(
+        _Unplaced, replace(run, optimisation=whole), Path(), num_examples=world_size(), metric=metric
+    )
+    schedule: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(arguments.lr_scheduler_type)]
+    values: Any = arguments.lr_scheduler_kwargs or {}
+    try:
+        require_known(
+            values,
+            set(inspect.signature(schedule).parameters) - _OF_EVERY_SCHEDULE,
+            f"`optimisation.arguments.lr_scheduler_kwargs` must have options of the schedule {options.schedule}",
+        )
+    except ValueError as error:
+        raise RunError(str(error)) from None
+    try:
+        optimizer = arguments.optimizer(nn.Linear(2, 2))
+        get_scheduler(arguments.lr_scheduler_type, optimizer, 0, 10, values)
+    except Exception as error:  # of whatever optimiser
+        raise _impossible(error) from error
 
 
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value may be of an annotated type, as far as YAML's types show; enumerations take their names."""
+def _require_fitting(key: str, value: Any, hint: Any) -> None:
+    """Refuse a value that is not of an annotated type, as far as YAML's types show; enumerations take their names."""
     members = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
-    for member in members:
-        kind = _KINDS.get(typing.get_origin(member) or member, str)
-        if (value is None and member is type(None)) or (
-            isinstance(value, kind) and (member is bool or not isinstance(value, bool))
-        ):
-            return True
-    return False
+    kinds = [typing.get_origin(member) or member for member in members]
+    names = [
+        item.value for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum) for item in kind
+    ]
+    if names and isinstance(value, str) and value not in names:
+        near = nearest(value, names)
+        there_are = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(names))}."
+        raise RunError(f"`{key}` cannot be {value!r}: {there_are}")
+    for kind in kinds:
+        if value is None and kind is types.NoneType:
+            return
+        if isinstance(value, _KINDS.get(kind, str)) and (kind is bool or not isinstance(value, bool)):
+            return
+    *first, last = dict.fromkeys(_EXPECTED.get(kind, "text") for kind in kinds)
+    expected = f"{', '.join(first)} or {last}" if first else last
+    raise RunError(f"`{key}` must be {expected}; got {shown(value)}.")
+
+
+def _impossible(error: Exception) -> RunError:
+    return RunError(
+        f"`optimisation.arguments` cannot be: {(str(error) or type(error).__name__).splitlines()[0]}"
+    )
 
 
 def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | None) -> RunArguments:
@@ -143,6 +204,12 @@ def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | No
     Raises:
         RunError: If a batch cannot be divided among the processes, or `optimisation.arguments` cannot be.
     """
+    return _arguments(RunArguments, run, folder, num_examples=num_examples, metric=metric)
+
+
+def _arguments(
+    kind: type[RunArguments], run: Run, folder: Path, *, num_examples: int, metric: str | None
+) -> RunArguments:
     options = run.optimisation
     share = options.batch_size // world_size()
     device_batch_size = min(options.device_batch_size, max(1, share))
@@ -198,13 +265,12 @@ def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | No
         "restore_callback_states_from_checkpoint": True,
         "average_tokens_across_devices": False,
     }
-    require_arguments(options.arguments)
     try:
-        return RunArguments(**(values | options.arguments))
-    except (ValueError, TypeError, ImportError) as error:
+        return kind(**(values | options.arguments))
+    except Exception as error:  # of whatever field
         if not options.arguments:
             raise
-        raise RunError(f"`optimisation.arguments` cannot be: {str(error).splitlines()[0]}") from error
+        raise _impossible(error) from error
 
 
 def on_cpu(run: Run) -> bool:

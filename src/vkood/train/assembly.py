@@ -25,7 +25,6 @@ from vkood.tasks import EvaluationOptions, Scores, Task
 from vkood.tasks.answering import QuestionTask
 from vkood.tasks.ranks import rank
 from vkood.train.building import Built, build
-from vkood.train.families import FAMILIES
 from vkood.train.features import CachedFeatures, cached_features
 from vkood.train.run import Run, RunError, require_possible
 
@@ -172,7 +171,6 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
             takes, or the model cannot be built.
     """
     task = require_possible(run, task)
-    _require_model_options(run)
     torch.manual_seed(run.optimisation.seed)
     seed = run.optimisation.seed
     try:
@@ -206,18 +204,6 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
         if rows is not None and rank() == 0:
             log(f"{len(rows):,} texts, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
     return Assembly(run=run, task=task, built=built, train=train, validation=validation, vectors=vectors)
-
-
-def _require_model_options(run: Run) -> None:
-    """Refuse fields of `model.config` that are unknown or cannot be, before anything is opened.
-
-    Raises:
-        RunError: If there is one.
-    """
-    try:
-        FAMILIES[run.model.family].config_class.require_options(run.model.config)
-    except ValueError as error:
-        raise RunError(f"`model.config`: {error}") from None
 
 
 def _evaluated_answers(run: Run) -> tuple[str, ...] | None:

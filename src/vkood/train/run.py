@@ -297,12 +297,30 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
     require_values(run)
     if not run.data.folder:
         raise RunError("`data.folder` must be the folder of the tables, as `vkood data prepare` writes it.")
+    if run.model.family == "blip" and run.model.checkpoint is None and not run.is_new:
+        raise RunError(
+            "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
+            "take the preset `tiny` for small new ones)."
+        )
+    return require_options(run, task)
+
+
+def require_options(run: Run, task: Task | None = None) -> Task:
+    """Refuse values of a run that cannot be, wherever its tables and its model's checkpoint are; as `--dry-run` does.
+
+    Args:
+        run: The run.
+        task: Its task; None for the one that it names.
+
+    Returns:
+        The task.
+
+    Raises:
+        RunError: If there are any.
+    """
+    require_values(run)
     if not run.data.train and not run.evaluate_only:
         raise RunError("`data.train` must name at least one table to train on.")
-    if run.optimisation.arguments:
-        from vkood.train.arguments import require_arguments  # imports PyTorch, which takes seconds
-
-        require_arguments(run.optimisation.arguments)
     _require_fitting(run)
     task = task_of(run) if task is None else task
     _require_fitting_batches(run, task)
@@ -311,6 +329,17 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
             f"`optimisation.fsdp` is not for the task {task.name} in the family {task.family}, whose momentum encoder "
             "follows weights that are then on other processes."
         )
+    if run.optimisation.arguments:
+        from vkood.train.arguments import require_arguments
+
+        require_arguments(run)
+    if run.model.config:
+        from vkood.train.families import FAMILIES
+
+        try:
+            FAMILIES[run.model.family].config_class.require_options(run.model.config)
+        except ValueError as error:
+            raise RunError(f"`model.config`: {error}") from None
     return task
 
 
@@ -329,11 +358,6 @@ def _require_fitting(run: Run) -> None:
             )
     if run.model.adapter_size is not None and not blip:
         raise RunError("`model.adapter_size` is for the BLIP family; take `model.lora_rank` for two streams.")
-    if blip and run.model.checkpoint is None and not run.is_new:
-        raise RunError(
-            "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
-            "take the preset `tiny` for small new ones)."
-        )
     if run.optimisation.patience is not None and not run.data.validation and not run.evaluate_only:
         raise RunError(
             "`optimisation.patience` needs `data.validation`, whose scores decide when training ends."
