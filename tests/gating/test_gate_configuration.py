@@ -91,11 +91,13 @@ def test_what_cannot_be_is_refused(values, message):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_gate_of_objects_takes_objects_only():
-    with pytest.raises(
-        TypeError, match="`solver` must be of type Squarem or Anderson or Picard; got 'squarem'"
-    ):
-        GateConfig(solver="squarem")
+def test_python_takes_names_and_dictionaries_as_json_does():
+    assert GateConfig(solver="anderson", family={"type": "full"}) == GateConfig.from_dict(
+        {"solver": "anderson", "family": "full"}
+    )
+    for value in ("andersen", Full(), None):
+        with pytest.raises(ValueError, match="`solver` must be one of squarem, anderson, picard"):
+            GateConfig(solver=value)
 
 
 def test_a_gate_that_is_assigned_is_checked():

@@ -130,7 +130,8 @@ def test_what_is_printed_is_one_line():
         == str(out)
         == (
             f"GateOutput(gate=(3, 12) float32, candidates=24, at_least_half_open={opened}, mixture=({sets} sets, "
-            f"{components} components, {dim} dimensions), converged={int(out.solution.converged.sum())} of 3)"
+            f"{components} components, {dim} dimensions), converged={int(out.solution.converged.sum())} of 3, "
+            f"backend={out.backend})"
         )
     )
     kernel = KernelGate(facts.shape[-1], image.shape[-1])(facts, context=image)

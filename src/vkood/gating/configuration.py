@@ -13,7 +13,6 @@ from vkood.fields import (
     Rule,
     Whole,
     require_fields,
-    require_kind,
     shown,
 )
 from vkood.gating.conditioning import SteeringName, TextSteering
@@ -41,9 +40,9 @@ _POSITIVE = Real(0, above=True)
 class GateConfig:
     """How facts are gated: the options of `OutlierLayer` or `KernelGate`.
 
-    In JSON, `family`, `solver` and `gradient` are `{"type": name, **fields}`, or a name alone: "diagonal", "spherical",
-    "tied" or "full"; "squarem", "anderson" or "picard"; "last_iterate", "neumann", "implicit" or "unrolled". A solver's
-    `tolerance` is 1e-3 there if it names none, and its `max_steps` 30.
+    `family`, `solver` and `gradient` may also be `{"type": name, **fields}`, as in JSON, or a name alone: "diagonal",
+    "spherical", "tied" or "full"; "squarem", "anderson" or "picard"; "last_iterate", "neumann", "implicit" or
+    "unrolled". A solver's `tolerance` is then 1e-3 if it names none, and its `max_steps` 30.
 
     Attributes:
         kind: "mixture" for the outlier layer, "kernel" for the kernel gate, "none" to let all facts through.
@@ -69,6 +68,8 @@ class GateConfig:
         >>> config = GateConfig.from_dict({"solver": {"type": "anderson", "history": 3}})
         >>> config.solver.history, config.to_dict()["solver"]["type"]
         (3, 'anderson')
+        >>> GateConfig(solver="anderson").solver.max_steps
+        30
     """
 
     # Values may come from JSON, so they are checked below, whatever the annotations promise.
@@ -92,10 +93,10 @@ class GateConfig:
     backend: BackendName | None = None
 
     def __post_init__(self) -> None:
-        """Check names and numbers."""
+        """Check names and numbers, and make objects of names and dictionaries."""
         require_fields(vars(self), _RULES)
-        for name, types in _TYPES.items():
-            require_kind(name, getattr(self, name), tuple(types.values()))
+        for name in _TYPES:
+            object.__setattr__(self, name, _record(name, getattr(self, name)))
         if self.kind == "kernel" and self.steering not in ("none", "weights"):
             raise ValueError(
                 'the `steering` of a kernel gate must be "none" or "weights", since it has no prior; '
@@ -118,9 +119,6 @@ class GateConfig:
             options, [option.name for option in fields(cls)], "`gate` must have options of `GateConfig`"
         )
         try:
-            for name in _TYPES:
-                if name in options:
-                    options[name] = _record(name, options[name])
             return cls(**options)
         except (TypeError, ValueError) as error:
             raise ValueError(f"`gate`: {error}") from error

@@ -48,6 +48,11 @@ class GateOutput:
     mixture: Mixture | None = None
     solution: Solution[tuple[Tensor, ...]] | None = None
 
+    @property
+    def backend(self) -> str | None:
+        """What computed the fit, "torch" or "numba"; None where nothing was solved."""
+        return None if self.solution is None else self.solution.backend
+
     @override
     def __repr__(self) -> str:
         """Shapes and counts, on one line."""
@@ -62,6 +67,7 @@ class GateOutput:
             parts.append(f"mixture=({sets} sets, {components} components, {dim} dimensions)")
         if self.solution is not None and known:
             parts.append(f"converged={int(self.solution.converged.sum())} of {len(self.solution.status)}")
+            parts.append(f"backend={self.backend}")
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
@@ -235,7 +241,7 @@ def _raise_not_finite(name: str, features: Tensor, mask: Tensor | None) -> NoRet
         )
     row, item = (~finite).nonzero()[0].tolist()
     raise ValueError(
-        f"`{name}` must be finite where it is not masked; it has NaN or infinity, first at row {row}, "
-        f"item {item}. Mask that item out with `{'candidate' if name == 'candidates' else name}_mask`, "
+        f"`{name}` must have finite numbers wherever nothing is masked; NaN or infinity comes first at row {row}, item "
+        f"{item}. Mask that item out with `{'candidate' if name == 'candidates' else name}_mask`, "
         "or look at what computed it."
     )

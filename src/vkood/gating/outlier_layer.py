@@ -43,7 +43,7 @@ class OutlierLayer(nn.Module):
     its fixed point row by row; the candidates' scores under it become gates. Nothing in a row's output
     depends on other rows.
 
-    Without a context the layer is in population mode: it scores candidates under one running mixture of all
+    Called without a context, the layer is in population mode, even if it has a `context_dim`: it scores candidates under one running mixture of all
     candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
 
     On a CPU, with the extra `fast`, diagonal fits and their scores are computed by Numba, and have first derivatives

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vkood.mixture.backends import BackendName, solve_fit
+from vkood.mixture.backends import BackendName, choose_backend, solve_fit
 from vkood.mixture.families.base import Family, Parameters
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Status
 
@@ -48,7 +48,14 @@ def solve_in_graph(
         torch.where(_along(finite, point), point + (image - image.detach()), point)
         for point, image in zip(fixed, images, strict=True)
     )
-    return Solution(value=value, status=status, steps=steps, residual=residual, trace=trace)
+    return Solution(
+        value=value,
+        status=status,
+        steps=steps,
+        residual=residual,
+        trace=trace,
+        backend=_chosen(str(operands[0].device), family, backend),
+    )
 
 
 @torch.library.custom_op(
@@ -89,6 +96,12 @@ def _(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) 
         tokens.new_empty(sets),
         tokens.new_empty(sets, max_steps),
     )
+
+
+@torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
+def _chosen(device: str, family: Family, backend: BackendName | None) -> str:
+    """The name of the back end that the operator uses; called while a graph is traced."""
+    return choose_backend(torch.empty(0, device=device), family, backend).name
 
 
 @torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType] (untyped in torch)

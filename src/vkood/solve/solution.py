@@ -49,6 +49,7 @@ class Solution(Generic[Value]):
         residual: (batch,) the relative residual of `value`, `|F(z) - z| / (|F(z)| + floor)`; infinite if the
             map never gave a finite result for the row.
         trace: (batch, steps of the slowest row) the residual at every step; NaN after a row has stopped.
+        backend: What computed it: "torch", or "numba", which can be for fits of mixtures.
     """
 
     value: Value
@@ -56,6 +57,7 @@ class Solution(Generic[Value]):
     steps: Int[Tensor, " batch"]
     residual: Float[Tensor, " batch"]
     trace: Float[Tensor, "batch steps"]
+    backend: str = "torch"
 
     @override
     def __repr__(self) -> str:

@@ -39,6 +39,16 @@ def test_a_backend_can_be_forced(backend: BackendName):
     assert choose_backend(TOKENS, Diagonal(), backend).name == backend
 
 
+@each_backend
+def test_outputs_say_which_was_used(backend: BackendName):
+    assert fit_mixture(TOKENS, backend=backend)[1].backend == backend
+    facts, image = batch()
+    output = layer_of(backend=backend)(facts, context=image)
+    assert output.backend == output.solution.backend == backend
+    chosen = fit_mixture(TOKENS)[1].backend
+    assert chosen == choose_backend(TOKENS).name
+
+
 @pytest.mark.usefixtures("without_numba")
 def test_without_numba_torch_computes():
     assert choose_backend(TOKENS).name == "torch"

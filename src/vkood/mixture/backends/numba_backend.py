@@ -51,7 +51,7 @@ class NumbaBackend:
             solver=solver,
             gradient=gradient,
         )
-        return replace(solution, value=unpack(solution.value, start[1].shape[1]))  # pyright: ignore[reportReturnType, reportArgumentType] (of another structure)
+        return replace(solution, value=unpack(solution.value, start[1].shape[1]), backend=self.name)  # pyright: ignore[reportReturnType, reportArgumentType] (of another structure)
 
     def log_density(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
         """As the public function."""
