@@ -6,10 +6,10 @@ import pytest
 
 from vkood import models
 from vkood.models.loading import StrictlyLoadedModel
-from vkood.tasks import TASKS, AnsweringTask, GenerativeAnsweringTask, ReasoningTask
+from vkood.tasks import TASKS, AnsweringTask, GenerativeAnsweringTask, ReasoningTask, Task
 from vkood.train.evaluation import tasks_of_models
 from vkood.train.families import FAMILIES
-from vkood.train.run import FAMILY_NAMES, Run, RunError, TaskOptions, require_possible, task_of
+from vkood.train.run import FAMILY_NAMES, Run, RunError, TaskOptions, require_possible, task_of, with_task
 
 
 def test_options_are_those_of_runs():
@@ -58,3 +58,46 @@ def test_answers_to_rank_are_needed():
     with pytest.raises(ValueError, match=r"no table has the answers to rank"):
         GenerativeAnsweringTask().complete(None)
     GenerativeAnsweringTask(inference="generate").complete(None)
+
+
+def unnamed(**variables):
+    """A task class that has these class variables alone."""
+    return type("Unfinished", (Task,), variables)
+
+
+@pytest.mark.parametrize(
+    ("missing", "what"),
+    [
+        ("name", "its name"),
+        ("metric", "the number by which"),
+        ("models", "the class of its models"),
+    ],
+)
+def test_a_task_class_has_what_every_task_must(missing, what):
+    variables = {"name": "own", "metric": "accuracy", "models": {"two-stream": object}}
+    unnamed(**variables)()
+    del variables[missing]
+    with pytest.raises(
+        TypeError, match=f"Unfinished must have a class variable `{missing}`, {what}.*got None"
+    ):
+        unnamed(**variables)()
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_run_takes_a_task_not_its_name_or_class():
+    with pytest.raises(TypeError, match="`task` must be a task, not its name; got 'reasoning'"):
+        with_task(Run(), "reasoning")
+    with pytest.raises(TypeError, match=r"`task` must be of type Task; got .* Call it: `ReasoningTask\(\)`"):
+        with_task(Run(), ReasoningTask)
+
+
+def test_the_families_of_a_run_and_its_task_agree():
+    blip = Run()
+    blip.model.family = "blip"
+    assert with_task(Run(), ReasoningTask(family="blip")).model.family == "blip"
+    with pytest.raises(
+        RunError, match=r"`model.family` is 'blip', but .* make the task with `family='blip'`"
+    ):
+        with_task(blip, ReasoningTask())
+    with pytest.raises(RunError, match="it has models in two-stream only"):
+        with_task(blip, AnsweringTask())

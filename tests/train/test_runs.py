@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 from support import prepared, sharded_run
 from vkood.cli import app
 from vkood.recipes.resolve import resolve
+from vkood.tasks import ReasoningTask
 from vkood.train.evaluation import evaluate
 from vkood.train.record import read_metrics
 from vkood.train.run import RunError
@@ -460,3 +461,12 @@ def test_finished_runs_and_other_runs(tmp_path):
 def test_refusals(tmp_path, changes, says):
     with pytest.raises(RunError, match=says.replace("(", r"\(")):
         trained("vqa", tmp_path / "run", *changes)
+
+
+def test_a_metric_that_the_evaluation_does_not_give(tmp_path):
+    class Misnamed(ReasoningTask):
+        metric = "acuracy"
+
+    run = resolve("nlvr2", words(tmp_path / "run", "optimisation.steps=1", data="nlvr2"))
+    with pytest.raises(RunError, match="chosen, is 'acuracy', but its `evaluate` gives 'accuracy'"):
+        train(run, task=Misnamed())

@@ -43,8 +43,9 @@ class OutlierLayer(nn.Module):
     its fixed point row by row; the candidates' scores under it become gates. Nothing in a row's output
     depends on other rows.
 
-    Called without a context, the layer is in population mode, even if it has a `context_dim`: it scores candidates under one running mixture of all
-    candidates that it has seen in training (learnt by online EM, frozen in eval, summed over ranks).
+    Called without a context, the layer is in population mode, even if it has a `context_dim`: it scores
+    candidates under one running mixture of all candidates that it has seen in training (learnt by online EM,
+    frozen in eval, summed over ranks).
 
     On a CPU, with the extra `fast`, diagonal fits and their scores are computed by Numba, and have first derivatives
     only; `vkood.mixture.choose_backend` says what computes, and `backend` forces it.

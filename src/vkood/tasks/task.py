@@ -16,6 +16,7 @@ from vkood.data.batches import Collator
 from vkood.data.layout import Kind
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
+from vkood.fields import shown
 from vkood.tasks.ranks import gathered, own_share
 
 
@@ -83,8 +84,19 @@ class Task:
         """Check the options.
 
         Raises:
+            TypeError: If the class lacks what every task must have.
             ValueError: If the task has no model in the family, or an option cannot be.
         """
+        for name, kind, what in (
+            ("name", str, "its name"),
+            ("metric", str, "the number by which the best model is chosen"),
+            ("models", Mapping, "the class of its models in each family"),
+        ):
+            if not isinstance(getattr(self, name, None), kind) or not getattr(self, name):
+                raise TypeError(
+                    f"the task class {type(self).__name__} must have a class variable `{name}`, {what}; "
+                    f"got {shown(getattr(self, name, None))}."
+                )
         if self.family not in self.models:
             raise ValueError(
                 f"the task {self.name} has no model in the family {self.family!r}: `model.family` must be "

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vkood.fields import Choice, Optional, Real, Rule, Several, Whole, require_rules, ruled
+from vkood.fields import Choice, Optional, Real, Rule, Several, Whole, require_kind, require_rules, ruled
 
 if TYPE_CHECKING:
     from vkood.tasks import Task
@@ -257,7 +257,25 @@ def require_values(run: Run) -> None:
 
 
 def with_task(run: Run, task: Task) -> Run:
-    """A run of a task of one's own."""
+    """A run of a task of one's own.
+
+    Raises:
+        TypeError: If it is no task.
+        RunError: If the run asks for another family than the task's.
+    """
+    from vkood.tasks import Task
+
+    if isinstance(task, str):
+        raise TypeError(f"`task` must be a task, not its name; got {task!r}: set `task` of the run to it.")
+    require_kind("task", task, Task)
+    if run.model.family not in (task.family, ModelOptions().family):
+        families = f"it has models in {' and '.join(task.models)} only"
+        if run.model.family in task.models:
+            families = f"make the task with `family={run.model.family!r}`"
+        raise RunError(
+            f"`model.family` is {run.model.family!r}, but the task {task.name} is of the family {task.family!r}: "
+            f"{families}."
+        )
     return replace(run, task=task.name, model=replace(run.model, family=task.family))
 
 

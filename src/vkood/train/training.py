@@ -195,6 +195,12 @@ class _Trainer(Trainer):
     ) -> dict[str, float]:
         assert self._assembly.validation is not None
         scores = self._assembly.evaluate(self._assembly.validation, self.whole_model(), self._log_line)
+        task = self._assembly.task
+        if task.metric not in scores.metrics:
+            raise RunError(
+                f"the `metric` of the task {task.name}, by which the best model is chosen, is {task.metric!r}, but its "
+                f"`evaluate` gives {', '.join(map(repr, scores.metrics)) or 'none'}."
+            )
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.metrics.items()}
         self.log(metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
