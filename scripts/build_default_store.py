@@ -16,8 +16,12 @@ small and its facts are worth reading, as sentences too:
   definition nor their use) where a sentence would count them: one of four was wrong ("an ordinary care is a care");
 - no hypernyms, parts and wholes of a word in a sense in which it would be written otherwise than in the sentence: one
   of three was wrong ("a Balance is a person", of Libra; "Zhuang is a Tai");
-- no single things with names of many ("all fours are card games"), save artifacts ("scissors are tools"), and no
-  materials in the plural ("is made of beeches").
+- no rare phrases for what there may be one of, by their definition: "a pleasure principle is a principle";
+- no single things with names of many ("all fours are card games"), save artifacts ("scissors are tools"), no numbers of
+  several words ("two dozen are large integers"), no kinds with names of many ("a stirk is a kind of cattle"), no
+  animals with names of masses ("livestock is a placental"), and no materials in the plural ("is made of beeches");
+- no plurals that the sentence takes for singulars ("a spirilla");
+- no kinds of which there is one ("the Second Reich is the Reich").
 
 `vkood knowledge build wordnet` leaves out nothing.
 """
@@ -32,12 +36,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from build_noun_forms import CORRECTIONS
-from wordnet_nouns import ARTIFACT, Nouns, read_corrections, read_plurals
+from wordnet_nouns import ANIMAL, ARTIFACT, Nouns, read_corrections, read_plurals
 
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
 from vkood.knowledge.facts import normalise_concept
-from vkood.knowledge.language.phrases import is_many, material, noun_phrase, written
+from vkood.knowledge.language.phrases import (
+    head,
+    is_many,
+    is_mass,
+    kind_phrase,
+    material,
+    noun_phrase,
+    written,
+)
+from vkood.knowledge.language.word_lists import NUMBERS
 from vkood.knowledge.sources.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
@@ -99,7 +112,7 @@ class EverydayNouns:
         kept = [
             row
             for row in _without_ranks(rows)
-            if row[1] != _HAS_PROPERTY and not self._is_doubtful_plural(row)
+            if row[1] != _HAS_PROPERTY and not self._is_doubtful_plural(row) and not _is_of_one(row)
         ]
         kept = _without_long_synonyms(self._without_other_senses(self._without_doubtful_nouns(kept)))
         tally.num_left_out += len(rows) - len(kept)
@@ -112,7 +125,12 @@ class EverydayNouns:
         doubtful = {
             concept
             for concept in self.nouns.senses
-            if self.nouns.may_be_mass(concept) and _begins_with_article(noun_phrase(concept))
+            if (
+                self.nouns.may_be_mass(concept)
+                or self.nouns.may_be_unique(concept)
+                or head(concept) in self.nouns.foreign_plurals
+            )
+            and _begins_with_article(noun_phrase(concept))
         }
         return [row for row in rows if row[1] in _OF_WORDS or not (row[0] in doubtful or row[2] in doubtful)]
 
@@ -122,8 +140,12 @@ class EverydayNouns:
         if relation == RELATION_CODES["MadeOf"]:
             return material(object_) != written(object_)
         first = self.nouns.senses[subject][0]
-        is_thing = self.nouns.synsets[first].file == ARTIFACT
-        return relation == _IS_A and not is_thing and self.nouns.says_counted(first) and is_many(subject)
+        file = self.nouns.synsets[first].file
+        if relation != _IS_A or not is_many(subject):
+            is_herd = file == ANIMAL and is_mass(subject) and not is_mass(object_)
+            return relation == _IS_A and (is_herd or is_many(object_))
+        is_counted = file != ARTIFACT and self.nouns.says_counted(first)
+        return is_counted or subject.split(" ", 1)[0] in NUMBERS
 
     def _without_other_senses(self, rows: list[_Row]) -> list[_Row]:
         """Leave out what is said of words in a sense in which they are written otherwise than the sentence does."""
@@ -156,6 +178,14 @@ class EverydayNouns:
         ):
             return False
         is_name = self.nouns.synsets[number].is_instance
+        if (
+            form[0] != concept
+            and self.nouns.synsets[self.nouns.senses[concept][0]].is_instance
+            and not is_name
+        ):
+            return False  # "the Levant is a kind of morocco"
+        if begins and not is_first and form[1] == "u" and self.nouns.says_counted(number):
+            return False  # "mint is a large indefinite quantity"
         if is_many(concept) or (form == self.nouns.first_form(concept) and not is_name):
             return True
         text, mark = form
@@ -167,6 +197,11 @@ class EverydayNouns:
             return True
         ends = starts if starts != ("",) else ("is ", "are ", "of ", "has ", "have ", "involves ")
         return sentence.endswith(f" {text}") and before.endswith(tuple(f" {end}" for end in ends))
+
+
+def _is_of_one(row: _Row) -> bool:
+    """Whether a thing is said to be a kind of which there is one."""
+    return row[1] == _IS_A and kind_phrase(row[2]).startswith("the ")
 
 
 def _begins_with_article(text: str) -> bool:

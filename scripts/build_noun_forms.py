@@ -23,6 +23,7 @@ from wordnet_nouns import (
     COMMUNICATION,
     LOCATION,
     OBJECT,
+    PERSON,
     TIME,
     Nouns,
     looks_plural,
@@ -64,7 +65,7 @@ def lines(nouns: Nouns) -> list[str]:
             lines.append(f"{name_mark.upper() if is_place else 'M'}{nouns.written(concept, name)}")
         if mark:
             continue
-        if re.match("(?:venae|arteriae|labia) ", concept):
+        if re.match(r"(?:labia|(?:ven|arteri|glandul|valvul)ae) ", concept):
             lines.append(f"b{concept}")
             continue
         if "law of " in concept or re.fullmatch(r"\d+s", concept):
@@ -72,6 +73,10 @@ def lines(nouns: Nouns) -> list[str]:
             continue
         if concept in nouns.corrections:
             lines.append(f"{nouns.corrections[concept]}{concept}")
+            continue
+        is_person = nouns.synsets[first].file == PERSON and nouns.says_counted(first)
+        if is_person and " of the " in concept and not concept.startswith("one "):
+            lines.append(f"a{concept}")  # "peer of the realm"
             continue
         mass = nouns.is_mass(concept, first)
         head = concept.rsplit(" ", 1)[-1]

@@ -23,17 +23,7 @@ def words_of(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-ACT, ANIMAL, ARTIFACT, ATTRIBUTE, BODY, COGNITION, COMMUNICATION, EVENT, FEELING = (
-    4,
-    5,
-    6,
-    7,
-    8,
-    9,
-    10,
-    11,
-    12,
-)
+ACT, ANIMAL, ARTIFACT, ATTRIBUTE, BODY, COGNITION, COMMUNICATION, EVENT, FEELING = range(4, 13)
 FOOD, GROUP, LOCATION, OBJECT, PERSON, PLANT, QUANTITY, STATE, SUBSTANCE, TIME = (
     13,
     14,
@@ -108,6 +98,9 @@ _THE_WORDS = words_of(
     "west manifesto judiciary apocrypha hagiographa corporation territory meridian dictionary encyclopedia "
     "office service force board commission administration council court countries navy corps guard institute "
     "society police bridge version amendment"
+)
+_PEER = re.compile(
+    r"(?:First|Second|Third|Fourth|\d+(?:st|nd|rd|th)) (?:Duke|Marquis|Marquess|Earl|Viscount|Baron)\b"
 )
 _HOLY_DAY = re.compile(r"(?:Feast|Festival|Fast|Day|Assumption|Ascension|Epiphany|Ninth) of ")
 _MANY_THE = words_of("states alps indies pamirs")
@@ -228,6 +221,8 @@ class Nouns:
             return True  # "diabetes"
         if "compass point" in above and not word.endswith(" point"):
             return True
+        if above & {"unit of measurement", "rate"} and self.plurals.get(word) == {word}:
+            return False  # "a kilohertz"
         if word in COUNTED or singulars(word)[0] != word:
             return False
         if self.is_body_substance(word, number):
@@ -281,6 +276,21 @@ class Nouns:
         is_often_counted = self.counted[head] + self.seen[plural(head)] >= 3 * (self.uncounted[head] + 1)
         return not (self.shown(head) == "count" or is_often_counted)
 
+    def may_be_unique(self, concept: str) -> bool:
+        """Whether a rare phrase may be the name of one thing in its field: "the pleasure principle"."""
+        synset = self.synsets[self.senses[concept][0]]
+        definition = re.sub(r"^\([^)]*\)\s*", "", synset.gloss)
+        has_kinds = any(symbol in ("~", "~i") for symbol, _ in synset.pointers)
+        is_thing = synset.file in (ARTIFACT, PERSON, ANIMAL, PLANT, BODY, FOOD)
+        is_rare_phrase = " " in concept and concept in self.rare and not (has_kinds or is_thing)
+        return is_rare_phrase and definition.startswith("the ")
+
+    @cached_property
+    def foreign_plurals(self) -> frozenset[str]:
+        """Plurals that are no nouns of the lexicon themselves: "spirilla" of "spirillum"."""
+        plurals = (word for noun in self.plurals.keys() & self.senses.keys() for word in self.plurals[noun])
+        return frozenset(plurals) - self.plurals.keys()
+
     def may_be_mass_in_sense(self, concept: str, number: str) -> bool:
         """Whether a common noun, no being and no thing, has a definition in one sense that does not count it."""
         is_common = concept not in self.corrections and self.written(concept, number) == concept
@@ -307,6 +317,8 @@ class Nouns:
             return True
         if is_plural(head) or " and " in phrase or synset.file in BODIES:
             return False
+        if head == "disorder" and not any(symbol == "~" for symbol, _ in synset.pointers):
+            return True  # "panic disorder", but "an anxiety disorder"
         if head.endswith("ing") and synset.file in _DEEDS and self._is_deed(head):
             return not is_counted
         if words[0].endswith("ing") and synset.file == ACT and words[1] in ADVERBS | PREPOSITIONS:
@@ -510,11 +522,13 @@ def _certain_class(written: str, synset: Synset) -> str | None:
         return "c"
     if re.match(r"(?:(?:First|Second|Third) )?Epist(?:le|el) |Gospel ", written):
         return "t"
+    if f"Department of {written}" in synset.words:
+        return "n"  # "Health and Human Services"
     if synset.file == GROUP and written[0].isupper() and len(words) > 1 and words[-1] in _THE_GROUPS:
         return "t"
     if written.lower().startswith("the "):
         return "p" if words[-1] in _MANY_THE else "n"
-    if synset.file == PERSON and written.startswith("Secretary of "):
+    if synset.file == PERSON and (written.startswith("Secretary of ") or _PEER.match(written)):
         return "t"
     if written[0].isupper() and words[-1] in _THE_ALWAYS and len(words) > 1:
         return "t"

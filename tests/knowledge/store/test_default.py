@@ -163,6 +163,22 @@ runner n 1 0 1 1 00000007
     assert ("runner", "black") not in facts  # "a runner is black"
 
 
+@pytest.mark.parametrize(
+    ("subject", "object_"),
+    [
+        ("pleasure principle", "principle"),  # "a pleasure principle"
+        ("spirilla", "eubacteria"),  # "a spirilla"
+        ("two dozen", "large integer"),  # "are large integers"
+        ("cycladic culture", "aegean civilization"),  # "is the Aegean civilization"
+        ("stirk", "cattle"),
+        ("livestock", "placental"),
+    ],
+)
+def test_the_store_lacks_what_would_be_worded_wrongly(store: FactStore, subject: str, object_: str) -> None:
+    facts = store.lookup([subject], limit=None).get(subject, [])
+    assert object_ not in {fact.object for fact in facts if fact.relation == "IsA"}
+
+
 def test_a_file_without_the_licence_is_refused(tmp_path: Path, script: object) -> None:
     (tmp_path / "data.noun").write_text("00000001 03 n 01 entity 0 000 | something\n")
     with pytest.raises(ValueError, match="must begin with WordNet's licence"):

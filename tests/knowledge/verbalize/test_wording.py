@@ -146,6 +146,13 @@ brooklyn bridge PartOf new york             | the Brooklyn Bridge is part of New
 al alamayn PartOf world war ii              | Al Alamayn is part of World War II.
 hebrides PartOf scotland                    | the Hebrides are part of Scotland.
 british isles IsA island                    | the British Isles are islands.
+black hills IsA mountain                    | the Black Hills are mountains.
+kneel IsA motion                            | a kneel is a kind of motion.
+screening IsA display                       | screening is a kind of display.
+oak IsA wood                                | oak is a wood.
+cycle per second PartOf kilohertz           | a cycle per second is part of a kilohertz.
+1st earl attlee IsA statesman               | the 1st Earl Attlee is a statesman.
+man of the world IsA adult                  | a man of the world is an adult.
 greenland sea IsA sea                       | the Greenland Sea is a sea.
 usb stick HasProperty small                 | a USB stick is small.
 polar bear AtLocation arctic                | a polar bear can be found in the Arctic.

@@ -12,6 +12,7 @@ from vkood.knowledge.language.phrases import (
     begins_with_verb,
     doing,
     gerund_phrase,
+    head,
     is_activity,
     is_many,
     is_mass,
@@ -65,6 +66,11 @@ def _quoted(concept: str) -> str:
     return f'"{written(concept)}"'
 
 
+_ARTICLES = ("a ", "an ", "the ")
+_WHAT_ONE_DOES = frozenset(("act", "activity", "exercise", "game", "hobby", "pastime", "sport"))
+"""Kinds of which each activity is one: "surfing is a sport", but "sewing is a kind of handicraft"."""
+
+
 # --- What a thing is ------------------------------------------------------------------------------------------------
 
 
@@ -76,8 +82,10 @@ def _is_a(subject: str, object_: str) -> str:
     name = name_form(subject)
     if object_ == "river" and name is not None:
         return f"the {name.text} is a river"  # not the state of that name
-    if object_ == "island" and name is not None and is_many(subject):
-        return f"{name_phrase(subject)} are islands"
+    if object_ == "wood" and name is None and not is_many(subject):
+        return f"{written(subject)} is a wood"  # not the tree
+    if object_ in ("island", "mountain") and name is not None and is_many(subject):
+        return f"{name_phrase(subject)} are {several(object_)}"
     if is_name_alone(subject) or (is_kind_of_name(object_) and name is not None):
         if may_be_counted(object_):
             # A name is that of one: "is a war"; but "is a kind of hyperthyroidism".
@@ -88,10 +96,16 @@ def _is_a(subject: str, object_: str) -> str:
     if are_things and kind.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
         return f"{noun_phrase(subject)} are {several(object_)}"
-    if not is_many(subject) and (is_many(object_) or may_be_counted(subject) != may_be_counted(object_)):
-        # Right of masses and of count nouns: "barratry is a kind of fraud", "a clew is a kind of evidence".
-        return f"{thing_phrase(subject)} is a kind of {written(object_)}"
-    return f"{thing_phrase(subject)} {_be(subject)} {kind}"
+    thing = thing_phrase(subject)
+    if not is_many(subject) and (
+        is_many(object_)
+        or may_be_counted(subject) != may_be_counted(object_)
+        or (thing.startswith(_ARTICLES) and is_mass(object_) and kind == written(object_))
+        or (is_activity(subject) and kind.startswith(_ARTICLES) and head(object_) not in _WHAT_ONE_DOES)
+    ):
+        # Right of masses and of count nouns: "barratry is a kind of fraud", "a kneel is a kind of motion".
+        return f"{thing} is a kind of {written(object_)}"
+    return f"{thing} {_be(subject)} {kind}"
 
 
 def _has_property(subject: str, object_: str) -> str:
