@@ -149,12 +149,17 @@ def __getattr__(name: str) -> object:
         value: object = getattr(importlib.import_module(f"vkood.{_ROOM_OF[name]}"), name)
         globals()[name] = value
         return value
-    raise AttributeError(f"module 'vkood' has no attribute {name!r}")
+    hint = ""
+    if not name.startswith("_"):
+        from vkood.spelling import nearest
+
+        hint = "".join(f"; did you mean {near!r}?" for near in nearest(name, __all__, cutoff=0.75)[:1])
+    raise AttributeError(f"module 'vkood' has no attribute {name!r}{hint}")
 
 
 def __dir__() -> list[str]:
     """List the public names, also those that are not imported yet."""
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)
 
 
 register_with_transformers()

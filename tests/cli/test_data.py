@@ -100,3 +100,10 @@ def test_damaged_tables(tmp_path):
     path = tmp_path / "t" / "sbu_0.arrow"
     path.write_bytes(path.read_bytes()[:-50])
     assert "sbu_0.arrow" in refusal(run("check", tmp_path / "t"))
+
+
+def test_data_sets_that_there_are_not(tmp_path):
+    missing = refusal(run("prepare", "nlvr", "--output", tmp_path / "tables"))
+    assert "there is no data set 'nlvr'; did you mean 'nlvr2'?" in missing
+    missing = refusal(run("prepare", "xyz", "--root", tmp_path, "--output", tmp_path / "tables"))
+    assert missing.endswith("easy-vqa-knowledge, own.")

@@ -110,6 +110,13 @@ def test_hostile_text_is_shown_as_it_is_written(tmp_path):
     explanation.plot().savefig(tmp_path / "plot.png")
 
 
+def test_the_caption_counts_the_pictures():
+    for number, caption in ((1, "picture"), (2, "2 pictures")):
+        explanation = Explanation(text="", picture=picture(), answers=[], num_pictures=number)
+        assert f"<figcaption>{caption}</figcaption>" in explanation.to_html()
+        assert explanation.plot().axes[0].get_title() == caption
+
+
 def test_a_notebook_shows_the_page(processor):
     model = answering()
     model.processor = processor

@@ -101,3 +101,11 @@ def test_the_families_of_a_run_and_its_task_agree():
         with_task(blip, ReasoningTask())
     with pytest.raises(RunError, match="it has models in two-stream only"):
         with_task(blip, AnsweringTask())
+
+
+def test_a_task_class_names_a_kind_of_tables():
+    variables = {"name": "own", "metric": "accuracy", "models": {"two-stream": object}}
+    with pytest.raises(
+        TypeError, match=r"`table_kind` of the task class Unfinished must be one of .*; got 'caption'"
+    ):
+        unnamed(table_kind="caption", **variables)()

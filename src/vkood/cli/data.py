@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=True)
 PACKAGES = ("pyarrow",)
-OWN = "own"
 _SHOWN = 5
 
 
@@ -199,18 +198,16 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
 
 def _source(name: str, root: Path | None, file: Path | None, options: dict[str, Any]) -> Any:
     """The data set as its reader reads it, with these options."""
-    from vkood.data.prepare import PACKAGED, read_source
+    from vkood.data.prepare import OWN, READERS, read_source
     from vkood.data.readers.own import read_own
 
-    if name in PACKAGED:
-        return read_source(name, **options)
-    if root is None:
+    if root is None and name in (*READERS, OWN):
         refuse("--root must be the folder of the data set's files.")
-    if name == OWN:
-        if file is None:
-            refuse("--file must be a .csv, .tsv or .jsonl of questions or captions, for own.")
-        return read_own(file, root, name=file.stem, **options)
-    return read_source(name, root, **options)
+    if root is None or name != OWN:
+        return read_source(name, root, **options)
+    if file is None:
+        refuse("--file must be a .csv, .tsv or .jsonl of questions or captions, for own.")
+    return read_own(file, root, name=file.stem, **options)
 
 
 def _store(name: str) -> Any:

@@ -28,6 +28,7 @@ from vkood.data.readers.vqa import read_okvqa, read_vqav2
 from vkood.data.tables import FACTS_ENDING, table_writer, write_manifest
 from vkood.files import complete_files
 from vkood.knowledge import FactStore
+from vkood.spelling import nearest
 
 READERS: dict[str, Callable[..., Source]] = {
     "vqav2": read_vqav2,
@@ -41,6 +42,9 @@ READERS: dict[str, Callable[..., Source]] = {
     "tables": read_tables,
 }
 """The data sets that lie in a folder as their owners distribute them, by their names in `vkood data prepare`."""
+
+OWN = "own"
+"""The name of a file of one's own, which `read_own` reads."""
 
 PACKAGED: dict[str, Callable[..., Source]] = {
     "easy-vqa": read_easy_vqa,
@@ -120,8 +124,13 @@ def read_source(name: str, root: str | Path | None = None, **options: Any) -> So
         ValueError: If there is no such reader, or it takes no such option.
     """
     reader = (READERS | PACKAGED).get(name)
+    if name == OWN:
+        raise ValueError("a file of one's own is read by `vkood.data.readers.own.read_own`.")
     if reader is None:
-        raise ValueError(f"there is no data set {name!r}; there are {', '.join((*READERS, *PACKAGED))}.")
+        names = (*READERS, *PACKAGED, OWN)
+        near = nearest(name, names)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}."
+        raise ValueError(f"there is no data set {name!r}; {hint}")
     taken = inspect.signature(reader).parameters
     if unknown := [option for option in options if option not in taken]:
         raise ValueError(f"{name} takes no {option_name(unknown[0])}.")

@@ -74,6 +74,7 @@ def explain_batch(
         facts=_explained(facts, output),
         patches=None if maps is None else maps.patches[0],
         component_weights=None if maps is None else maps.weights[0],
+        num_pictures=len(pictures),
     )
 
 

@@ -61,6 +61,7 @@ class Explanation:
             several pictures stand side by side, as the pictures do. None where nothing was fitted, or patches have no
             places.
         component_weights: (components,) shares of the components.
+        num_pictures: How many pictures stand side by side in `picture`.
     """
 
     text: str
@@ -69,6 +70,7 @@ class Explanation:
     facts: list[ExplainedFact] = field(default_factory=list)
     patches: np.ndarray | None = None
     component_weights: np.ndarray | None = None
+    num_pictures: int = 1
 
     def __repr__(self) -> str:
         """Text, answers and facts, a line each."""
@@ -94,6 +96,7 @@ class Explanation:
         return {
             "text": self.text,
             "picture": picture,
+            "pictures": self._pictures,
             "maps": [
                 {"picture": highlighted(picture, weights), "caption": self._caption(number)}
                 for number, weights in enumerate(self._maps())
@@ -118,7 +121,7 @@ class Explanation:
         axes = iter(figure.subplots(1, columns, squeeze=False)[0])
         picture = next(axes)
         picture.imshow(self.picture)
-        picture.set_title("picture", fontsize=10)
+        picture.set_title(self._pictures, fontsize=10)
         extent = (0, self.picture.width, 0, self.picture.height)
         for number, weights in enumerate(maps):
             axis = next(axes)
@@ -136,6 +139,11 @@ class Explanation:
 
     def _maps(self) -> list[np.ndarray]:
         return [] if self.patches is None else list(self.patches)
+
+    @property
+    def _pictures(self) -> str:
+        """What stands below what the model was shown."""
+        return "picture" if self.num_pictures == 1 else f"{self.num_pictures} pictures"
 
     def _caption(self, number: int) -> str:
         """What stands beside a component's map."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import torch
 from torch import Tensor
@@ -97,6 +97,11 @@ class Task:
                     f"the task class {type(self).__name__} must have a class variable `{name}`, {what}; "
                     f"got {shown(getattr(self, name, None))}."
                 )
+        if self.table_kind not in get_args(Kind):
+            raise TypeError(
+                f"the `table_kind` of the task class {type(self).__name__} must be one of "
+                f"{', '.join(get_args(Kind))}; got {self.table_kind!r}."
+            )
         if self.family not in self.models:
             raise ValueError(
                 f"the task {self.name} has no model in the family {self.family!r}: `model.family` must be "

@@ -200,9 +200,9 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
     log(f"model: {built.summary}")
     folder = run.data.fact_vectors or Path(run.data.folder) / ".fact-vectors"
     vectors = FactVectors(built.processor.fact_encoder, Path(folder), used=run.data.facts)
-    for rows in (train, validation):
+    for role, rows in (("train", train), ("validation", validation)):
         if rows is not None and rank() == 0:
-            log(f"{len(rows):,} texts, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
+            log(f"{role}: {len(rows):,} texts, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
     return Assembly(run=run, task=task, built=built, train=train, validation=validation, vectors=vectors)
 
 
@@ -229,6 +229,6 @@ def _tables(run: Run, task: Task, names: list[str]) -> list[Table]:
     for table in tables:
         if (kind := kind_of(table.columns)) != task.table_kind:
             raise RunError(
-                f"the task {task.name} needs tables of {task.table_kind}; {table.name!r} has {kind}."
+                f"the task {task.name} is for tables of {task.table_kind}; {table.name!r} is a table of {kind}."
             )
     return tables

@@ -231,3 +231,13 @@ def test_any_writing_of_a_word_is_the_same_word_and_stands_where_the_user_wrote_
 def test_long_texts_without_words_are_read_in_a_moment(text):
     """Each took minutes, by time that grows with the square of the length; the test's time limit holds it."""
     assert Linker(SmallStore("dog")).link(text) == []
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_path_is_no_store():
+    with pytest.raises(TypeError, match=r"not its path: open it by `FactStore.open\('x.db'\)`"):
+        facts_for("a dog", store="x.db")
+    with pytest.raises(TypeError, match="`store` must be of type Store; got 5"):
+        facts_for("a dog", store=5)
+    with pytest.raises(TypeError, match="`path` must be of type str or Path; got 5"):
+        FactStore.open(5)

@@ -6,8 +6,10 @@ import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from vkood.fields import require_kind
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.language.lemmas import singular
 from vkood.knowledge.language.plain_text import PlainText, plain_text
@@ -81,6 +83,10 @@ class Linker:
             from vkood.knowledge.store.fact_store import FactStore
 
             store = FactStore.open()
+        elif isinstance(store, str | Path):
+            path = str(store)
+            raise TypeError(f"`store` must be a store, not its path: open it by `FactStore.open({path!r})`.")
+        require_kind("store", store, Store)
         self._store = store
         self.forget()
 

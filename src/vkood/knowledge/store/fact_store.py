@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from vkood.fields import require_kind
 from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, require_relations
 from vkood.knowledge.store.database import GuardedConnection, connect, require_schema
 from vkood.knowledge.store.schema import INDICES, TABLES, StoreError, StoreHeader, require_store, seal
@@ -117,6 +118,7 @@ class FactStore:
     """
 
     def __init__(self, path: str | Path) -> None:
+        require_kind("path", path, (str, Path))
         self._open(Path(path))
 
     def _open(self, path: Path) -> None:
