@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 import torch
+from accelerate import PartialState
 from torch import nn
 from transformers import TrainingArguments
 from typer.testing import CliRunner
@@ -98,3 +99,10 @@ def test_they_are_recorded_and_listed(tmp_path):
 def test_ours_is_theirs_with_two_factors():
     names = {item.name for item in fields(RunArguments)} - {item.name for item in fields(TrainingArguments)}
     assert names == {"fusion_factor", "head_factor"}
+
+
+def test_checks_take_no_device():
+    """A launched process checks its run before it joins the others, which taking a device would do."""
+    PartialState._reset_state()
+    require_possible(resolve("vqa", ["data.folder=x", "optimisation.arguments.optim=sgd"]))
+    assert PartialState._shared_state == {}
