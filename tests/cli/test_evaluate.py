@@ -1,6 +1,7 @@
 """`vkood evaluate`: wrong input is refused in one sentence before the work, and right input gives numbers."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -144,14 +145,22 @@ class TestScores:
         assert run(*arguments).exit_code == 0
         assert [sentence for encoder in encoders for sentence in encoder.encoded] == encoded
 
-    def test_a_great_flood_changes_the_batch_size_only(self, saved, encoders, tmp_path, monkeypatch):
+    def test_a_great_flood_changes_the_batch_size_only(self, saved, encoders, tmp_path):
         """Rounding moves some of an untrained gate's scores."""
         records = []
         for facts_in_batch in (12_000, 100):
-            monkeypatch.setattr(command, "_FACTS_IN_BATCH", facts_in_batch)
             out = tmp_path / "scores.json"
-            arguments = (saved, *KNOWLEDGE, "--irrelevant", 40, "--limit", 10, "--json", out)
-            assert run(*arguments).exit_code == 0
+            evaluation = command.EasyVqaEvaluation(
+                model=saved,
+                data="easy-vqa-knowledge",
+                irrelevant=40,
+                contradicting=0,
+                irrelevant_facts=None,
+                seed=0,
+                limit=10,
+                facts_in_batch=facts_in_batch,
+            )
+            command.evaluate_easy_vqa(evaluation, out)
             records.append(json.loads(out.read_text()))
         assert records[0]["accuracy"] == records[1]["accuracy"]
         assert records[0]["filter"]["auroc"] == pytest.approx(records[1]["filter"]["auroc"], abs=0.01)
@@ -307,8 +316,8 @@ class TestRefusals:
         assert "the tokenizer has" in refused(folder, *KNOWLEDGE)
 
     def test_missing_packages(self, saved, no_work, monkeypatch):
-        monkeypatch.setattr("vkood.cli.evaluate_easy_vqa._PACKAGES", ("json", "no_such_package"))
-        assert 'no_such_package); install them with `pip install -e ".[demo]"`' in refused(saved, *KNOWLEDGE)
+        monkeypatch.setitem(sys.modules, "easy_vqa", None)
+        assert '(easy_vqa); install them with `pip install -e ".[demo]"`' in refused(saved, *KNOWLEDGE)
 
     def test_a_full_disk(self, saved, encoders, tmp_path, monkeypatch):
         def full(path, text):

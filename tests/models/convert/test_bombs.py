@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from support.foreign_files import METER_TEXT, meter_content, meter_state, saved
-from vkood.models.convert import CheckpointError, load_checkpoint, pickles, reading
+from vkood.models.convert import CheckpointError, load_checkpoint
+from vkood.models.convert.pickles import Limits
 from vkood.models.convert.reading import read_checkpoint
 
 PROTO, STOP = b"\x80\x02", b"."
@@ -17,12 +18,8 @@ ORDERED = b"ccollections\nOrderedDict\n"
 TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 
 
-@pytest.fixture(autouse=True)
-def _lower_limits(monkeypatch):
-    """The same limits, low enough for tests that check the type of every argument."""
-    monkeypatch.setattr(pickles, "_MAX_STEPS", 20_000)
-    monkeypatch.setattr(pickles, "_MAX_COPIED", 20_000)
-    monkeypatch.setattr(reading, "MAX_BYTES", 2**21)
+# Low enough for tests that check the type of every argument.
+LIMITS = Limits(num_bytes=2**21, num_instructions=20_000, num_copied=20_000, num_entries=50)
 
 
 def archive(path, content, *, storages=(), compression=zipfile.ZIP_STORED):
@@ -127,7 +124,7 @@ def test_pickles(tmp_path, name):
     content, problem = BOMBS[name]
     path = archive(tmp_path / "a.ckpt", content, storages=[bytes(16)])
     with pytest.raises(CheckpointError, match=problem) as caught:
-        load_checkpoint(path)
+        read_checkpoint(path, limits=LIMITS)
     assert len(str(caught.value)) < 600
 
 
@@ -153,8 +150,7 @@ def test_what_is_no_bomb_is_read(tmp_path):
         assert read["f"] == {1, 2}
 
 
-def test_archives(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "_MAX_ENTRIES", 50)
+def test_archives(tmp_path):
     small = pickle.dumps({}, protocol=2)
     for build, problem in (
         (
@@ -166,7 +162,7 @@ def test_archives(tmp_path, monkeypatch):
     ):
         path = build(tmp_path / "a.ckpt")
         with pytest.raises(CheckpointError, match=problem):
-            load_checkpoint(path)
+            read_checkpoint(path, limits=LIMITS)
     with zipfile.ZipFile(tmp_path / "b.ckpt", "w") as file, pytest.warns(UserWarning, match="Duplicate"):
         file.writestr("archive/data.pkl", small)
         file.writestr("archive/data.pkl", small)

@@ -21,6 +21,7 @@ MAX_RECORD = 1 << 25
 """Characters that a record of a JSON list may have: parsed, the worst take 32 bytes each. Longer lines are refused."""
 
 _CHUNK = 1 << 20
+"""Characters of a JSON file that are read at a time."""
 _BLANK = re.compile(r"[ \t\n\r]*")
 # Bytes that Python could not decode, and the zero bytes of UTF-16 without its mark.
 _UNDECODED = re.compile("[\udc80-\udcff\0]")
@@ -141,7 +142,7 @@ def json_lines(path: Path, **text: Any) -> Iterator[tuple[int, Any]]:
 
 
 def json_records(
-    path: Path, record: Type, bad: BadRows, *, key: str | None = None
+    path: Path, record: Type, bad: BadRows, *, key: str | None = None, chunk: int = _CHUNK
 ) -> Iterator[tuple[int, Any]]:
     """The records of a list in a JSON file, numbered from 0; those of another form are left out.
 
@@ -150,13 +151,14 @@ def json_records(
         record: What each must be.
         bad: Counts those that are left out.
         key: The key of the list in the object that the file holds; None where the file holds a list.
+        chunk: Number of characters read at a time.
 
     Raises:
         SourceError: If the file cannot be read as JSON with a list there, or the list is empty.
     """
     number = -1
     with open_text(path) as file:
-        for number, value in enumerate(_JsonList(file, path, key).items()):
+        for number, value in enumerate(_JsonList(file, path, key, chunk).items()):
             try:
                 yield number, record.read(value)
             except Mismatch as error:
@@ -168,8 +170,8 @@ def json_records(
 class _JsonList:
     """A JSON list, item by item: Python's own parser on a window of the text, which grows only for long items."""
 
-    def __init__(self, file: io.TextIOWrapper, path: Path, key: str | None) -> None:
-        self._file, self._path, self._key = file, path, key
+    def __init__(self, file: io.TextIOWrapper, path: Path, key: str | None, chunk: int) -> None:
+        self._file, self._path, self._key, self._chunk = file, path, key, chunk
         self._text, self._place, self._whole = "", 0, False
         self._decode = json.JSONDecoder().raw_decode
 
@@ -266,7 +268,7 @@ class _JsonList:
 
     def _more(self, size: int = 0) -> bool:
         try:
-            chunk = self._file.read(max(size, _CHUNK))
+            chunk = self._file.read(max(size, self._chunk))
         except UnicodeError:
             raise self._problem("it is not UTF-8 text") from None
         if undecoded := _UNDECODED.search(chunk):

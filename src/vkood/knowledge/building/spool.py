@@ -20,13 +20,6 @@ from vkood.knowledge.sources.batches import Batch, normalise_source
 JOINED = " + "
 """Between the names of the sources that share a fact."""
 
-_NUM_TEXTS = 300_000
-"""Different texts that are held before they are sorted and written out."""
-_NUM_FACTS = 500_000
-"""Facts that are sorted at a time."""
-_BLOCK = 1 << 20
-"""Characters that are read at a time from each sorted file of texts."""
-
 _HASHED = np.dtype(
     [("subject", "<i8"), ("object", "<i8"), ("thousandths", "<i4"), ("source", "<i4"), ("relation", "u1")]
 )
@@ -48,10 +41,16 @@ class Spool:
 
     Args:
         folder: Where the files are kept. They are small beside what is read, and go with the folder.
+        num_texts: Different texts that are held before they are sorted and written out.
+        num_facts: Facts that are sorted at a time.
+        block: Characters that are read at a time from each sorted file of texts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, num_texts: int = 300_000, num_facts: int = 500_000, block: int = 1 << 20
+    ) -> None:
         self._folder = folder
+        self._num_texts, self._num_facts, self._block = num_texts, num_facts, block
         self._texts: set[str] = set()
         self._text_files: list[Path] = []
         self._hashes: list[np.ndarray[Any, np.dtype[np.int64]]] = []
@@ -76,14 +75,14 @@ class Spool:
         self._facts.write(facts.tobytes())
         self.num_added += len(facts)
         self._texts.update(batch.subjects, batch.objects)
-        if len(self._texts) > _NUM_TEXTS:
+        if len(self._texts) > self._num_texts:
             self._write_texts()
 
     def concepts(self) -> Iterator[list[str]]:
         """Give all concepts once, in alphabetical order: a concept's number is its place."""
         if self._text_files:
             self._write_texts()
-            blocks = _merged(self._text_files)
+            blocks = _merged(self._text_files, self._block)
         else:
             blocks = iter([sorted(self._texts)])
             self._texts = set()
@@ -101,7 +100,7 @@ class Spool:
         runs, per_subject = self._numbered_runs()
         ends = np.cumsum(per_subject)
         total = int(ends[-1]) if len(ends) else 0
-        firsts = np.unique(np.searchsorted(ends, np.arange(0, total, _NUM_FACTS), side="right"))
+        firsts = np.unique(np.searchsorted(ends, np.arange(0, total, self._num_facts), side="right"))
         cuts = []
         for run in runs:
             subjects = np.fromfile(run, NUMBERED)["subject"]
@@ -151,7 +150,7 @@ class Spool:
         per_subject = np.zeros(len(hashes), np.int64)
         runs: list[Path] = []
         with (self._folder / "facts").open("rb") as file:
-            while len(read := np.fromfile(file, _HASHED, _NUM_FACTS)):
+            while len(read := np.fromfile(file, _HASHED, self._num_facts)):
                 subjects = order[_places(hashes, read["subject"])]
                 by_subject = np.argsort(subjects)
                 facts = np.empty(len(read), NUMBERED)
@@ -202,11 +201,11 @@ def _places(
     return places
 
 
-def _merged(paths: list[Path]) -> Iterator[list[str]]:
-    """The different lines of sorted files, in order, block by block."""
+def _merged(paths: list[Path], size: int) -> Iterator[list[str]]:
+    """The different lines of sorted files, in order, by blocks of `size` characters of each."""
     files: list[TextIO] = [path.open(encoding="utf-8", newline="\n") for path in paths]
     try:
-        held = [(file, block) for file in files if (block := file.readlines(_BLOCK))]
+        held = [(file, block) for file in files if (block := file.readlines(size))]
         while held:
             # What is not beyond any file's last line has been read completely.
             last = min(block[-1] for _, block in held)
@@ -217,7 +216,7 @@ def _merged(paths: list[Path]) -> Iterator[list[str]]:
             held = [
                 (file, rest)
                 for (file, block), cut in zip(held, cuts, strict=True)
-                if (rest := block[cut:] or file.readlines(_BLOCK))
+                if (rest := block[cut:] or file.readlines(size))
             ]
     finally:
         for file in files:

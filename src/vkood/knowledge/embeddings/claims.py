@@ -23,6 +23,7 @@ class Claims:
 
     Args:
         folder: Where the workers meet; created if there is none.
+        patience: Seconds to wait for the common lock.
 
     Example:
         >>> import tempfile
@@ -36,10 +37,10 @@ class Claims:
         (None, None)
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, patience: float = _PATIENCE) -> None:
+        self._folder, self._patience = folder, patience
         self._own = folder / f"{os.getpid()}-{uuid.uuid4().hex}.claims"
-        self._turn = FileLock(folder / "turn.lock", timeout=_PATIENCE)
+        self._turn = FileLock(folder / "turn.lock", timeout=patience)
         self._alive = _lock_of(self._own)
 
     def begin(self) -> None:
@@ -83,7 +84,7 @@ class Claims:
             self._turn.acquire()
         except Timeout:
             raise TimeoutError(
-                f"Another process has held {str(self._folder / 'turn.lock')!r} for {_PATIENCE:.0f} seconds; "
+                f"Another process has held {str(self._folder / 'turn.lock')!r} for {self._patience:.0f} seconds; "
                 "see what it does, or end it."
             ) from None
         try:

@@ -30,7 +30,6 @@ from vkood.knowledge.sources.batches import (
 from vkood.knowledge.store.schema import SourceInfo
 
 _CHUNK = 1 << 21
-"""Bytes that are read at a time: some thousands of lines."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _NUMBER = r"[0-9]{1,6}(?:\.[0-9]+)?(?:[eE]-[0-9]+)?"
 
@@ -103,13 +102,18 @@ class ConceptNetSource:
         """Bytes of the file."""
         return self.path.stat().st_size
 
-    def batches(self, tally: Tally) -> Iterator[Batch]:
-        """Give all assertions that no filter leaves out."""
+    def batches(self, tally: Tally, *, chunk: int = _CHUNK) -> Iterator[Batch]:
+        """Give all assertions that no filter leaves out.
+
+        Args:
+            tally: Counts the lines.
+            chunk: Bytes that are read at a time; by default some thousands of lines.
+        """
         keep, patterns = _Filter(self), _line_patterns(self.language)
         with open_regular(self.path, what="dump") as file:
-            for chunk in _line_chunks(file, tally):
-                num_lines = chunk.count(b"\n")
-                rows = self._rows(chunk, num_lines, patterns, tally)
+            for lines in _line_chunks(file, tally, chunk):
+                num_lines = lines.count(b"\n")
+                rows = self._rows(lines, num_lines, patterns, tally)
                 tally.num_lines += num_lines
                 batch = keep(rows)
                 tally.num_facts += len(batch.subjects)
@@ -117,11 +121,11 @@ class ConceptNetSource:
                 yield batch
 
     def _rows(
-        self, chunk: bytes, num_lines: int, patterns: Sequence[re.Pattern[str]], tally: Tally
+        self, lines: bytes, num_lines: int, patterns: Sequence[re.Pattern[str]], tally: Tally
     ) -> list[_Row]:
-        """The assertions of a chunk of lines; the tally counts the lines that are none."""
+        """The assertions of whole lines; the tally counts the lines that are none."""
         try:
-            text = chunk.decode()
+            text = lines.decode()
         except UnicodeDecodeError:
             text = ""
         for pattern in patterns:
@@ -129,7 +133,7 @@ class ConceptNetSource:
             if len(rows) == num_lines:
                 return rows
         rows = []
-        for number, line in enumerate(chunk.split(b"\n")[:-1], tally.num_lines + 1):
+        for number, line in enumerate(lines.split(b"\n")[:-1], tally.num_lines + 1):
             try:
                 rows += patterns[-1].findall(line.decode()) or [_parsed(line.decode(), self.language)]
             except UnicodeDecodeError:
@@ -188,14 +192,14 @@ class _Filter:
             self._weights[text] = to_thousandths(weight) if weight >= self._min_weight else None
 
 
-def _line_chunks(file: BinaryIO, tally: Tally) -> Iterator[bytes]:
+def _line_chunks(file: BinaryIO, tally: Tally, chunk: int) -> Iterator[bytes]:
     """Whole lines, some thousands at a time."""
     compressed = file.read(2) == _GZIP_MAGIC
     file.seek(0)
     stream = gzip.GzipFile(fileobj=file) if compressed else file
     rest = b""
     try:
-        while read := stream.read(_CHUNK):
+        while read := stream.read(chunk):
             tally.bytes_read = file.tell()
             end = read.rfind(b"\n") + 1
             if not end and len(rest) > MAX_LINE_BYTES:

@@ -15,10 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-MAX_BYTES = 64 * 2**20
-"""A checkpoint's pickle has about 200 bytes for each tensor."""
-_MAX_STEPS = 1_000_000
-_MAX_COPIED = 2_000_000
 _MAX_DEPTH = 500
 _MAX_NAME_LENGTH = 300
 _MAX_NAMES = 500
@@ -60,6 +56,32 @@ class NotReadable(ValueError):
     """A pickle that `torch.save` did not write, or a damaged one."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How much a checkpoint may have.
+
+    Args:
+        num_bytes: Bytes of a pickle, which has about 200 for each tensor.
+        num_instructions: Instructions of its pickles.
+        num_copied: Items that the pickles copy from one container to another.
+        num_entries: Entries of a zip archive.
+    """
+
+    num_bytes: int = 64 * 2**20
+    num_instructions: int = 1_000_000
+    num_copied: int = 2_000_000
+    num_entries: int = 200_000
+
+    def require_bytes(self, size: int) -> None:
+        """Refuse a pickle of more bytes.
+
+        Raises:
+            PickleRefused: If it has more.
+        """
+        if size > self.num_bytes:
+            raise PickleRefused(f"its pickle has more than {self.num_bytes // 2**20} MiB")
+
+
 @dataclass
 class Names:
     """The names in a pickle.
@@ -84,22 +106,21 @@ class _Value:
 
 
 class _Bounded:
-    """A file of which at most `max_bytes` can be read."""
+    """A file of which no more bytes can be read than a pickle may have."""
 
-    def __init__(self, file: BinaryIO | io.BytesIO, max_bytes: int) -> None:
-        self._file, self._left = file, max_bytes
+    def __init__(self, file: BinaryIO | io.BytesIO, limits: Limits) -> None:
+        self._file, self._limits, self._num_read = file, limits, 0
 
     def _take(self, data: bytes) -> bytes:
-        self._left -= len(data)
-        if self._left < 0:
-            raise PickleRefused(f"its pickle has more than {MAX_BYTES // 2**20} MiB")
+        self._num_read += len(data)
+        self._limits.require_bytes(self._num_read)
         return data
 
     def read(self, size: int) -> bytes:
-        return self._take(self._file.read(min(size, self._left + 1)))
+        return self._take(self._file.read(min(size, self._limits.num_bytes - self._num_read + 1)))
 
     def readline(self) -> bytes:
-        return self._take(self._file.readline(min(_MAX_NAME_LENGTH, self._left + 1)))
+        return self._take(self._file.readline(_MAX_NAME_LENGTH))
 
 
 class Inspection:
@@ -108,12 +129,13 @@ class Inspection:
     Args:
         storage_bytes: The file's number of bytes for a storage of a name; None if it has none of that name.
         file_bytes: The file's number of bytes.
+        limits: How much the pickles may have.
     """
 
-    def __init__(self, storage_bytes: Callable[[str], int | None], file_bytes: int) -> None:
+    def __init__(self, storage_bytes: Callable[[str], int | None], file_bytes: int, limits: Limits) -> None:
         self.names = Names()
-        self._storage_bytes, self._file_bytes = storage_bytes, file_bytes
-        self._steps, self._copied = _MAX_STEPS, _MAX_COPIED
+        self._storage_bytes, self._file_bytes, self._limits = storage_bytes, file_bytes, limits
+        self._steps = self._copied = 0
 
     def follow(self, file: BinaryIO | io.BytesIO) -> None:
         """Follow the pickle that begins at the place where a file stands, which ends up behind it.
@@ -123,10 +145,12 @@ class Inspection:
             NotReadable: If it is damaged, or not what `torch.save` writes.
         """
         machine = _Machine(self)
-        for name, argument in _instructions(_Bounded(file, MAX_BYTES)):
-            self._steps -= 1
-            if self._steps < 0:
-                raise PickleRefused(f"its pickle has more than {_MAX_STEPS:,} instructions")
+        for name, argument in _instructions(_Bounded(file, self._limits)):
+            self._steps += 1
+            if self._steps > self._limits.num_instructions:
+                raise PickleRefused(
+                    f"its pickle has more than {self._limits.num_instructions:,} instructions"
+                )
             try:
                 machine.step(name, argument)
             except (IndexError, KeyError):
@@ -149,8 +173,8 @@ class Inspection:
 
     def copy(self, size: int) -> None:
         """Count items that are copied from one container to another."""
-        self._copied -= size
-        if self._copied < 0:
+        self._copied += size
+        if self._copied > self._limits.num_copied:
             raise PickleRefused("it copies containers again and again, and would fill the memory")
 
     def storage(self, items: tuple[Any, ...]) -> int:

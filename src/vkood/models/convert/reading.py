@@ -22,9 +22,9 @@ from torch import Tensor
 from typing_extensions import override
 
 from vkood.files import FileProblem, MissingFile, open_regular
-from vkood.models.convert.pickles import MAX_BYTES, Inspection, Names, NotReadable, PickleRefused
+from vkood.models.convert.pickles import Inspection, Limits, Names, NotReadable, PickleRefused
 
-_MAX_ENTRIES = 200_000
+_LIMITS = Limits()
 _LEGACY_PICKLES = 4
 """How many pickles the format before zip archives begins with: a magic number, a version, the machine, the content."""
 _HEAD_BYTES = 512
@@ -62,11 +62,12 @@ class _NotCallable(type):
         raise CheckpointError(f"it would call {cls.__module__}.{cls.__name__}, and may hold harmful code")
 
 
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path, *, limits: Limits = _LIMITS) -> dict[str, Any]:
     """Read a checkpoint that `torch.save` has written, or a `.safetensors` file.
 
     Args:
         path: The file.
+        limits: How much its archive and its pickles may have.
 
     Returns:
         What is in it: tensors and plain values. Classes that it names are inert placeholders.
@@ -79,7 +80,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     name = repr(str(path))
     try:
         with open_regular(path, what="checkpoint") as file:
-            content = _load(path, file)
+            content = _load(path, file, limits)
     except MissingFile:
         raise CheckpointError(f"There is no checkpoint at {name}.") from None
     except FileProblem as error:
@@ -124,7 +125,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def _load(path: Path, file: BinaryIO) -> Any:
+def _load(path: Path, file: BinaryIO, limits: Limits) -> Any:
     """Find out what kind of file it is, and read it."""
     head = file.read(_HEAD_BYTES)
     size = os.fstat(file.fileno()).st_size
@@ -140,10 +141,10 @@ def _load(path: Path, file: BinaryIO) -> Any:
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < size:
         return _load_safetensors(path)
     if head.startswith(b"PK"):
-        names = _inspect_archive(path, file, size)
+        names = _inspect_archive(file, size, limits)
         return _load_torch(path, names, in_place=True)
     if head.startswith(b"\x80"):
-        inspection = Inspection(lambda _: size, size)
+        inspection = Inspection(lambda _: size, size, limits)
         for _ in range(_LEGACY_PICKLES):
             inspection.follow(file)
         return _load_torch(path, inspection.names, in_place=False)
@@ -155,11 +156,11 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
         return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 - it is no dictionary
 
 
-def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
+def _inspect_archive(file: BinaryIO, size: int, limits: Limits) -> Names:
     """Inspect a zip archive as `torch.save` writes it: nothing in it is compressed, or there twice."""
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if len(entries) != len(archive.infolist()) or len(entries) > _MAX_ENTRIES:
+        if len(entries) != len(archive.infolist()) or len(entries) > limits.num_entries:
             raise NotReadable(
                 "it has entries of the same name, or far too many, which `torch.save` does not write"
             )
@@ -173,14 +174,13 @@ def _inspect_archive(path: Path, file: BinaryIO, size: int) -> Names:
         if len(pickles) != 1:
             raise NotReadable("it is a zip archive, but none that `torch.save` has written")
         folder = pickles[0].removesuffix("data.pkl")
-        if entries[pickles[0]].file_size > MAX_BYTES:
-            raise PickleRefused(f"its pickle has more than {MAX_BYTES // 2**20} MiB")
+        limits.require_bytes(entries[pickles[0]].file_size)
 
         def storage_bytes(key: str) -> int | None:
             entry = entries.get(f"{folder}data/{key}")
             return None if entry is None else entry.file_size
 
-        inspection = Inspection(storage_bytes, size)
+        inspection = Inspection(storage_bytes, size, limits)
         inspection.follow(io.BytesIO(archive.read(pickles[0])))
     return inspection.names
 
