@@ -14,7 +14,7 @@ from support.command_line import refusal
 from support.synthetic_dump import assertion
 from vkood.cli import app
 from vkood.knowledge import FactStore
-from vkood.knowledge.building import writing
+from vkood.knowledge.building.spool import Spool
 
 PROGRAM = "from vkood.cli import main; main()"
 
@@ -156,10 +156,10 @@ def test_failures(dump, output, monkeypatch, error, message, earlier):
         assert run("conceptnet", dump, "--output", output).exit_code == 0
     before = output.read_bytes() if earlier else None
 
-    def fail(self, *arguments):
+    def fail(self):
         raise error
 
-    monkeypatch.setattr(writing._Writer, "write", fail)
+    monkeypatch.setattr(Spool, "facts", fail)
     result = run("conceptnet", dump, "--output", output)
     assert result.exit_code == (130 if message == "interrupted" else 2)
     (sentence,) = result.stderr.splitlines()

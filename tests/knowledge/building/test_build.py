@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vkood.knowledge import Fact, FactStore, SourceInfo, StoreError, UnreadableSourceError, build_store
-from vkood.knowledge.building import writing as writing_module
 from vkood.knowledge.building.spool import Spool
 from vkood.knowledge.building.writing import write_store
 from vkood.knowledge.sources.batches import FactSource, Tally
@@ -167,10 +166,10 @@ class TestFailures:
         )
 
     def test_full_disk(self, path, monkeypatch):
-        def full(self, *arguments):
+        def full(self):
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(writing_module._Writer, "write", full)
+        monkeypatch.setattr(Spool, "facts", full)
         self.unchanged(
             path, lambda: build_store(path, [FACTS]), OSError, "cannot be written: database or disk is full"
         )
