@@ -30,6 +30,8 @@ def source(folder: Path, text: str):
 
 def kill_at(point: int, number: int) -> None:
     """Let this process be killed at the call of that number."""
+    # Whoever starts the tests in the background may have SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     calls = 0
 
     def counting(call):
