@@ -21,7 +21,11 @@ small and its facts are worth reading, as sentences too:
   several words ("two dozen are large integers"), no kinds with names of many ("a stirk is a kind of cattle"), no
   animals with names of masses ("livestock is a placental"), and no materials in the plural ("is made of beeches");
 - no plurals that the sentence takes for singulars ("a spirilla");
-- no kinds of which there is one ("the Second Reich is the Reich").
+- no kinds of which there is one ("the Second Reich is the Reich");
+- no facts that `doubtful_facts.py` finds doubtful: nouns with an article that neither what they are nor their use nor
+  their plural shows to be counted ("a dada"), abbreviations with an article ("an ELF"), names in the plural with "is"
+  ("the Balkans is"), species that are said to be a mass ("Oncorhynchus keta is salmon"), masses that are said to be one
+  thing ("armour is a military unit"), parts and wholes of many ("loins have a groin").
 
 `vkood knowledge build wordnet` leaves out nothing.
 """
@@ -36,11 +40,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from build_noun_forms import CORRECTIONS
+from doubtful_facts import Doubts
 from wordnet_nouns import ANIMAL, ARTIFACT, Nouns, read_corrections, read_plurals
 
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
-from vkood.knowledge.facts import normalise_concept
+from vkood.knowledge.facts import RELATIONS, normalise_concept
 from vkood.knowledge.language.phrases import (
     head,
     is_many,
@@ -114,7 +119,8 @@ class EverydayNouns:
             for row in _without_ranks(rows)
             if row[1] != _HAS_PROPERTY and not self._is_doubtful_plural(row) and not _is_of_one(row)
         ]
-        kept = _without_long_synonyms(self._without_other_senses(self._without_doubtful_nouns(kept)))
+        kept = self._without_other_senses(self._without_doubtful_nouns(kept))
+        kept = _without_long_synonyms(self._without_doubtful_facts(kept))
         tally.num_left_out += len(rows) - len(kept)
         tally.num_facts = len(kept)
         subjects, relations, objects, weights, sources = zip(*kept, strict=True)
@@ -133,6 +139,17 @@ class EverydayNouns:
             and _begins_with_article(noun_phrase(concept))
         }
         return [row for row in rows if row[1] in _OF_WORDS or not (row[0] in doubtful or row[2] in doubtful)]
+
+    def _without_doubtful_facts(self, rows: list[_Row]) -> list[_Row]:
+        doubts = Doubts(self.nouns)
+
+        def is_doubtful(row: _Row) -> bool:
+            subject, code, object_ = row[:3]
+            relation = RELATIONS[code]
+            sentence = sentence_of(subject, relation, object_).removesuffix(".")
+            return doubts.is_doubtful(subject, relation, object_, sentence)
+
+        return [row for row in rows if row[1] in _OF_WORDS or not is_doubtful(row)]
 
     def _is_doubtful_plural(self, row: _Row) -> bool:
         """Whether a sentence would say of one thing with the name of many what many are, or name many of a material."""
