@@ -76,7 +76,7 @@ def lines(nouns: Nouns) -> list[str]:
             continue
         is_person = nouns.synsets[first].file == PERSON and nouns.says_counted(first)
         if is_person and " of the " in concept and not concept.startswith("one "):
-            lines.append(f"a{concept}")  # "peer of the realm"
+            lines.append(f"a{concept}")  # such as a title at court
             continue
         mass = nouns.is_mass(concept, first)
         head = concept.rsplit(" ", 1)[-1]

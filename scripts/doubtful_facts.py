@@ -67,8 +67,8 @@ class Doubts:
             return True  # "an ELF is a radio frequency"
         pairs = self._senses(subject, object_)
         if all(
-            self._is_doubtful_noun(subject, one) or self._is_doubtful_noun(object_, other)
-            for one, other in pairs
+            self._is_doubtful_noun(subject, sense) or self._is_doubtful_noun(object_, other_sense)
+            for sense, other_sense in pairs
         ):
             return True
         if relation != "IsA":

@@ -172,11 +172,11 @@ def test_bf16_autocast_gives_finite_gradients_and_float32_fits(model):
 def test_bad_features_are_named(model):
     batch = tiny_batch()
     batch["fact_features"][1, 2] = torch.nan
-    with pytest.raises(ValueError, match=r"`candidates` must be finite.*row 1, item 2"):
+    with pytest.raises(ValueError, match=r"`candidates` must have finite numbers.*row 1, item 2"):
         model(**batch)
     batch = tiny_batch()
     batch["pixel_values"][0] = torch.inf
-    with pytest.raises(ValueError, match="`context` must be finite"):
+    with pytest.raises(ValueError, match="`context` must have finite numbers"):
         model(**batch)
 
 
