@@ -52,6 +52,7 @@ PUBLIC_NAMES = {
     "facts_for",
     "fit_mixture",
     "fixed_point",
+    "gate_attention",
     "gating",
     "knowledge",
     "load_checkpoint",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         load_checkpoint,
         load_model,
     )
-    from vkood.pipelines import Explanation, VkoodProcessor
+    from vkood.pipelines import Explanation, VkoodProcessor, gate_attention
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -90,6 +90,7 @@ __all__ = [
     "facts_for",
     "fit_mixture",
     "fixed_point",
+    "gate_attention",
     "gating",
     "knowledge",
     "load_checkpoint",
@@ -123,7 +124,7 @@ _OFFERED_BY = {
         "load_checkpoint",
         "load_model",
     ],
-    "pipelines": ["Explanation", "VkoodProcessor"],
+    "pipelines": ["Explanation", "VkoodProcessor", "gate_attention"],
     "solve": [
         "Anderson",
         "Implicit",

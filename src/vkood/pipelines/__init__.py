@@ -1,15 +1,26 @@
-"""Where a user's objects become tensors, and a model's tensors become answers: the processor and explanations.
+"""Where a user's objects become tensors, and a model's tensors become answers.
 
-The processor is registered with `AutoProcessor` of `transformers` when this room is first imported.
+Here are the processor, explanations, and gates in front of other models. The processor is registered with
+`AutoProcessor` of `transformers` when this room is first imported.
 """
 
 from transformers import AutoProcessor
 
 from vkood.models import BlipVkoodConfig, VkoodConfig
+from vkood.pipelines.attention_gates import gate_attention
+from vkood.pipelines.fact_prompts import FactPrompts, fact_prompts, open_facts
 from vkood.pipelines.processor import VkoodProcessor
 from vkood.reporting.explanation import ExplainedFact, Explanation
 
-__all__ = ["ExplainedFact", "Explanation", "VkoodProcessor"]
+__all__ = [
+    "ExplainedFact",
+    "Explanation",
+    "FactPrompts",
+    "VkoodProcessor",
+    "fact_prompts",
+    "gate_attention",
+    "open_facts",
+]
 
 AutoProcessor.register(VkoodConfig, VkoodProcessor)
 AutoProcessor.register(BlipVkoodConfig, VkoodProcessor)
