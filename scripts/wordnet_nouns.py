@@ -81,7 +81,7 @@ _THE_WORDS = words_of(
     "republic empire kingdom islands isles mountains alps desert river sea ocean canal war wars union states "
     "peninsula revolution gulf strait straits channel basin coast dynasty bible testament treaty party army "
     "age era netherlands philippines bahamas maldives seychelles arctic antarctic caribbean midwest levant "
-    "balkans crimea rebellion crusade renaissance reformation inquisition dardanelles bosporus confederacy "
+    "balkans crimea chain rebellion crusade renaissance reformation inquisition dardanelles bosporus confederacy "
     "confederation commonwealth league federation association agency bureau department academy bloc zodiac "
     "kremlin vatican pentagon serengeti tundra us usa u.s. u.s.a. uk u.k. ussr uae dipper cia fbi un eu state "
     "antilles territories lowlands ridge canyon archipelago north south capital wall atlantic pacific east "
@@ -92,6 +92,7 @@ _THE_WORDS = words_of(
 _PEER = re.compile(
     r"(?:First|Second|Third|Fourth|\d+(?:st|nd|rd|th)) (?:Duke|Marquis|Marquess|Earl|Viscount|Baron)\b"
 )
+_FRENCH_PEER = re.compile(r"(?:Baron|Comte|Duc|Marquis|Vicomte) d(?:e |')")
 _HOLY_DAY = re.compile(r"(?:Feast|Festival|Fast|Day|Assumption|Ascension|Epiphany|Ninth) of ")
 _MANY_THE = words_of("states alps indies pamirs")
 _THE_ALWAYS = words_of("dialect order calendar eon aeon pole hemisphere")
@@ -518,7 +519,9 @@ def _certain_class(written: str, synset: Synset) -> str | None:
         return "t"
     if written.lower().startswith("the "):
         return "p" if words[-1] in _MANY_THE else "n"
-    if synset.file == PERSON and (written.startswith("Secretary of ") or _PEER.match(written)):
+    if synset.file == PERSON and (
+        written.startswith("Secretary of ") or _PEER.match(written) or _FRENCH_PEER.match(written)
+    ):
         return "t"
     if written[0].isupper() and words[-1] in _THE_ALWAYS and len(words) > 1:
         return "t"

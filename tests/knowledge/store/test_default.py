@@ -164,8 +164,30 @@ runner n 1 0 1 1 00000007
 
 
 @pytest.mark.parametrize(
+    ("subject", "relation", "object_"),
+    [
+        ("bison bison", "HasA", "buffalo"),  # "has Buffalo"
+        ("body politic", "HasA", "estate of the realm"),
+    ],
+)
+def test_the_store_lacks_parts_that_would_be_worded_wrongly(
+    store: FactStore, subject: str, relation: str, object_: str
+) -> None:
+    facts = store.lookup([subject], limit=None).get(subject, [])
+    assert (relation, object_) not in {(fact.relation, fact.object) for fact in facts}
+
+
+@pytest.mark.parametrize(
     ("subject", "object_"),
     [
+        ("genus cryptoprocta", "civet"),  # "a genus Cryptoprocta"
+        ("aegypiidae", "vulture"),
+        ("dean", "cardinal"),  # "Dean is a cardinal"
+        ("cirrhosis of the liver", "liver disease"),  # "the cirrhosis"
+        ("tenth cranial nerve", "cranial nerve"),  # "a tenth cranial nerve"
+        ("labia majora", "labium"),  # "are labiums"
+        ("adam's needle", "yucca"),
+        ("three-fourths", "common fraction"),  # "are common fractions"
         ("pleasure principle", "principle"),  # "a pleasure principle"
         ("spirilla", "eubacteria"),  # "a spirilla"
         ("two dozen", "large integer"),  # "are large integers"

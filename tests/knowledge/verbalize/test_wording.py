@@ -128,6 +128,18 @@ distrust IsA doubt                          | distrust is doubt.
 cosmetic dentistry IsA dentistry            | cosmetic dentistry is dentistry.
 pathogen IsA microorganism                  | a pathogen is a microorganism.
 cooling system HasA radiator hose           | a cooling system has a radiator hose.
+bone china IsA china                        | bone china is china.
+hockey HasProperty popular in canada        | hockey is popular in Canada.
+sushi HasProperty popular in japan          | sushi is popular in Japan.
+stocking AtLocation fireplace at christmas  | a stocking can be found in a fireplace at Christmas.
+sphinx AtLocation ancient egypt             | a sphinx can be found in ancient Egypt.
+zeus IsA greek god                          | Zeus is a Greek god.
+cloud PartOf stratosphere                   | a cloud is part of the stratosphere.
+nard IsA cream                              | nard is a kind of cream.
+edda PartOf taro                            | an edda is part of a taro.
+marquis de sade IsA writer                  | the Marquis de Sade is a writer.
+liver HasA kupffer's cell                   | a liver has a Kupffer's cell.
+hercules'-clubs IsA prickly ash             | Hercules'-clubs are prickly ashes.
 gatling gun IsA machine gun                 | a Gatling gun is a machine gun.
 complete fracture IsA fracture              | a complete fracture is a fracture.
 hit man IsA murderer                        | a hit man is a murderer.

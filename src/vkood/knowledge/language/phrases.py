@@ -82,6 +82,7 @@ _MANY_NAMES = words("nouns", "many_names")
 _MASSES_OF_KINDS = words("nouns", "masses_of_kinds")
 _UNIQUE = words("nouns", "unique")
 _NAMES = words("nouns", "names")
+_NAMES_ALSO_COMMON = words("nouns", "names_also_common")
 _CAPITALISED_ONLY = words("nouns", "capitalised_only")
 _NO_ARTICLE_PLACES = pairs("nouns", "no_article_places")
 _ON_PLACES = words("nouns", "on_places")
@@ -191,10 +192,7 @@ def with_article(form: NounForm) -> str:
 
 def is_name(concept: str) -> bool:
     """Whether a concept is the name of a place, a person, a day or a language, as far as lists know."""
-    words = concept.split(" ")
-    return words[-1] in _NAMES or (
-        len(words) > 1 and words[0] in ("mount", "lake", "saint", "st", "new") and words[-1] in _NAMES
-    )
+    return concept in _NAMES or head(concept) in _NAMES - _NAMES_ALSO_COMMON
 
 
 @lru_cache(maxsize=65_536)
@@ -213,16 +211,22 @@ def quality(concept: str) -> str:
     """Return what something is like, with the capital letters that its words always have.
 
     Example:
-        >>> quality("white"), quality("american")
-        ('white', 'American')
+        >>> quality("white"), quality("american"), quality("popular in new york")
+        ('white', 'American', 'popular in New York')
     """
     words = concept.split(" ")
-    if words[-1] in _NAMES:
-        return " ".join(word if word in _SMALL else word.capitalize() for word in words)
-    return " ".join(_written_word(word) for word in words)
-
-
-_SMALL = words("function_words", "small_in_names")
+    texts: list[str] = []
+    for place, word in enumerate(words):
+        before = words[place - 1] if place else ""
+        is_name = word in _NAMES
+        name = noun_form(f"{before} {word}") if is_name and before else None
+        if name is not None:
+            texts[-1] = name.text
+        elif is_name and (len(words) == 1 or before in PREPOSITIONS or word not in _NAMES_ALSO_COMMON):
+            texts.append(word.capitalize())
+        else:
+            texts.append(_written_word(word))
+    return " ".join(texts)
 
 
 def _written_word(word: str) -> str:
