@@ -28,7 +28,7 @@ small and its facts are worth reading, as sentences too:
   their plural shows to be counted ("a dada"), abbreviations with an article ("an ELF"), names in the plural with "is"
   ("the Balkans is"), species that are said to be a mass ("Oncorhynchus keta is salmon"), masses that are said to be one
   thing ("armour is a military unit"), parts and wholes of many ("loins have a groin"), one of a numbered few ("a second
-  base"), "the A of the B" of many, plants with a possessive ("Adam's needle is a yucca"), plurals that the lexicon lacks
+  base"), "the A of the B" of many, plants with a possessive ("Adam's needle is a yucca"), plurals that no lexicon has
   ("labia majora are labiums"), species with a part that is written as a place ("Bison bison has Buffalo").
 
 `vkood knowledge build wordnet` leaves out nothing.
