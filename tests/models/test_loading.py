@@ -302,6 +302,19 @@ def test_weights_of_another_shape(model):
             VkoodForVisualQuestionAnswering.from_pretrained(model, **options)
 
 
+def test_whole_numbers_in_a_tower_whose_weights_have_other_names_in_files(encoder, image, tmp_path):
+    VkoodModel.from_towers(image, encoder, fact_dim=4, **SMALL_FUSION).save_pretrained(tmp_path / "model")
+    (name,) = (
+        name
+        for name in load_file(tmp_path / "model" / "model.safetensors")
+        if ".0.attention.attention.query.weight" in name
+    )
+    assert name not in VkoodModel.from_pretrained(tmp_path / "model").state_dict()
+    change_weights(tmp_path / "model", lambda weights: weights | {name: weights[name].long()})
+    with pytest.raises(LoadingError, match=r"attention.query.weight' holds whole numbers"):
+        load_model(tmp_path / "model")
+
+
 def test_weights_that_are_left_over(model):
     change_weights(model, lambda weights: weights | {"unheard_of": torch.ones(1)})
     with pytest.raises(LoadingError, match="they have beyond the model's 1 tensors, such as 'unheard_of'"):

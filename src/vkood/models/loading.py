@@ -503,14 +503,19 @@ def _require_floating(model: nn.Module, stored: Mapping[str, torch.Tensor], wher
     integers = [name for name, tensor in stored.items() if not tensor.is_floating_point()]
     if not integers:
         return
-    for weight in (name for name, tensor in model.state_dict().items() if tensor.is_floating_point()):
-        # With or without the name of the part that a model is of, such as "bert."
-        for name in integers:
-            if f".{name}".endswith(f".{weight}") or f".{weight}".endswith(f".{name}"):
-                raise LoadingError(
-                    f"The weights in {where} are damaged: {name!r} holds whole numbers or truth values, which no "
-                    "layer here takes."
-                )
+    weights = [name for name, tensor in model.state_dict().items() if tensor.is_floating_point()]
+    for name in integers:
+        # `transformers` renames some towers' weights as it loads them: their last part remains.
+        is_weight = name.endswith((".weight", ".bias")) or any(
+            # With or without the name of the part that a model is of, such as "bert."
+            f".{name}".endswith(f".{weight}") or f".{weight}".endswith(f".{name}")
+            for weight in weights
+        )
+        if is_weight:
+            raise LoadingError(
+                f"The weights in {where} are damaged: {name!r} holds whole numbers or truth values, which no "
+                "layer here takes."
+            )
 
 
 def _json(file: Path) -> dict[str, Any]:
