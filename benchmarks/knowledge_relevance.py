@@ -41,7 +41,7 @@ from torch.nn import functional
 
 from vkood.gating import KernelGate, OutlierLayer
 from vkood.metrics import auroc, false_positive_rate
-from vkood.mixture import Prior
+from vkood.mixture import Diagonal, Prior, Spherical
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 EPOCHS = (2, 4, 8, 16)
@@ -80,9 +80,15 @@ def _mixture(components: int) -> Callable[[int, Option], Trainable]:
     def make(width: int, option: Option) -> Trainable:
         assert isinstance(option, tuple)
         prior = Prior(variance=option[0], variance_strength=option[1])
-        return OutlierLayer(width, width, width, components, prior=prior)
+        return OutlierLayer(width, width, width, components, family=Diagonal(), prior=prior)
 
     return make
+
+
+def _spherical(components: int) -> Callable[[int, Option], Trainable]:
+    return lambda width, kappa: OutlierLayer(
+        width, width, width, components, family=Spherical(kappa=_number(kappa))
+    )
 
 
 _PRIORS = tuple((variance, strength) for variance in (0.3, 1.0, 3.0) for strength in (1.0, 10.0))
@@ -98,11 +104,12 @@ ARMS = (
         (1.0, 10.0, 30.0, 100.0, 300.0),
         lambda width, bandwidth: KernelGate(width, width, width, bandwidth=_number(bandwidth)),
     ),
-    *(Arm(f"OutlierLayer, K = {number}", _PRIORS, _mixture(number)) for number in (1, 2, 4)),
+    *(Arm(f"OutlierLayer, Gaussian, K = {number}", _PRIORS, _mixture(number)) for number in (1, 2, 4)),
+    *(Arm(f"OutlierLayer, K = {number}", (3.0, 10.0, 30.0), _spherical(number)) for number in (1, 4)),
     Arm(
-        "OutlierLayer, K = 2, default initialisation",
+        "OutlierLayer, default initialisation",
         (0.0,),
-        lambda width, _: OutlierLayer(width, width, 64, 2),
+        lambda width, _: OutlierLayer(width, width, 64),
         alike=False,
     ),
 )

@@ -14,7 +14,7 @@ from torch.nn import functional
 from typing_extensions import override
 
 from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
-from vkood.gating.gate import JointSpace
+from vkood.gating.joint_space import JointSpace
 
 
 class JointGate(nn.Module):
@@ -116,8 +116,8 @@ Trainable = JointGate | KernelGate | OutlierLayer
 
 def start_alike(gate: Trainable) -> None:
     """Let candidates and tokens start in the encoder's own space, where they can be compared."""
-    assert gate.joint.context_projection is not None
     for projection in (gate.joint.candidate_projection, gate.joint.context_projection):
+        assert projection is not None
         nn.init.eye_(projection.weight)
         nn.init.zeros_(projection.bias)
 

@@ -119,7 +119,11 @@ def _alone(layer: OutlierLayer, last: dict[str, Any]) -> dict[str, Any]:
 
     def fit_alone() -> None:
         mixture, _ = fit_mixture(
-            tokens, num_components=layer.num_components, prior=layer.prior, solver=layer.solver
+            tokens,
+            num_components=layer.num_components,
+            family=layer.family,
+            prior=layer.prior,
+            solver=layer.solver,
         )
         (mixture.mean.sum() + mixture.log_scale.sum()).backward()
 

@@ -24,6 +24,7 @@ PUBLIC_NAMES = {
     "GateConfig",
     "GateOutput",
     "Implicit",
+    "Isotropic",
     "KernelGate",
     "LastIterate",
     "LinkedFact",

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from vkood.demo.towers import text_config
 from vkood.gating import Gate, GateOutput, OutlierLayer
-from vkood.gating.gate import JointSpace
+from vkood.gating.joint_space import JointSpace
 from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
 from vkood.recipes.easy_vqa import SMALL_FUSION, SMALL_RESNET
 from vkood.solve import Gradient, Implicit
@@ -24,6 +24,8 @@ from .materials import Materials, answers
 
 # Of all gates at first, as in the recipe; a run then moves the threshold so that gates begin 95 % open.
 THRESHOLD, TEMPERATURE = 3.9, 2.0
+GAUSSIAN: dict[str, Any] = {"family": "diagonal", "num_components": 2}
+"""What the arms called "mixture" fit."""
 
 
 class NoFitGradient(Gradient):
@@ -126,11 +128,18 @@ ARMS: dict[str, Arm] = {
     "no facts": Arm(gate={"kind": "none"}, use_facts=False),
     "unfiltered": Arm(gate={"kind": "none"}),
     "trained with noise": Arm(gate={"kind": "none"}, irrelevant=(0, 24)),
-    "dot-product gate": Arm(change=_dot_product),
+    "dot-product gate": Arm(gate=GAUSSIAN, change=_dot_product),
     "kernel gate": Arm(gate={"kind": "kernel"}),
-    "mixture, no gradient through the fit": Arm(change=lambda model: set_gradient(model, NoFitGradient())),
-    "mixture, LastIterate": Arm(),
-    "mixture, Implicit": Arm(change=lambda model: set_gradient(model, IMPLICIT)),
+    "mixture, no gradient through the fit": Arm(
+        gate=GAUSSIAN, change=lambda model: set_gradient(model, NoFitGradient())
+    ),
+    "mixture, LastIterate": Arm(gate=GAUSSIAN),
+    "mixture, Implicit": Arm(gate=GAUSSIAN, change=lambda model: set_gradient(model, IMPLICIT)),
+    "spherical, K = 1": Arm(gate={"temperature": None}),
+    "spherical, K = 1, background": Arm(
+        gate={"temperature": None, "family": {"type": "spherical", "background": 0.3}}
+    ),
+    "spherical, K = 4": Arm(gate={"temperature": None, "num_components": 4}),
 }
 
 

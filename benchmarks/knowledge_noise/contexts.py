@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vkood.gating import KernelGate, OutlierLayer
+from vkood.mixture import Diagonal, Spherical
 from vkood.solve import Implicit, LastIterate, Squarem
 
 from ..measuring import clock, peak_bytes
@@ -22,7 +23,14 @@ from ..synthetic_sets import clustered_sets
 
 BATCH, JOINT, ROUNDS = 16, 64, 7
 TOKENS, CANDIDATES = (64, 196, 576, 1024), (16, 64, 256)
-LAYERS = ("kernel gate", "mixture K=2, LastIterate", "mixture K=4, LastIterate", "mixture K=4, Implicit")
+LAYERS = (
+    "kernel gate",
+    "spherical K=1, LastIterate",
+    "spherical K=4, LastIterate",
+    "mixture K=2, LastIterate",
+    "mixture K=4, LastIterate",
+    "mixture K=4, Implicit",
+)
 
 
 def layer_of(name: str) -> OutlierLayer | KernelGate:
@@ -34,6 +42,7 @@ def layer_of(name: str) -> OutlierLayer | KernelGate:
         384,
         JOINT,
         JOINT,
+        family=Spherical() if name.startswith("spherical") else Diagonal(),
         num_components=int(name.partition("K=")[2][0]),
         solver=Squarem(tolerance=1e-3, max_steps=30),
         gradient=Implicit(tolerance=1e-3, max_steps=30) if name.endswith("Implicit") else LastIterate(),

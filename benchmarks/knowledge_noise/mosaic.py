@@ -8,7 +8,7 @@ from typing import Any
 from vkood.gating import OutlierLayer
 from vkood.models import VkoodForVisualQuestionAnswering
 
-from .arms import IMPLICIT, Arm, set_gradient
+from .arms import GAUSSIAN, IMPLICIT, Arm, set_gradient
 from .questions import Mix
 from .training import Plan, Schedule
 
@@ -33,23 +33,30 @@ def _held(model: VkoodForVisualQuestionAnswering) -> None:
     """Keep the joint space's biases at 0 and the threshold as it is, so that gates cannot all open at once."""
     layer = model.vkood.outlier_layer
     assert layer is not None
-    assert layer.joint.context_projection is not None
-    for bias in (layer.joint.candidate_projection.bias, layer.joint.context_projection.bias):
-        bias.data.zero_()
-        bias.requires_grad_(False)
+    for projection in (layer.joint.candidate_projection, layer.joint.context_projection):
+        assert projection is not None
+        projection.bias.data.zero_()
+        projection.bias.requires_grad_(False)
     layer.gate.threshold.requires_grad_(False)
 
 
 def _mixture(num_components: int = 1, variance: float = 1.0, *, fusion: bool = True, **gate: Any) -> Arm:
     # Weights add up to the 64 tokens however few they pick, and the variance of a single token is 0: a prior
     # that counts as much keeps the density as wide as it says.
-    options = {"steering": "weights", "variance_strength": 64.0, "temperature": _TEMPERATURE} | gate
+    options = (
+        {"steering": "weights", "variance_strength": 64.0, "temperature": _TEMPERATURE} | GAUSSIAN | gate
+    )
     options |= {"num_components": num_components, "variance": variance}
     return Arm(gate=options, change=_held, steer_fusion=fusion)
 
 
 def _kernel(variance: float = 1.0, *, fusion: bool = True) -> Arm:
     options = {"kind": "kernel", "steering": "weights", "variance": variance, "temperature": _TEMPERATURE}
+    return Arm(gate=options, change=_held, steer_fusion=fusion)
+
+
+def _spherical(num_components: int = 1, *, fusion: bool = True) -> Arm:
+    options = {"steering": "weights", "num_components": num_components, "temperature": None}
     return Arm(gate=options, change=_held, steer_fusion=fusion)
 
 
@@ -68,6 +75,8 @@ def narrowing(model: VkoodForVisualQuestionAnswering, done: float) -> None:
 MOSAIC_ARMS: dict[str, Arm] = {
     "no gate": Arm(gate={"kind": "none"}),
     "mixture K=4, not steered": _mixture(4, fusion=False, steering="none", variance_strength=1.0),
+    "spherical K=1, in the fusion too": _spherical(),
+    "spherical K=4, in the fusion too": _spherical(4),
     "kernel, weights": _kernel(fusion=False),
     "kernel, weights in the fusion too": _kernel(),
     "kernel, in the fusion too, free threshold": replace(_kernel(), change=None),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vkood import data, demo, gating, knowledge, metrics, mixture, models, pipelines, solve, tasks, train
     from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
     from vkood.knowledge import Fact, FactStore, LinkedFact, build_store, facts_for
-    from vkood.mixture import Diagonal, Full, Mixture, Prior, Spherical, Tied, fit_mixture
+    from vkood.mixture import Diagonal, Full, Isotropic, Mixture, Prior, Spherical, Tied, fit_mixture
     from vkood.models import (
         BlipVkoodConfig,
         BlipVkoodForImageTextRetrieval,
@@ -62,6 +62,7 @@ __all__ = [
     "GateConfig",
     "GateOutput",
     "Implicit",
+    "Isotropic",
     "KernelGate",
     "LastIterate",
     "LinkedFact",
@@ -107,7 +108,7 @@ __all__ = [
 _OFFERED_BY = {
     "gating": ["Gate", "GateOutput", "KernelGate", "OutlierLayer"],
     "knowledge": ["Fact", "FactStore", "LinkedFact", "build_store", "facts_for"],
-    "mixture": ["Diagonal", "Full", "Mixture", "Prior", "Spherical", "Tied", "fit_mixture"],
+    "mixture": ["Diagonal", "Full", "Isotropic", "Mixture", "Prior", "Spherical", "Tied", "fit_mixture"],
     "models": [
         "BlipVkoodConfig",
         "BlipVkoodForImageTextRetrieval",

@@ -25,8 +25,8 @@ def test_a_dot_product_gate_judges_rows_and_facts_one_by_one():
 
 
 def test_without_a_gradient_through_the_fit_none_reaches_the_context():
-    layer = OutlierLayer(6, 5, 8, gradient=NoFitGradient())
-    same = OutlierLayer(6, 5, 8)
+    layer = OutlierLayer(6, 5, 8, num_components=2, gradient=NoFitGradient())
+    same = OutlierLayer(6, 5, 8, num_components=2)
     same.load_state_dict(layer.state_dict())
     facts, context = torch.randn(3, 4, 6), torch.randn(3, 7, 5)
     out = layer(facts, context=context)

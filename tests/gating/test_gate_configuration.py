@@ -9,7 +9,7 @@ import pytest
 from support.every_model import blip_config, two_stream_config
 from vkood.gating import KernelGate, OutlierLayer
 from vkood.gating.configuration import GateConfig
-from vkood.mixture import Diagonal, Full, Spherical, Tied
+from vkood.mixture import Diagonal, Full, Isotropic, Spherical, Tied
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled
 
 CONFIGS = {"two-stream": two_stream_config, "BLIP": blip_config}
@@ -44,7 +44,7 @@ def test_options_of_solvers_and_gradients_survive_a_folder(family, tmp_path):
     [
         ("solver", [Squarem(longest=2.0), Anderson(history=2), Picard(damping=0.5)]),
         ("gradient", [LastIterate(), Neumann(3), Implicit(1e-3), Unrolled()]),
-        ("family", [Diagonal(), Spherical(), Tied(), Full()]),
+        ("family", [Spherical(kappa=4.0, background=0.1), Diagonal(), Isotropic(), Tied(), Full()]),
     ],
 )
 def test_every_object_is_taken_back_from_json(name, records):
@@ -78,7 +78,7 @@ def test_names_alone_and_single_fields_are_enough():
         ),
         ({"solver": {"tolerance": -1}}, "`gate`: `solver`: `tolerance` must be a finite number from 0"),
         ({"gradient": {"type": "neumann", "terms": 0}}, "`gate`: `gradient`: `terms` must be a whole number"),
-        ({"family": "round"}, "`gate`: `family` must be one of diagonal, spherical, tied, full"),
+        ({"family": "round"}, "`gate`: `family` must be one of spherical, diagonal, isotropic, tied, full"),
         ({"backend": "cuda"}, "`gate`: `backend` must be one of torch, numba"),
         ({"num_component": 3}, r"`gate` .* got `num_component`; did you mean `num_components`\?"),
         (3, "`gate` must have named options"),

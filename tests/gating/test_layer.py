@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from support.sets import batch, each_backend, each_member, layer_of, name, normal
+from support.sets import batch, each_backend, each_layer, layer_of, name, normal
 from vkood.gating import OutlierLayer
-from vkood.mixture import fit_mixture, negative_log_density
+from vkood.mixture import Spherical, fit_mixture, negative_log_density
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Squarem, Status, Unrolled
 
 SCORES = ["negative_log_density", "gem", "mahalanobis"]
@@ -15,7 +16,7 @@ each_score = pytest.mark.parametrize("score", SCORES)
 
 
 @each_score
-@each_member
+@each_layer
 def test_gates_are_the_sigmoid_of_the_margin(covariance, backend, score):
     layer, (facts, image) = (
         layer_of(family=covariance, backend=backend, score=score, threshold=0.5, temperature=0.3),
@@ -40,7 +41,7 @@ def test_scores_are_those_of_the_mixture_fitted_to_the_context_in_the_joint_spac
     torch.testing.assert_close(tokens.norm(dim=-1), torch.full((3, 9), 2.0))
 
 
-@each_member
+@each_layer
 def test_nothing_depends_on_batch_neighbours_or_padding(covariance, backend):
     layer, (facts, image) = (
         layer_of(family=covariance, backend=backend, solver=Squarem(tolerance=1e-6, max_steps=500)),
@@ -63,7 +64,7 @@ def test_nothing_depends_on_batch_neighbours_or_padding(covariance, backend):
     assert (padded.score[:, :2] == torch.inf).all()
 
 
-@each_member
+@each_layer
 @each_score
 def test_padding_full_of_nan_gives_finite_gradients(covariance, backend, score):
     layer, (facts, image) = layer_of(family=covariance, backend=backend, score=score), batch()
@@ -169,8 +170,9 @@ def test_save_and_load_round_trip(tmp_path):
     layer, (facts, image) = layer_of(score="gem", gate="straight_through"), batch()
     layer.calibrate(layer(facts, context=image).score, 0.5)
     torch.save(layer.state_dict(), tmp_path / "layer.pt")
-    torch.manual_seed(99)
-    other = OutlierLayer(6, 5, 4, score="gem", gate="straight_through")
+    other = layer_of(score="gem", gate="straight_through")
+    for parameter in other.parameters():
+        nn.init.ones_(parameter)
     other.load_state_dict(torch.load(tmp_path / "layer.pt", weights_only=True))
     torch.testing.assert_close(
         other(facts, context=image).gate, layer(facts, context=image).gate, rtol=0, atol=0
@@ -251,3 +253,61 @@ def test_a_projection_that_is_not_finite_is_told_from_features_that_are_not(whic
         projection.weight[0, 0] = torch.nan
     with pytest.raises(ValueError, match=f"`{which}s?` is finite, but its projection .* is not"):
         layer(facts, context=image)
+
+
+# -- joint spaces ----------------------------------------------------------------------------------
+
+
+def test_a_layer_on_vectors_of_one_encoder_needs_no_training():
+    """Facts near the context's topic score lower than others, with every projection that both share."""
+    torch.manual_seed(0)
+    topic, other = torch.randn(1, 1, 32), torch.randn(1, 1, 32)
+    context = topic + 0.5 * torch.randn(1, 12, 32)
+    facts = torch.cat([topic + 0.5 * torch.randn(1, 4, 32), other + 0.5 * torch.randn(1, 4, 32)], 1)
+    for joint in ("identity", "shared"):
+        layer = OutlierLayer(32, 32, joint=joint)
+        score = layer(facts, context=context).score[0]
+        assert score[:4].max() < score[4:].min()
+    untouched = OutlierLayer(32, 32, joint="identity")
+    assert {key for key, _ in untouched.named_parameters()} == {
+        "log_kappa",
+        "gate.threshold",
+        "gate.log_temperature",
+    }
+    assert untouched(facts, context=context).mixture.mean.shape == (1, 1, 32)
+
+
+def test_a_shared_projection_is_one_module():
+    layer = OutlierLayer(6, 6, 4, joint="shared")
+    assert layer.joint.candidate_projection is layer.joint.context_projection
+    facts = batch()[0]
+    torch.testing.assert_close(layer.joint.candidates(facts, None), layer.joint.context(facts, None))
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("arguments", "options", "words"),
+    [
+        (
+            (6, 5),
+            {"joint": "shared"},
+            "`context_dim` must be `candidate_dim`, 6, where `joint` is 'shared'; got 5",
+        ),
+        ((6, 6, 4), {"joint": "identity"}, "`joint_dim` must be None or `candidate_dim`, 6"),
+        ((6, 6), {"joint": "both"}, "`joint` must be one of separate, shared, identity"),
+        ((6, 6), {"family": Spherical(kappa=torch.ones(1))}, "the family's kappa"),
+    ],
+)
+def test_joint_spaces_that_cannot_be_are_refused(arguments, options, words):
+    with pytest.raises(ValueError, match=words):
+        OutlierLayer(*arguments, **options)
+
+
+def test_the_concentration_is_learnt_and_saved():
+    layer, (facts, image) = layer_of(family=Spherical(kappa=7.0), num_components=1), batch()
+    layer(facts, context=image).log_gate.sum().backward()
+    assert layer.log_kappa.grad.abs() > 0
+    assert math.isclose(float(layer.family.kappa.detach()), 7.0, rel_tol=1e-6)
+    other = layer_of(family=Spherical(kappa=3.0), num_components=1)
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(other(facts, context=image).score, layer(facts, context=image).score)

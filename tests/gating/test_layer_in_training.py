@@ -7,20 +7,24 @@ import torch
 from torch import nn
 
 from support.ranks import in_a_new_process
-from support.sets import batch, each_backend, each_member, layer_of, name
+from support.sets import NEEDS_NUMBA, batch, each_backend, each_layer, layer_of, name
 from vkood.gating import KernelGate, OutlierLayer
-from vkood.mixture import Prior, fit_mixture, graph_operator
+from vkood.mixture import Diagonal, Prior, Spherical, fit_mixture, graph_operator
 from vkood.mixture.fit import DEFAULT_SOLVER
 from vkood.solve import Implicit, LastIterate, Status
 
 
-@each_backend
+@pytest.mark.parametrize(
+    ("family", "backend"),
+    [(Diagonal(), "torch"), pytest.param(Diagonal(), "numba", marks=NEEDS_NUMBA), (Spherical(), None)],
+    ids=str,
+)
 @pytest.mark.parametrize("rule", [LastIterate(), Implicit()], ids=name)
-def test_it_learns_to_tell_facts_that_belong(rule, backend):
+def test_it_learns_to_tell_facts_that_belong(rule, family, backend):
     """Candidates that lie among the context tokens belong; random ones do not."""
     torch.manual_seed(0)
-    layer = OutlierLayer(8, 8, 8, gradient=rule)
-    optimiser = torch.optim.Adam(layer.parameters(), lr=0.02)
+    layer = OutlierLayer(8, 8, 8, num_components=2, family=family, gradient=rule, backend=backend)
+    optimiser = torch.optim.Adam(layer.parameters(), lr=0.05)
     generator = torch.Generator().manual_seed(0)
 
     def sets():
@@ -36,7 +40,7 @@ def test_it_learns_to_tell_facts_that_belong(rule, backend):
         return facts @ mixing, image, torch.tensor([1.0] * 3 + [0.0] * 3).expand(32, 6)
 
     mixing = torch.randn(8, 8, generator=generator)  # so that the projections have something to learn
-    for _ in range(80):
+    for _ in range(100):
         facts, image, belongs = sets()
         gate = layer(facts, context=image).gate
         loss = nn.functional.binary_cross_entropy(gate, belongs)
@@ -48,7 +52,7 @@ def test_it_learns_to_tell_facts_that_belong(rule, backend):
     assert right > 0.85
 
 
-@each_member
+@each_layer
 def test_under_autocast_the_fit_and_the_gates_are_in_single_precision(covariance, backend):
     layer, (facts, image) = layer_of(family=covariance, backend=backend), batch()
     plain = layer(facts, context=image)

@@ -85,7 +85,7 @@ def test_decay_weighs_the_batches():
 
 def layer_of(**options) -> OutlierLayer:
     torch.manual_seed(1)
-    return OutlierLayer(6, None, 4, **options)
+    return OutlierLayer(6, None, 4, **({"num_components": 2} | options))
 
 
 def batches(number: int, rows: int = 4):
@@ -146,7 +146,7 @@ def test_state_dict_round_trip(tmp_path):
         layer(facts)
     torch.save(layer.state_dict(), tmp_path / "layer.pt")
     torch.manual_seed(99)
-    other = OutlierLayer(6, None, 4)
+    other = OutlierLayer(6, None, 4, num_components=2)
     other.load_state_dict(torch.load(tmp_path / "layer.pt", weights_only=True))
     facts = next(batches(1))
     torch.testing.assert_close(other.eval()(facts).gate, layer.eval()(facts).gate, rtol=0, atol=0)
@@ -179,7 +179,7 @@ def test_gradients_reach_the_projection_through_the_batch():
 
 def test_both_modes_in_one_layer():
     torch.manual_seed(1)
-    layer = OutlierLayer(6, 5, 4)
+    layer = OutlierLayer(6, 5, 4, family=Diagonal())
     facts, image = next(batches(1)), torch.randn(4, 7, 5)
     conditional = layer(facts, context=image).gate
     layer(facts)

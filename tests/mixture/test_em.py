@@ -133,7 +133,7 @@ def test_without_a_prior_worth_speaking_of_it_is_the_mixture_of_scikit_learn(cov
         tokens, family=covariance, backend=backend, prior=prior, start=starts, solver=TIGHT
     )
     solution.require_convergence()
-    kind = {"Diagonal": "diag", "Spherical": "spherical", "Tied": "tied", "Full": "full"}[name(covariance)]
+    kind = {"Diagonal": "diag", "Isotropic": "spherical", "Tied": "tied", "Full": "full"}[name(covariance)]
     for row in range(2):
         theirs = GaussianMixture(
             2, covariance_type=kind, means_init=starts.numpy(), tol=1e-13, max_iter=5000, reg_covar=0.0

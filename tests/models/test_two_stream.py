@@ -221,7 +221,7 @@ def test_token_towers(image_config):
     ("changes", "message"),
     [
         ({"gate": {"kind": "wall"}}, "`kind` must be one of mixture, kernel, none"),
-        ({"gate": {"family": "round"}}, "`family` must be one of diagonal"),
+        ({"gate": {"family": "round"}}, "`family` must be one of spherical"),
         ({"gate": {"mode": "ajar"}}, "`mode` must be one of soft"),
         ({"num_attention_heads": 3}, "multiple of `num_attention_heads`"),
     ],

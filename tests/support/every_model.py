@@ -85,7 +85,7 @@ def blip_config(**changes: Any) -> BlipVkoodConfig:
         "image_text_hidden_size": 8,
         "merge_from": 1,
         "initializer_range": 0.2,
-        "gate": {"joint_dim": 8, "threshold": 2.5, "temperature": 2.0},
+        "gate": {"joint_dim": 8, "num_components": 2},
     }
     return BlipVkoodConfig(**(options | changes))
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from vkood.gating import OutlierLayer
-from vkood.mixture import Covariance, Diagonal, Full, Mixture, Prior, Spherical, Tied
+from vkood.mixture import Covariance, Diagonal, Full, Isotropic, Mixture, Prior, Spherical, Tied
 
-FAMILIES: list[Covariance] = [Diagonal(), Spherical(), Tied(), Full()]
+FAMILIES: list[Covariance] = [Diagonal(), Isotropic(), Tied(), Full()]
 NEEDS_NUMBA = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="the extra `fast` is not installed"
 )
@@ -52,7 +52,7 @@ def random_mixture(
     """A mixture with nothing special about it, in the coordinates of its family."""
     shapes = {
         Diagonal: (sets, components, dim),
-        Spherical: (sets, components),
+        Isotropic: (sets, components),
         Tied: (sets, dim, dim),
         Full: (sets, components, dim, dim),
     }
@@ -100,10 +100,20 @@ def weighted_sets(draw) -> tuple[Tensor, Tensor]:
     )
 
 
+each_layer = pytest.mark.parametrize(
+    ("covariance", "backend"),
+    [*each_member.args[1], pytest.param(Spherical(kappa=4.0), "torch", id="Spherical torch")],
+)
+"""The same with von Mises-Fisher components."""
+
+
 def layer_of(**options) -> OutlierLayer:
-    """A small layer with always the same weights: candidates are 6 wide, context 5, the joint space 4."""
+    """A small layer with always the same weights: candidates are 6 wide, context 5, the joint space 4.
+
+    It fits two Gaussians unless the options say otherwise.
+    """
     torch.manual_seed(1)
-    return OutlierLayer(6, 5, 4, **options)
+    return OutlierLayer(6, 5, 4, **({"family": Diagonal(), "num_components": 2} | options))
 
 
 def batch(candidates: int = 4, tokens: int = 9, rows: int = 3) -> tuple[Tensor, Tensor]:

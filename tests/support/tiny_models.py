@@ -30,7 +30,7 @@ def tiny_config(**changes: object) -> VkoodConfig:
         "num_labels": 5,
         "initializer_range": 0.2,
         "dropout": 0.0,
-        "gate": {"joint_dim": 8, "threshold": 2.5, "temperature": 2.0},
+        "gate": {"joint_dim": 8, "num_components": 2},
     }
     return VkoodConfig(**(options | changes))
 

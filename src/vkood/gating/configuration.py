@@ -17,16 +17,23 @@ from vkood.fields import (
 )
 from vkood.gating.conditioning import SteeringName, TextSteering
 from vkood.gating.gate import GateMode
+from vkood.gating.joint_space import JOINT_DIM, JointName
 from vkood.gating.kernel_gate import KernelGate
 from vkood.gating.outlier_layer import OutlierLayer, ScoreName
-from vkood.mixture import BackendName, Diagonal, Family, Full, Prior, Spherical, Tied
+from vkood.mixture import BackendName, Diagonal, Family, Full, Isotropic, Prior, Spherical, Tied
 from vkood.mixture.backends import BACKEND_RULE
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
 from vkood.spelling import require_known
 
 # The first of each is the default.
 _TYPES: dict[str, dict[str, type[Any]]] = {
-    "family": {"diagonal": Diagonal, "spherical": Spherical, "tied": Tied, "full": Full},
+    "family": {
+        "spherical": Spherical,
+        "diagonal": Diagonal,
+        "isotropic": Isotropic,
+        "tied": Tied,
+        "full": Full,
+    },
     "solver": {"squarem": Squarem, "anderson": Anderson, "picard": Picard},
     "gradient": {"last_iterate": LastIterate, "neumann": Neumann, "implicit": Implicit, "unrolled": Unrolled},
 }
@@ -40,15 +47,16 @@ _POSITIVE = Real(0, above=True)
 class GateConfig:
     """How facts are gated: the options of `OutlierLayer` or `KernelGate`.
 
-    `family`, `solver` and `gradient` may also be `{"type": name, **fields}`, as in JSON, or a name alone: "diagonal",
-    "spherical", "tied" or "full"; "squarem", "anderson" or "picard"; "last_iterate", "neumann", "implicit" or
-    "unrolled". A solver's `tolerance` is then 1e-3 if it names none, and its `max_steps` 30.
+    `family`, `solver` and `gradient` may also be `{"type": name, **fields}`, as in JSON, or a name alone:
+    "spherical", "diagonal", "isotropic", "tied" or "full"; "squarem", "anderson" or "picard"; "last_iterate",
+    "neumann", "implicit" or "unrolled". A solver's `tolerance` is then 1e-3 if it names none, and its `max_steps` 30.
 
     Attributes:
         kind: "mixture" for the outlier layer, "kernel" for the kernel gate, "none" to let all facts through.
-        joint_dim: Width of the joint space.
+        joint_dim: Width of the joint space; None for 64, or for the vectors' own where `joint` is "identity".
         num_components: Components of each mixture.
-        family: The family of mixtures.
+        joint: How facts and image tokens come into the joint space: "separate", "shared" or "identity".
+        family: The family of mixtures; the concentration of `Spherical` is learnt from its `kappa`.
         solver: How EM is iterated.
         gradient: How gradients pass through the fit.
         score: "negative_log_density", "gem" or "mahalanobis".
@@ -57,7 +65,7 @@ class GateConfig:
         variance_strength: Number of tokens that this variance counts as.
         concentration: Tokens that the prior adds to each component.
         mean_strength: Tokens with which the prior pulls the means to the origin.
-        threshold: Score at which the gate is half open at first; None for that of a random direction.
+        threshold: Score at which the gate is half open at first; None for the layer's own, which begins open.
         temperature: Steepness of the gate at first; None for the layer's own.
         steering: What each text decides of the fit: "none"; the image tokens' "weights"; the "prior" of the
             components' means, as strong as `mean_strength` says; or "weights_and_prior". The kernel gate has
@@ -76,9 +84,10 @@ class GateConfig:
     __no_type_check__ = True
 
     kind: Literal["mixture", "kernel", "none"] = "mixture"
-    joint_dim: int = 64
-    num_components: int = 2
-    family: Family = field(default_factory=Diagonal)
+    joint_dim: int | None = None
+    num_components: int = 1
+    joint: JointName = "separate"
+    family: Family = field(default_factory=Spherical)
     solver: Solver = field(default_factory=lambda: Squarem(**_SOLVER_BUDGET))
     gradient: Gradient = field(default_factory=LastIterate)
     score: ScoreName = "negative_log_density"
@@ -135,7 +144,7 @@ class GateConfig:
             return KernelGate(
                 candidate_dim,
                 context_dim,
-                self.joint_dim,
+                self.joint_dim or JOINT_DIM,
                 bandwidth=self.variance,
                 gate=self.mode,
                 threshold=self.threshold,
@@ -146,6 +155,7 @@ class GateConfig:
             context_dim,
             self.joint_dim,
             self.num_components,
+            joint=self.joint,
             family=self.family,
             prior=Prior(
                 concentration=self.concentration,
@@ -166,12 +176,15 @@ class GateConfig:
         """What steers the layer, for text and image tokens of the given widths; None if nothing does."""
         if self.kind == "none" or self.steering == "none":
             return None
-        return TextSteering(text_dim, image_dim, self.joint_dim, self.num_components, self.steering)
+        return TextSteering(
+            text_dim, image_dim, self.joint_dim or JOINT_DIM, self.num_components, self.steering
+        )
 
 
 _RULES: dict[str, Rule] = {
     "kind": Choice(("mixture", "kernel", "none")),
-    "joint_dim": _WIDTH,
+    "joint_dim": Optional(_WIDTH),
+    "joint": Choice(get_args(JointName)),
     "num_components": _WIDTH,
     "score": Choice(get_args(ScoreName)),
     "mode": Choice(get_args(GateMode)),

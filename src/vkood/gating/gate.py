@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import NoneType
-from typing import Literal, NoReturn, get_args
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,14 +18,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from vkood.fields import Choice, Optional, Real, Whole, require_fields, require_kind
+from vkood.fields import Choice, Optional, Real, Rule, require_fields, require_kind
 from vkood.mixture.params import Mixture
 from vkood.solve import Solution
 
 GateMode = Literal["soft", "hard", "straight_through"]
 
-_WIDTH = Whole(1, 1_000_000)
-_MAX_SIZE = 1e30  # of a threshold or temperature, in the range of single precision
+_MAX_SIZE = 1e30  # in the range of single precision
+BEGINNING_RULES: dict[str, Rule] = {
+    "threshold": Optional(Real(-_MAX_SIZE, _MAX_SIZE)),
+    "temperature": Optional(Real(1 / _MAX_SIZE, _MAX_SIZE)),
+}
+"""Of a threshold and a temperature to begin with; None for a layer's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -87,11 +90,7 @@ class Gate(nn.Module):
         super().__init__()
         require_fields(
             {"gate": mode, "threshold": threshold, "temperature": temperature},
-            {
-                "gate": Choice(get_args(GateMode)),
-                "threshold": Real(-_MAX_SIZE, _MAX_SIZE),
-                "temperature": Real(1 / _MAX_SIZE, _MAX_SIZE),
-            },
+            {"gate": Choice(get_args(GateMode)), **BEGINNING_RULES},
         )
         self.mode: GateMode = mode
         # With an axis, since FSDP shards no parameter without one.
@@ -149,99 +148,6 @@ class Gate(nn.Module):
         return f"mode={self.mode!r}"
 
 
-class JointSpace(nn.Module):
-    """Learned projections of candidates and context onto one sphere of radius sqrt(joint_dim).
-
-    On that sphere every dimension has a second moment of 1, so that the density of a mixture is on the same
-    scale whatever the towers and widths. (Raw features of several hundred dimensions would make every density
-    underflow.)
-    """
-
-    def __init__(self, candidate_dim: int, context_dim: int | None, joint_dim: int) -> None:
-        super().__init__()
-        require_fields(
-            {"candidate_dim": candidate_dim, "context_dim": context_dim, "joint_dim": joint_dim},
-            {"candidate_dim": _WIDTH, "context_dim": Optional(_WIDTH), "joint_dim": _WIDTH},
-        )
-        self.joint_dim = joint_dim
-        self.candidate_projection = nn.Linear(candidate_dim, joint_dim)
-        self.context_projection = None if context_dim is None else nn.Linear(context_dim, joint_dim)
-
-    def candidates(self, candidates: Tensor, mask: Tensor | None) -> Float[Tensor, "batch candidates joint"]:
-        """Candidates in the joint space; masked ones at the origin, whatever they held."""
-        _check_shapes("candidates", candidates, self.candidate_projection.in_features, mask, "candidate_mask")
-        return self._onto_sphere("candidates", self.candidate_projection, candidates, mask)
-
-    def context(self, context: Tensor, mask: Tensor | None) -> Float[Tensor, "batch tokens joint"]:
-        """Context tokens in the joint space; those of weight 0 at the origin, whatever they held."""
-        if self.context_projection is None:
-            raise ValueError(
-                "`context` was given to a layer made with `context_dim=None`; "
-                "make it with the width of your context."
-            )
-        _check_shapes("context", context, self.context_projection.in_features, mask, "context_mask")
-        return self._onto_sphere("context", self.context_projection, context, mask)
-
-    def _onto_sphere(
-        self, name: str, projection: nn.Linear, features: Tensor, mask: Tensor | None
-    ) -> Float[Tensor, "batch items joint"]:
-        compiling = torch.compiler.is_compiling()  # looking at values would break the graph
-        if mask is None:
-            joint = self._directions(projection, features)
-        elif compiling:
-            kept = (mask > 0)[..., None]
-            return torch.where(kept, self._directions(projection, torch.where(kept, features, 0.0)), 0.0)
-        else:  # what is masked costs nothing, and may hold anything
-            kept = (mask.flatten() > 0).nonzero()[:, 0]
-            directions = self._directions(projection, features.flatten(0, 1).index_select(0, kept))
-            joint = directions.new_zeros(mask.numel(), self.joint_dim).index_copy(0, kept, directions)
-            joint = joint.view(*mask.shape, self.joint_dim)
-        # A sum is finite only if all its terms are; looking at each takes forty times as long.
-        if not (compiling or math.isfinite(float(joint.detach().sum()))):
-            _raise_not_finite(name, features, mask)
-        return joint
-
-    def _directions(self, projection: nn.Linear, features: Tensor) -> Tensor:
-        projected = projection(features.to(projection.weight.dtype)).float()
-        return functional.normalize(projected, dim=-1) * math.sqrt(self.joint_dim)
-
-
-def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
-    require_kind(name, features, Tensor)
-    require_kind(mask_name, mask, (Tensor, NoneType))
-    if features.dim() != 3 or features.shape[-1] != width:
-        raise ValueError(
-            f"`{name}` must be (batch, items, {width}); got {tuple(features.shape)}."
-            + (f" Add an axis: `{name}[None]` for one set." if features.dim() == 2 else "")
-        )
-    if mask is None:
-        return
-    if mask.shape != features.shape[:2]:
-        raise ValueError(
-            f"`{mask_name}` must be (batch, items) = {tuple(features.shape[:2])}; got {tuple(mask.shape)}."
-        )
-    if name == "candidates" and mask.dtype != torch.bool:
-        raise ValueError(
-            f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`."
-        )
-    if torch.compiler.is_compiling() or mask.dtype == torch.bool:
-        return  # looking at values would break the graph
-    if not bool((mask >= 0).all()):
-        raise ValueError(f"`{mask_name}` must hold weights of at least 0; some are negative or NaN.")
-
-
-def _raise_not_finite(name: str, features: Tensor, mask: Tensor | None) -> NoReturn:
-    finite = torch.isfinite(features).all(-1)
-    if mask is not None:
-        finite = finite | ~(mask > 0)
-    if bool(finite.all()):
-        raise ValueError(
-            f"`{name}` is finite, but its projection into the joint space is not: its numbers are too large, up to "
-            f"{float(features.abs().max()):.3g}, or the projection's weights are not finite."
-        )
-    row, item = (~finite).nonzero()[0].tolist()
-    raise ValueError(
-        f"`{name}` must have finite numbers wherever nothing is masked; NaN or infinity comes first at row {row}, item "
-        f"{item}. Mask that item out with `{'candidate' if name == 'candidates' else name}_mask`, "
-        "or look at what computed it."
-    )
+def open_threshold(score: float, temperature: float) -> float:
+    """The threshold under which a candidate of this score has a gate of 0.95."""
+    return score + 3.0 / temperature

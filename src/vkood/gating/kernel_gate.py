@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from vkood.fields import Real, Whole, require_fields, require_kind
-from vkood.gating.gate import Gate, GateMode, GateOutput, JointSpace
+from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
+from vkood.gating.joint_space import JointSpace
 
 
 class KernelGate(nn.Module):
@@ -29,7 +30,8 @@ class KernelGate(nn.Module):
         joint_dim: Width of the joint space.
         bandwidth: Variance of the kernels, to begin with; learned on a logarithmic scale.
         gate: "soft", "hard" or "straight_through".
-        threshold: Score at which gates are half open, to begin with. By default that of a random direction.
+        threshold: Score at which gates are half open, to begin with. By default that of a random direction is
+            0.95 open.
         temperature: Steepness of the gate, to begin with. By default sqrt(joint_dim), as in `OutlierLayer`.
 
     Example:
@@ -58,9 +60,11 @@ class KernelGate(nn.Module):
         self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
         usual = 0.5 * math.log(2 * math.pi * bandwidth) + 1 / bandwidth  # as for `OutlierLayer`
+        require_fields({"temperature": temperature, "threshold": threshold}, BEGINNING_RULES)
+        temperature = joint_dim**0.5 if temperature is None else temperature
         self.gate = Gate(
-            threshold=usual if threshold is None else threshold,
-            temperature=joint_dim**0.5 if temperature is None else temperature,
+            threshold=open_threshold(usual, temperature) if threshold is None else threshold,
+            temperature=temperature,
             mode=gate,
         )
 

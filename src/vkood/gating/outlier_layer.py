@@ -1,15 +1,15 @@
 """The implicit differentiable outlier layer of VK-OOD (Wang, Medya, Ravi, NeurIPS 2023).
 
-It fits a Gaussian mixture to the context of each sample inside the forward pass, scores the candidates under
+It fits a mixture to the context of each sample inside the forward pass, scores the candidates under
 it, and gates out those that do not belong. Legend: B sets, N candidates, M context tokens, K components, D
 joint dimensions.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from types import NoneType
 from typing import Literal, get_args
 
@@ -18,12 +18,14 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from typing_extensions import override
 
-from vkood.fields import Choice, Whole, require_fields, require_kind
-from vkood.gating.gate import Gate, GateMode, GateOutput, JointSpace
+from vkood.fields import Choice, Real, Whole, require_fields, require_kind
+from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
+from vkood.gating.joint_space import JointName, JointSpace, looks_at_values
 from vkood.gating.population import PopulationMixture
 from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend
 from vkood.mixture.families.base import Family
 from vkood.mixture.families.gaussian import Covariance, Diagonal
+from vkood.mixture.families.spherical import Spherical
 from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, mahalanobis
@@ -39,13 +41,15 @@ _DISTANCES: dict[ScoreName, Callable[[Tensor, Mixture, Family], Tensor]] = {
 class OutlierLayer(nn.Module):
     """Gate candidates by their density under a mixture fitted to the context of their own sample.
 
-    Both are projected onto a joint sphere; the mixture is fitted to the context tokens by MAP-EM, solved to
-    its fixed point row by row; the candidates' scores under it become gates. Nothing in a row's output
-    depends on other rows.
+    Both are brought into a joint space; the mixture is fitted to the context tokens by MAP-EM, solved to its fixed
+    point row by row; the candidates' scores under it become gates. Nothing in a row's output depends on other rows.
+
+    By default the mixture is one von Mises-Fisher component, whose fixed point is a formula; README's Results say
+    where other options do as well. With `joint="identity"` the layer works untrained, on vectors of one encoder.
 
     Called without a context, the layer is in population mode, even if it has a `context_dim`: it scores
     candidates under one running mixture of all candidates that it has seen in training (learnt by online EM,
-    frozen in eval, summed over ranks).
+    frozen in eval, summed over ranks). This needs a Gaussian family.
 
     On a CPU, with the extra `fast`, diagonal fits and their scores are computed by Numba, and have first derivatives
     only; `vkood.mixture.choose_backend` says what computes, and `backend` forces it.
@@ -53,18 +57,28 @@ class OutlierLayer(nn.Module):
     Args:
         candidate_dim: Width of the candidates.
         context_dim: Width of the context tokens; None for a layer that is used in population mode only.
-        joint_dim: Width of the joint space.
+        joint_dim: Width of the joint space; 64 if None, or `candidate_dim` where `joint` is "identity".
         num_components: Components of each mixture.
-        family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
-        prior: The weak prior that makes every fit well defined; its `variance` is the bandwidth.
+        joint: How both come into the joint space: by a projection each, "separate"; by one for both, "shared", if they
+            have one width; or as they are, "identity".
+        family: `Spherical`, whose `kappa` is learnt from the given one, for vectors whose direction counts (the
+            default); or Gaussians with the covariance `Diagonal` (the default without a `context_dim`), `Isotropic`,
+            `Tied` or `Full`.
+        prior: The weak prior that makes every fit well defined; its `variance` is the bandwidth of Gaussians.
         solver: How EM is iterated; squared extrapolation to 1e-4 by default.
         gradient: How gradients pass through the fit; `LastIterate()` by default.
-        score: "negative_log_density" (per dimension), "gem" or "mahalanobis"; larger = more outlying.
+        score: "negative_log_density", "gem" or "mahalanobis"; larger = more outlying. The first is per dimension for
+            Gaussians, and up to its constant for `Spherical`: for one component -kappa times the cosine.
         gate: "soft", "hard" or "straight_through".
-        threshold: Score at which gates are half open, to begin with. By default that of a random direction.
-        temperature: Steepness of the gate, to begin with, in units of the score. By default that of a
-            density: a gate moves with the density's logarithm over sqrt(joint_dim).
+        threshold: Score at which gates are half open, to begin with. By default gates begin open: that of a random
+            direction is 0.95. (Half open, they close before a model has learnt to read facts.)
+        temperature: Steepness of the gate, to begin with, in units of the score. By default a gate moves with the
+            logarithm of the density, for Gaussians divided by sqrt(joint_dim).
         backend: "torch" or "numba", for fits and scores; None to choose for each call.
+
+    Raises:
+        TypeError: An option is of the wrong type.
+        ValueError: A number or a name is out of range, or the widths do not fit `joint`.
 
     Example:
         >>> import torch
@@ -80,9 +94,10 @@ class OutlierLayer(nn.Module):
         self,
         candidate_dim: int,
         context_dim: int | None,
-        joint_dim: int = 64,
-        num_components: int = 2,
+        joint_dim: int | None = None,
+        num_components: int = 1,
         *,
+        joint: JointName = "separate",
         family: Family | None = None,
         prior: Prior | None = None,
         solver: Solver | None = None,
@@ -100,24 +115,37 @@ class OutlierLayer(nn.Module):
         )
         require_method(family, prior, solver, gradient)
         self.num_components = num_components
-        self.family = family or Diagonal()
+        family = family or (Diagonal() if context_dim is None else Spherical())
+        self.log_kappa = _log_kappa(family)
+        self._family = replace(family, kappa=1.0) if isinstance(family, Spherical) else family
         self.backend: BackendName | None = backend
         self.prior = prior or Prior()
         self.solver = solver or DEFAULT_SOLVER
         self.gradient = gradient or LastIterate()
         self.score: ScoreName = score
-        self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
+        self.joint = JointSpace(
+            candidate_dim, context_dim, joint_dim, joint=joint, on_sphere=not isinstance(family, Spherical)
+        )
         self.population = (
-            PopulationMixture(num_components, joint_dim, self.family, self.prior)
-            if isinstance(self.family, Covariance)
+            PopulationMixture(num_components, self.joint.joint_dim, family, self.prior)
+            if isinstance(family, Covariance)
             else None
         )
-        usual, steepness = self._usual_score(joint_dim)
+        usual, steepness = self._usual_score(family)
+        require_fields({"temperature": temperature, "threshold": threshold}, BEGINNING_RULES)
+        temperature = steepness if temperature is None else temperature
         self.gate = Gate(
-            threshold=usual if threshold is None else threshold,
-            temperature=steepness if temperature is None else temperature,
+            threshold=open_threshold(usual, temperature) if threshold is None else threshold,
+            temperature=temperature,
             mode=gate,
         )
+
+    @property
+    def family(self) -> Family:
+        """The family of mixtures; a spherical one with the concentration that is learnt."""
+        if self.log_kappa is None:
+            return self._family
+        return replace(self._family, kappa=self.log_kappa.float().exp())
 
     @override
     def forward(
@@ -169,7 +197,7 @@ class OutlierLayer(nn.Module):
                     gradient=self.gradient,
                     backend=self.backend,
                 )
-            score = self._scored(joint, mixture)
+            score = self.score_of(joint, mixture)
             log_gate, gate = self.gate(score, candidate_mask)
         if candidate_mask is not None:
             score = score.masked_fill(~candidate_mask, torch.inf)
@@ -185,6 +213,19 @@ class OutlierLayer(nn.Module):
         """
         self.gate.calibrate(scores, keep_rate)
 
+    def score_of(
+        self, joint: Float[Tensor, "batch items joint"], mixture: Mixture
+    ) -> Float[Tensor, "batch items"]:
+        """How outlying vectors of the joint space are under fitted mixtures, or one mixture for all rows."""
+        if len(mixture.mean) != len(joint):
+            return self.score_of(joint.flatten(0, 1)[None], mixture).view(joint.shape[:2])
+        family = self.family
+        if self.score != "negative_log_density":
+            return _DISTANCES[self.score](joint, mixture, family)
+        # a compiler traces torch, whatever the fit runs on
+        backend = "torch" if torch.compiler.is_compiling() else self.backend
+        return choose_backend(joint, family, backend).score(joint, mixture, family)
+
     def _population(self, joint: Tensor, mask: Tensor | None) -> Mixture:
         """The running mixture, (1, K, D), after the candidates have been taken in if training."""
         if self.population is None:
@@ -197,16 +238,6 @@ class OutlierLayer(nn.Module):
         tokens = joint.flatten(0, 1)[None]
         weights = tokens.new_ones(tokens.shape[:2]) if mask is None else mask.flatten()[None].to(tokens.dtype)
         return self.population.update(tokens, weights)
-
-    def _scored(self, joint: Tensor, mixture: Mixture) -> Tensor:
-        if len(mixture.mean) != len(joint):  # one mixture for all
-            return self._scored(joint.flatten(0, 1)[None], mixture).view(joint.shape[:2])
-        if self.score != "negative_log_density":
-            return _DISTANCES[self.score](joint, mixture, self.family)
-        # a compiler traces torch, whatever the fit runs on
-        backend = "torch" if torch.compiler.is_compiling() else self.backend
-        chosen = choose_backend(joint, self.family, backend)
-        return -chosen.log_density(joint, mixture, self.family) / joint.shape[-1]
 
     def _check_fit(
         self,
@@ -237,8 +268,8 @@ class OutlierLayer(nn.Module):
                 raise ValueError(
                     f"`{name}` must have the shape {shapes[0]} or {shapes[1]}; got {tuple(value.shape)}."
                 )
-        if prior_strength is None or torch.compiler.is_compiling():
-            return  # looking at values would break the graph
+        if prior_strength is None or not looks_at_values(prior_strength):
+            return
         if not bool(((prior_strength > 0) & (prior_strength < torch.inf)).all()):
             raise ValueError(
                 "`prior_strength` must be positive and finite, so that every set has a fit; some is not."
@@ -250,13 +281,21 @@ class OutlierLayer(nn.Module):
             for name, value in (("mean", mean), ("mean_strength", strength))
             if value is not None
         }
-        return dataclasses.replace(self.prior, **changes) if changes else self.prior
+        return replace(self.prior, **changes) if changes else self.prior
 
-    def _usual_score(self, joint_dim: int) -> tuple[float, float]:
+    def _usual_score(self, family: Family) -> tuple[float, float]:
         """The score of a random direction under a component of the prior's width, and a temperature."""
-        distance, negative_log_density = self.family.of_random_direction(joint_dim, self.prior)
+        usual = family.usual_scores(self.joint.joint_dim, self.prior)
         if self.score == "mahalanobis":
-            return distance, 0.5 / joint_dim**0.5
+            return usual.distance, 0.5 * usual.temperature / usual.nats
         if self.score == "gem":
-            return 0.5 * distance - math.log(self.num_components), joint_dim**-0.5
-        return negative_log_density, joint_dim**0.5
+            return 0.5 * usual.distance - math.log(self.num_components), usual.temperature / usual.nats
+        return usual.score, usual.temperature
+
+
+def _log_kappa(family: Family) -> nn.Parameter | None:
+    """The logarithm of a spherical family's concentration, as a parameter with an axis, as those of `Gate`."""
+    if not isinstance(family, Spherical):
+        return None
+    require_fields({"the family's kappa": family.kappa}, {"the family's kappa": Real(0, above=True)})
+    return nn.Parameter(torch.tensor([math.log(family.kappa)]))

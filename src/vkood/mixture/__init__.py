@@ -3,7 +3,8 @@
 from vkood.mixture.backends import BackendName, choose_backend
 from vkood.mixture.em import em_step, map_objective, responsibilities
 from vkood.mixture.families.base import Family
-from vkood.mixture.families.gaussian import Covariance, Diagonal, Full, Spherical, Tied
+from vkood.mixture.families.gaussian import Covariance, Diagonal, Full, Isotropic, Tied
+from vkood.mixture.families.spherical import Spherical
 from vkood.mixture.fit import fit_mixture
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, log_density, mahalanobis, negative_log_density
@@ -15,6 +16,7 @@ __all__ = [
     "Diagonal",
     "Family",
     "Full",
+    "Isotropic",
     "Mixture",
     "Prior",
     "Spherical",

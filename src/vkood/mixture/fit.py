@@ -14,11 +14,11 @@ from torch import Tensor
 
 from vkood.fields import Whole, require_fields, require_kind
 from vkood.mixture.backends import BackendName, solve_fit
-from vkood.mixture.families.base import Family
+from vkood.mixture.families.base import Family, FixedPointProblem, Parameters
 from vkood.mixture.families.gaussian import Diagonal
 from vkood.mixture.graph_operator import solve_in_graph
 from vkood.mixture.params import Mixture, Prior
-from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem
+from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem, Status
 
 # Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest
 # row, and unlike Anderson acceleration it copes with the long way from the start, where responsibilities
@@ -51,7 +51,7 @@ def fit_mixture(
         weights: (sets, tokens) weight of each token, at least 0; boolean masks count as 0 and 1. All 1
             if None.
         num_components: Number of components of each mixture.
-        family: Gaussians with the covariance `Diagonal` (the default), `Spherical`, `Tied` or `Full`.
+        family: Gaussians with the covariance `Diagonal` (the default), `Isotropic`, `Tied` or `Full`.
         prior: The conjugate prior; `Prior()` if None.
         start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.
         solver: How to iterate EM; squared extrapolation to a tolerance of 1e-4 if None.
@@ -93,13 +93,32 @@ def fit_mixture(
         solve = solve_fit
         if torch.compiler.is_compiling() and isinstance(gradient, LastIterate):
             solve = solve_in_graph
-        solution = solve(problem.start, problem.operands, family, solver, gradient, backend)
+        if problem.constant:
+            solution = _one_step(problem, family)
+        else:
+            solution = solve(problem.start, problem.operands, family, solver, gradient, backend)
         mixture = problem.mixture(solution.value).to(result)
     return mixture, replace(
         solution,
         value=mixture.parameters,
         residual=solution.residual.to(result),
         trace=solution.trace.to(result),
+    )
+
+
+def _one_step(problem: FixedPointProblem, family: Family) -> Solution[Parameters]:
+    """The fixed point of a step that does not depend on where it begins; all rules give its exact gradient."""
+    tokens, *others = problem.operands
+    finite = torch.isfinite(tokens).all(2).all(1)
+    # sets that failed have no part in the step: 0 * NaN is NaN in a backward
+    value = family.step(problem.start, torch.where(finite[:, None, None], tokens, 0.0), *others)
+    moved = tokens.new_zeros(len(tokens)).masked_fill(~finite, torch.inf)
+    return Solution(
+        value=value,
+        status=torch.where(finite, int(Status.CONVERGED), int(Status.NOT_FINITE)),
+        steps=torch.ones_like(finite, dtype=torch.long),
+        residual=moved,
+        trace=moved[:, None],
     )
 
 

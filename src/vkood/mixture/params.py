@@ -28,8 +28,9 @@ class Mixture:
         log_weight: (sets, components) logarithms of the weights; they count up to a constant in each set.
         mean: (sets, components, dim).
         log_scale: The covariances in the coordinates of their family: log variances, (sets, components, dim)
-            for `Diagonal` and (sets, components) for `Spherical`; lower Cholesky factors with the logarithm
-            of the diagonal, (sets, components, dim, dim) for `Full` and (sets, dim, dim) for `Tied`.
+            for `Diagonal` and (sets, components) for `Isotropic`; lower Cholesky factors with the logarithm
+            of the diagonal, (sets, components, dim, dim) for `Full` and (sets, dim, dim) for `Tied`. For
+            `Spherical` the logarithm of 1 / kappa, (sets, 1).
     """
 
     log_weight: Float[Tensor, "sets components"]

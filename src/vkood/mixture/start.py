@@ -46,3 +46,41 @@ def farthest_tokens(
         farthest = tokens.gather(1, index[:, None, None].expand(-1, 1, tokens.shape[2]))
         means.append(torch.where((largest > 0)[:, None, None], farthest, centre))
     return torch.cat(means, dim=1) * (weights.sum(1) > 0)[:, None, None]
+
+
+@torch.no_grad()
+def densest_tokens(
+    tokens: Float[Tensor, "sets tokens dim"],
+    weights: Float[Tensor, "sets tokens"],
+    num_components: int,
+    kappa: Float[Tensor, "sets 1"],
+) -> Float[Tensor, "sets components dim"]:
+    """Directions to start from: each the densest token, once what lies around those so far is taken out.
+
+    Subtractive clustering (Chiu 1994) with the kernel exp(kappa (<x, y> - 1)), and one of half its concentration for
+    what is taken out. Stray tokens come last, while `farthest_tokens` begins with them. When nothing is left, as in
+    sets with fewer directions than components, the weighted centre is taken.
+
+    Args:
+        tokens: Directions; those of weight 0 may be zeros.
+        weights: How much each counts.
+        num_components: How many to choose.
+        kappa: The concentration of the kernel.
+    """
+    require_fields({"num_components": num_components}, {"num_components": Whole()})
+    if tokens.shape[1] == 0:
+        return tokens.new_zeros(len(tokens), num_components, tokens.shape[2])
+    cosine = torch.matmul(tokens, tokens.mT)  # (B, M, M)
+    density = torch.matmul(torch.exp(kappa[..., None] * (cosine - 1)), weights[..., None])[..., 0]
+    density = torch.where(weights > 0, density, 0.0)
+    least = 1e-6 * density.amax(1)
+    mean = weighted_centre(tokens, weights)
+    means: list[Tensor] = []
+    for _ in range(num_components):
+        largest, index = density.max(1)
+        chosen = index[:, None, None]
+        densest = tokens.gather(1, chosen.expand(-1, 1, tokens.shape[2]))
+        means.append(torch.where((largest > least)[:, None, None], densest, mean))
+        near = torch.exp(0.5 * kappa * (cosine.gather(1, chosen.expand(-1, 1, tokens.shape[1]))[:, 0] - 1))
+        density = density - largest[:, None] * near
+    return torch.cat(means, dim=1)

@@ -87,6 +87,9 @@ class FitWatch:
         # As in the layer: half precision has neither the range nor the digits for densities.
         with torch.autocast(tokens.device.type, enabled=False):
             shares = responsibilities(tokens, output.mixture, self._layer.family)  # (B, N * T, K)
+            log_gate, _ = self._layer.gate(self._layer.score_of(tokens, output.mixture))  # (B, N * T)
+            # how far each token belongs, which is what distinguishes them where there is one component
+            shares = shares * torch.exp(log_gate - log_gate.amax(1, keepdim=True))[..., None]
         if mask is not None:  # tokens that count less, by a question's weights
             shares = shares * mask.float()[..., None]
         places = shares.unflatten(1, (num_images, -1))[:, :, self._first :]  # (B, N, patches, K)

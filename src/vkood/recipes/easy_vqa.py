@@ -24,11 +24,8 @@ SMALL_FUSION: dict[str, Any] = {
     "dropout": 0.0,
     # Weights of deviation 0.02, right for a width of 768, would leave a width of 64 almost silent.
     "initializer_range": 0.1,
-    # The gate begins open (the score of a random direction is 1.9) and shallow. A gate that begins half open closes for
-    # good before the fusion has learnt to read facts at all.
-    "gate": {"threshold": 3.9, "temperature": 2.0},
 }
-"""Fusion and gate for towers of width 64: fields of `VkoodConfig`."""
+"""A fusion for towers of width 64: fields of `VkoodConfig`."""
 
 
 def easy_vqa() -> Run:

@@ -57,9 +57,9 @@ class Explanation:
             "false", one for retrieval or pre-training whether the text matches the picture.
         facts: Facts, the widest gate first.
         patches: (components, rows, columns) for each component of the fitted mixture, how much of it lies in each patch
-            of the picture: each component's add up to 1, or are all 0 if none of it lies in any patch. The patches of
-            several pictures stand side by side, as the pictures do. None where nothing was fitted, or patches have no
-            places.
+            of the picture, patches counted by how far they belong under the fit: each component's add up to 1, or are
+            all 0 if none of it lies in any patch. The patches of several pictures stand side by side, as the pictures
+            do. None where nothing was fitted, or patches have no places.
         component_weights: (components,) shares of the components.
         num_pictures: How many pictures stand side by side in `picture`.
     """

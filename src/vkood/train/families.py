@@ -18,8 +18,6 @@ from vkood.models import BlipVkoodConfig, VkoodConfig
 from vkood.pipelines import VkoodProcessor
 
 _WIDTH = 64
-# A gate that begins open and shallow: one that begins half open closes before the model has learnt to read facts.
-_GATE = {"threshold": 3.9, "temperature": 2.0}
 
 
 class Family(ABC):
@@ -89,7 +87,6 @@ class TwoStream(Family):
             "intermediate_size": 2 * _WIDTH,
             "dropout": 0.0,
             "initializer_range": deviation,
-            "gate": _GATE,
         }
         return VkoodConfig(**(options | changes))
 
@@ -136,7 +133,6 @@ class Blip(Family):
             "image_text_hidden_size": 32,
             "queue_size": 64,
             "initializer_range": 0.1,
-            "gate": _GATE,
         }
         return BlipVkoodConfig(**(options | changes))
 

@@ -25,7 +25,7 @@ BACKEND_RULE = Optional(Choice(get_args(BackendName)))
 
 @runtime_checkable
 class Backend(Protocol):
-    """Solves fits and computes densities."""
+    """Solves fits and scores candidates."""
 
     @property
     def name(self) -> BackendName:
@@ -43,8 +43,8 @@ class Backend(Protocol):
         """The fixed point of `family.step` from `start`, with gradients to the operands."""
         ...
 
-    def log_density(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
-        """`vkood.mixture.log_density`: (B, N), with gradients to candidates and mixture."""
+    def score(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
+        """`Family.score`: (B, N), with gradients to candidates and mixture."""
         ...
 
 

@@ -53,11 +53,11 @@ class NumbaBackend:
         )
         return replace(solution, value=unpack(solution.value, start[1].shape[1]), backend=self.name)  # pyright: ignore[reportReturnType, reportArgumentType] (of another structure)
 
-    def log_density(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
-        """As the public function."""
+    def score(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
+        """The negative log density per dimension."""
         precise, exact, dtype = in_working_precision(candidates, mixture, family)
         values: Tensor = _Density.apply(precise, *exact.parameters)  # pyright: ignore[reportAssignmentType] (untyped in torch)
-        return values.to(dtype)
+        return -values.to(dtype) / candidates.shape[-1]
 
 
 def pack(parameters: Parameters) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vkood.mixture.families.base import Family, Parameters
 from vkood.mixture.params import Mixture
-from vkood.mixture.scores import log_density
+from vkood.mixture.scores import in_working_precision
 from vkood.solve import Gradient, Solution, Solver, fixed_point
 
 
@@ -30,6 +30,7 @@ class TorchBackend:
         """The fixed point of `family.step`."""
         return fixed_point(family.step, start, operands=operands, solver=solver, gradient=gradient)
 
-    def log_density(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
-        """The public function."""
-        return log_density(candidates, mixture, family)
+    def score(self, candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
+        """The family's own score."""
+        precise, exact, dtype = in_working_precision(candidates, mixture, family)
+        return family.score(precise, exact).to(dtype)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -29,11 +30,26 @@ class FixedPointProblem:
         start: The parameters to start from, each with a leading axis for the sets.
         operands: What the step takes besides them, each with a leading axis for the sets; the tokens come first.
         mixture: From parameters, in the units of the problem, to mixtures in those of the tokens.
+        constant: Whether the step gives the fixed point whatever it is given, so that one step solves the problem.
     """
 
     start: Parameters
     operands: tuple[Tensor, ...]
     mixture: Callable[[Parameters], Mixture]
+    constant: bool = False
+
+
+class UsualScores(NamedTuple):
+    """How a random direction scores under a component that is centred on another, and what scores are measured in."""
+
+    distance: float
+    """Its squared distance, as `Family.mahalanobis` has it."""
+    score: float
+    """Its `Family.score`."""
+    temperature: float
+    """How steep a gate on `Family.score` is to begin with."""
+    nats: float
+    """How far the negative log density moves while the score moves by 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +95,12 @@ class Family(abc.ABC):
     ) -> Float[Tensor, "sets tokens components"]:
         """Squared distance of each token to each component, in units of the component's width."""
 
-    @abc.abstractmethod
-    def of_random_direction(self, dim: int, prior: Prior) -> tuple[float, float]:
-        """How a random point of the sphere of radius sqrt(dim) scores under a component that is centred on another.
+    def score(
+        self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
+    ) -> Float[Tensor, "sets tokens"]:
+        """How outlying each token is: the negative log density, per dimension unless the family says otherwise."""
+        return -torch.logsumexp(self.log_joint(tokens, mixture), dim=-1) / tokens.shape[-1]
 
-        Returns:
-            Its squared distance and its negative log density per dimension, where the component is as wide as the
-            prior has it.
-        """
+    @abc.abstractmethod
+    def usual_scores(self, dim: int, prior: Prior) -> UsualScores:
+        """The scores that a gate begins with, for components as wide as the prior has them."""

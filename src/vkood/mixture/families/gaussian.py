@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 from typing_extensions import override
 
-from vkood.mixture.families.base import Family, FixedPointProblem, Parameters
+from vkood.mixture.families.base import Family, FixedPointProblem, Parameters, UsualScores
 from vkood.mixture.params import Mixture, Prior, SetPrior
 from vkood.mixture.start import farthest_tokens, weighted_centre
 
@@ -43,7 +43,7 @@ class Statistics:
         count: (sets, components) expected tokens of each component.
         first: (sets, components, dim) the sum of their differences to the origin.
         second: The sum of squares of these differences, as far as the family needs it: (sets, components, dim) for
-            `Diagonal`, (sets, components) of squared lengths for `Spherical`, (sets, components, dim, dim) for
+            `Diagonal`, (sets, components) of squared lengths for `Isotropic`, (sets, components, dim, dim) for
             `Full`, and (sets, dim, dim) over all components for `Tied`.
     """
 
@@ -94,10 +94,12 @@ class Covariance(Family):
         return self.log_affinity(tokens, mixture) - constant[:, None, None]
 
     @override
-    def of_random_direction(self, dim: int, prior: Prior) -> tuple[float, float]:
-        # two random points of that sphere have a squared distance of 2 dim
+    def usual_scores(self, dim: int, prior: Prior) -> UsualScores:
+        # two random points of the sphere of radius sqrt(dim), on which a layer's vectors lie, are sqrt(2 dim) apart
         distance = 2 * dim / prior.variance
-        return distance, 0.5 * (math.log(2 * math.pi * prior.variance) + distance / dim)
+        score = 0.5 * (math.log(2 * math.pi * prior.variance) + distance / dim)
+        # a gate moves with the density's logarithm over sqrt(dim)
+        return UsualScores(distance=distance, score=score, temperature=dim**0.5, nats=dim)
 
     def log_affinity(
         self, tokens: Float[Tensor, "sets tokens dim"], mixture: Mixture
@@ -211,7 +213,7 @@ class Diagonal(Covariance):
 
 
 @dataclass(frozen=True, slots=True)
-class Spherical(Covariance):
+class Isotropic(Covariance):
     """One variance for each component."""
 
     @override
