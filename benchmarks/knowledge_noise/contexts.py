@@ -31,13 +31,6 @@ LAYERS = (
     "mixture K=4, LastIterate",
     "mixture K=4, Implicit",
 )
-    "kernel gate",
-    "spherical K=1, LastIterate",
-    "spherical K=4, LastIterate",
-    "mixture K=2, LastIterate",
-    "mixture K=4, LastIterate",
-    "mixture K=4, Implicit",
-)
 
 
 def layer_of(name: str) -> OutlierLayer | KernelGate:
