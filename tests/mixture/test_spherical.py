@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import arguments, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import ive
@@ -82,17 +82,17 @@ def test_scores_are_the_density_but_for_a_constant_and_distances_go_with_the_den
     mixture, points = mixture_of(on_sphere(2, 3, 5, seed=1), 7.0), normal(2, 6, 5, seed=2)
     score, density = Spherical().score(points, mixture), log_density(points, mixture, Spherical())
     assert (score + density).std() < 1e-12
-    one = mixture_of(on_sphere(2, 1, 5, seed=3), 7.0)
-    cosine = torch.cosine_similarity(points, one.mean, dim=-1)
-    torch.testing.assert_close(Spherical().score(points, one), -7.0 * cosine)
-    torch.testing.assert_close(mahalanobis(points, one, Spherical()), 14.0 * (1 - cosine))
+    single = mixture_of(on_sphere(2, 1, 5, seed=3), 7.0)
+    cosine = torch.cosine_similarity(points, single.mean, dim=-1)
+    torch.testing.assert_close(Spherical().score(points, single), -7.0 * cosine)
+    torch.testing.assert_close(mahalanobis(points, single, Spherical()), 14.0 * (1 - cosine))
 
 
 # -- the map ---------------------------------------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(weighted_sets(), st.integers(1, 4), st.integers(0, 50), st.floats(0.1, 50), st.floats(0, 1))
+@arguments(weighted_sets(), st.integers(1, 4), st.integers(0, 50), st.floats(0.1, 50), st.floats(0, 1))
 def test_em_never_lowers_the_objective(weighted, components, seed, kappa, certainty):
     tokens, weights = directions(weighted[0]), weighted[1]
     family = Spherical(kappa=kappa)
@@ -195,7 +195,11 @@ each_shape = pytest.mark.parametrize(("components", "background"), [(1, 0.0), (1
 def test_exact_gradients_agree_with_finite_differences(components, background, rule):
     fit = fitted(components, background, rule)
     assert torch.autograd.gradcheck(
-        lambda *given: tuple(numbers(fit(*given))), inputs(components), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
+        lambda *arguments: tuple(numbers(fit(*arguments))),
+        inputs(components),
+        atol=1e-5,
+        rtol=1e-4,
+        nondet_tol=1e-8,
     )
 
 
@@ -204,19 +208,21 @@ def test_rules_go_from_one_step_at_the_constant_fixed_point_to_the_exact_gradien
     probe = normal(1, 5, 2, seed=8)
 
     def gradient(rule):
-        given = inputs(components)
-        mixture = fitted(components, background, rule)(*given)
+        arguments = inputs(components)
+        mixture = fitted(components, background, rule)(*arguments)
         score = log_density(probe, mixture, Spherical()).square().sum()
-        return torch.cat([part.flatten() for part in torch.autograd.grad(score, given)])
+        return torch.cat([part.flatten() for part in torch.autograd.grad(score, arguments)])
 
-    given = inputs(components)
-    fixed = fitted(components, background, LastIterate())(*given).detach()
-    family = Spherical(kappa=given[-1], background=background)
-    problem = family.problem(*given[:2], Prior(mean=given[2], mean_strength=given[3]), components, fixed.mean)
+    arguments = inputs(components)
+    fixed = fitted(components, background, LastIterate())(*arguments).detach()
+    family = Spherical(kappa=arguments[-1], background=background)
+    problem = family.problem(
+        *arguments[:2], Prior(mean=arguments[2], mean_strength=arguments[3]), components, fixed.mean
+    )
     step = problem.mixture(family.step((fixed.log_weight, fixed.mean), *problem.operands))
-    one = torch.autograd.grad(log_density(probe, step, Spherical()).square().sum(), given)
+    stepped = torch.autograd.grad(log_density(probe, step, Spherical()).square().sum(), arguments)
     torch.testing.assert_close(
-        gradient(LastIterate()), torch.cat([part.flatten() for part in one]), rtol=1e-6, atol=1e-9
+        gradient(LastIterate()), torch.cat([part.flatten() for part in stepped]), rtol=1e-6, atol=1e-9
     )
 
     exact = gradient(EXACT)
@@ -234,7 +240,7 @@ def test_rules_go_from_one_step_at_the_constant_fixed_point_to_the_exact_gradien
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@given(weighted_sets(), st.integers(1, 4), st.sampled_from([0.0, 0.3]))
+@arguments(weighted_sets(), st.integers(1, 4), st.sampled_from([0.0, 0.3]))
 def test_every_set_has_a_fit_and_finite_gradients(weighted, components, background):
     tokens, weights = (part.requires_grad_() for part in weighted)
     family = Spherical(kappa=20.0, background=background)
@@ -250,20 +256,20 @@ def test_every_set_has_a_fit_and_finite_gradients(weighted, components, backgrou
 
 def test_degenerate_sets_have_the_fits_that_their_tokens_allow():
     axis, kappa = torch.tensor([0.0, 1.0]).double(), 9.0
-    family, one = Spherical(kappa=kappa), {"num_components": 1}
+    family, options = Spherical(kappa=kappa), {"num_components": 1}
     for nothing in (torch.zeros(1, 0, 2), torch.zeros(1, 3, 2)):
-        empty, _ = fit_mixture(nothing.double(), family=family, **one)
+        empty, _ = fit_mixture(nothing.double(), family=family, **options)
         assert (empty.mean == 0).all()  # the uniform density
         assert (family.score(normal(1, 4, 2), empty) == 0).all()
     known = Prior(mean=0.5 * axis, mean_strength=2.0)
     torch.testing.assert_close(
-        fit_mixture(torch.zeros(1, 0, 2).double(), family=family, prior=known, **one)[0].mean[0, 0],
+        fit_mixture(torch.zeros(1, 0, 2).double(), family=family, prior=known, **options)[0].mean[0, 0],
         0.5 * axis,
     )
-    single, _ = fit_mixture(5.0 * axis[None, None], family=family, **one)
+    single, _ = fit_mixture(5.0 * axis[None, None], family=family, **options)
     torch.testing.assert_close(single.mean[0, 0], axis / math.sqrt(1 + 0.1**2))
-    many, _ = fit_mixture(axis.expand(1, 50, 2), family=family, **one)
-    weighted, _ = fit_mixture(axis[None, None], torch.tensor([[50.0]]), family=family, **one)
+    many, _ = fit_mixture(axis.expand(1, 50, 2), family=family, **options)
+    weighted, _ = fit_mixture(axis[None, None], torch.tensor([[50.0]]), family=family, **options)
     torch.testing.assert_close(many.mean, weighted.mean)
 
 
@@ -287,12 +293,12 @@ def test_order_length_rotation_and_neighbours_do_not_matter(components):
     order = torch.randperm(30, generator=torch.Generator().manual_seed(0))
     lengths = torch.rand(3, 30, 1, generator=torch.Generator().manual_seed(1)).double() + 0.1
     turn = torch.linalg.qr(normal(4, 4, seed=4)).Q
-    for changed, asked in (
+    for changed, target in (
         (tokens[:, order], probe),
         (tokens * lengths, probe * 3),
         (tokens @ turn, probe @ turn),
     ):
-        torch.testing.assert_close(family.score(asked, fit_mixture(changed, **options)[0]), expected)
+        torch.testing.assert_close(family.score(target, fit_mixture(changed, **options)[0]), expected)
     alone = family.score(probe[1:2], fit_mixture(tokens[1:2], **options)[0])
     torch.testing.assert_close(alone, expected[1:2])
 

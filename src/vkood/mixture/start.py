@@ -73,14 +73,14 @@ def densest_tokens(
     cosine = torch.matmul(tokens, tokens.mT)  # (B, M, M)
     density = torch.matmul(torch.exp(kappa[..., None] * (cosine - 1)), weights[..., None])[..., 0]
     density = torch.where(weights > 0, density, 0.0)
-    least = 1e-6 * density.amax(1)
+    smallest = 1e-6 * density.amax(1)
     mean = weighted_centre(tokens, weights)
     means: list[Tensor] = []
     for _ in range(num_components):
         largest, index = density.max(1)
         chosen = index[:, None, None]
         densest = tokens.gather(1, chosen.expand(-1, 1, tokens.shape[2]))
-        means.append(torch.where((largest > least)[:, None, None], densest, mean))
+        means.append(torch.where((largest > smallest)[:, None, None], densest, mean))
         near = torch.exp(0.5 * kappa * (cosine.gather(1, chosen.expand(-1, 1, tokens.shape[1]))[:, 0] - 1))
         density = density - largest[:, None] * near
     return torch.cat(means, dim=1)
