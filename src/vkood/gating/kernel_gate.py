@@ -61,7 +61,7 @@ class KernelGate(nn.Module):
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
         usual = 0.5 * math.log(2 * math.pi * bandwidth) + 1 / bandwidth  # as for `OutlierLayer`
         require_fields({"temperature": temperature, "threshold": threshold}, BEGINNING_RULES)
-        temperature = joint_dim**0.5 if temperature is None else temperature
+        temperature = math.sqrt(joint_dim) if temperature is None else temperature
         self.gate = Gate(
             threshold=open_threshold(usual, temperature) if threshold is None else threshold,
             temperature=temperature,
