@@ -133,6 +133,18 @@ hockey HasProperty popular in canada        | hockey is popular in Canada.
 sushi HasProperty popular in japan          | sushi is popular in Japan.
 stocking AtLocation fireplace at christmas  | a stocking can be found in a fireplace at Christmas.
 sphinx AtLocation ancient egypt             | a sphinx can be found in ancient Egypt.
+dog UsedFor herding sheep                   | a dog is used for herding sheep.
+sandal HasProperty open                     | a sandal is open.
+bull HasA ring in its nose                  | a bull has a ring in its nose.
+truck HasA open cargo bed                   | a truck has an open cargo bed.
+wasp HasA sting at the end of its body      | a wasp has a sting at the end of its body.
+iguana HasA spines along its back           | an iguana has spines along its back.
+pedestrian CapableOf cross the street       | a pedestrian can cross the street.
+kimono AtLocation japan                     | a kimono can be found in Japan.
+engine AtLocation front of an airplane      | an engine can be found at the front of an airplane.
+icicle AtLocation edge of a roof            | an icicle can be found on the edge of a roof.
+horizon AtLocation where sky and earth meet | a horizon can be found where sky and earth meet.
+mole AtLocation underground                 | a mole can be found underground.
 zeus IsA greek god                          | Zeus is a Greek god.
 cloud PartOf stratosphere                   | a cloud is part of the stratosphere.
 nard IsA cream                              | nard is a kind of cream.

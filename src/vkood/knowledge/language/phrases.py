@@ -28,7 +28,7 @@ from vkood.knowledge.language.word_lists import (
 
 _HEAD = re.compile(
     r" (?:of|in|on|with|for|from|that|which|to|at|by|made|without|like|under|over|"
-    r"between|who|where|around|behind|above|below|through|across|near|inside|full|worn|used) "
+    r"between|who|where|around|along|behind|above|below|through|across|near|inside|full|worn|used) "
 )
 _OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words("function_words", "other_determiners")
 _AFTER_VERBS = DETERMINERS | words("function_words", "objects_and_particles")
@@ -335,7 +335,12 @@ def base_phrase(phrase: str) -> str | None:
         base = next((form for form in _verb_forms(first) if form in lists.BASE_VERBS), None)
     if base is None:
         return None
-    return f"{base} {written(rest)}" if rest else base
+    return f"{base} {_object(rest)}" if rest else base
+
+
+def _object(phrase: str) -> str:
+    """What follows a verb: "cross the street" is not of Wall Street, "the Street"."""
+    return f"the {written(phrase[4:])}" if phrase.startswith("the ") else written(phrase)
 
 
 def _verb_forms(word: str) -> tuple[str, ...]:
@@ -356,7 +361,7 @@ def participle_phrase(phrase: str) -> str:
     done = {"read", "cut", "put", "set", "hit", "let", "shut", "split", "spread"}
     if first in lists.BASE_VERBS and first not in done and first not in _PARTICIPLES:
         first = participle(first)
-    return f"{first} {written(rest)}" if rest else first
+    return f"{first} {_object(rest)}" if rest else first
 
 
 _PARTICIPLES = frozenset(_IRREGULAR_PARTICIPLES.values())
@@ -393,6 +398,8 @@ def doing(phrase: str) -> str:
     # "covering the head", though a covering is a thing
     if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
         return written(phrase)
+    if rest and first.endswith("ing") and first not in ING_NOUNS and noun_form(phrase) is None:
+        return written(phrase)  # "herding sheep", of a verb that no list has
     if begins_with_verb(phrase, likely=True) or (
         " " not in phrase and is_base_verb(phrase) and phrase not in lists.MASSES
     ):
@@ -440,10 +447,10 @@ def place(phrase: str) -> str:
     words = phrase.split(" ")
     if phrase in _NO_ARTICLE_PLACES:
         return _NO_ARTICLE_PLACES[phrase]
-    if words[0] in PREPOSITIONS and len(words) > 1:
+    if words[0] in PREPOSITIONS | {"where"} and len(words) > 1:
         return written(phrase)
-    name = noun_phrase(phrase)
-    if " of a " in phrase:
+    name = quality(phrase) if phrase in _NAMES else noun_phrase(phrase)  # "in Japan", not in lacquer
+    if re.search(" of an? ", phrase):
         name = f"the {written(phrase)}"  # "the neck of a doctor"
     word = singulars(head(phrase))[0]
     if word in _ON_PLACES or phrase in _ON_PLACES:
@@ -461,8 +468,16 @@ def thing_phrase(concept: str) -> str:
     Example:
         >>> thing_phrase("hit man"), thing_phrase("guffaw"), thing_phrase("keep dry"), thing_phrase("turkey")
         ('a hit man', 'a guffaw', 'keeping dry', 'a turkey')
+        >>> thing_phrase("ring in its nose"), thing_phrase("open cargo bed")
+        ('a ring in its nose', 'an open cargo bed')
     """
     words = concept.split(" ")
+    is_described = len(words) > 2 and (
+        (words[0] in _MOSTLY_NOUNS and words[1] in PREPOSITIONS)
+        or (words[0] in ADJECTIVES and words[1] not in _AFTER_VERBS | PREPOSITIONS)
+    )
+    if is_described and begins_with_verb(concept) and not (is_mass(concept) or is_many(concept)):
+        return f"{article(concept)} {written(concept)}"
     if concept in ADVERBS:
         return f"{article(concept)} {concept}"  # "a back is part of a chair"
     if not begins_with_verb(concept) or is_mass(concept) or len(words) > 2 or is_many(concept):

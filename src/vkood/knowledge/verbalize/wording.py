@@ -30,6 +30,7 @@ from vkood.knowledge.language.phrases import (
     with_article,
     written,
 )
+from vkood.knowledge.language.word_lists import ADJECTIVES
 
 
 @lru_cache(maxsize=65_536)
@@ -109,7 +110,8 @@ def _is_a(subject: str, object_: str) -> str:
 
 
 def _has_property(subject: str, object_: str) -> str:
-    text = noun_phrase(object_) if begins_with_verb(object_) else quality(object_)
+    is_done = begins_with_verb(object_) and object_ not in ADJECTIVES  # "a sandal is open"
+    text = noun_phrase(object_) if is_done else quality(object_)
     return f"{noun_phrase(subject)} {_be(subject)} {text}"
 
 
