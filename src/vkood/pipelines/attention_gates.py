@@ -132,7 +132,7 @@ def gate_attention(
             module.config = config
         for config in gated:
             implementation = config._attn_implementation
-            config._attn_implementation = _GATED.get(implementation, implementation)
+            config._attn_implementation = {"": _GATED.get(implementation, implementation)}  # not of its parts
             _gates_of[id(config)] = gates
         yield
     finally:
