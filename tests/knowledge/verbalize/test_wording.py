@@ -134,6 +134,9 @@ sushi HasProperty popular in japan          | sushi is popular in Japan.
 stocking AtLocation fireplace at christmas  | a stocking can be found in a fireplace at Christmas.
 sphinx AtLocation ancient egypt             | a sphinx can be found in ancient Egypt.
 dog UsedFor herding sheep                   | a dog is used for herding sheep.
+church UsedFor sing and pray together       | a church is used for singing and praying together.
+cloud UsedFor bring storm                   | a cloud is used for bringing storm.
+jump at chance IsA idiom                    | jumping at chance is an idiom.
 sandal HasProperty open                     | a sandal is open.
 bull HasA ring in its nose                  | a bull has a ring in its nose.
 truck HasA open cargo bed                   | a truck has an open cargo bed.

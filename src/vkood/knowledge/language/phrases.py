@@ -398,7 +398,8 @@ def doing(phrase: str) -> str:
     # "covering the head", though a covering is a thing
     if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
         return written(phrase)
-    if rest and first.endswith("ing") and first not in ING_NOUNS and noun_form(phrase) is None:
+    is_gerund = first.endswith("ing") and first not in ING_NOUNS | lists.BASE_VERBS
+    if rest and is_gerund and noun_form(phrase) is None:
         return written(phrase)  # "herding sheep", of a verb that no list has
     if begins_with_verb(phrase, likely=True) or (
         " " not in phrase and is_base_verb(phrase) and phrase not in lists.MASSES
@@ -468,14 +469,11 @@ def thing_phrase(concept: str) -> str:
     Example:
         >>> thing_phrase("hit man"), thing_phrase("guffaw"), thing_phrase("keep dry"), thing_phrase("turkey")
         ('a hit man', 'a guffaw', 'keeping dry', 'a turkey')
-        >>> thing_phrase("ring in its nose"), thing_phrase("open cargo bed")
-        ('a ring in its nose', 'an open cargo bed')
+        >>> thing_phrase("open cargo bed")
+        'an open cargo bed'
     """
     words = concept.split(" ")
-    is_described = len(words) > 2 and (
-        (words[0] in _MOSTLY_NOUNS and words[1] in PREPOSITIONS)
-        or (words[0] in ADJECTIVES and words[1] not in _AFTER_VERBS | PREPOSITIONS)
-    )
+    is_described = words[0] in ADJECTIVES and len(words) > 2 and words[1] not in _AFTER_VERBS | PREPOSITIONS
     if is_described and begins_with_verb(concept) and not (is_mass(concept) or is_many(concept)):
         return f"{article(concept)} {written(concept)}"
     if concept in ADVERBS:
@@ -485,6 +483,19 @@ def thing_phrase(concept: str) -> str:
     if len(words) == 2 and (words[1] in ADVERBS | ADJECTIVES | PREPOSITIONS or is_mass(words[1])):
         return noun_phrase(concept)
     return f"{article(concept)} {written(concept)}"
+
+
+def part_phrase(concept: str) -> str:
+    """Return a concept as a part or a whole: a word that is mostly a noun is one before a preposition too.
+
+    Example:
+        >>> part_phrase("ring in its nose"), thing_phrase("ring in its nose")
+        ('a ring in its nose', 'ringing in its nose')
+    """
+    words = concept.split(" ")
+    if len(words) > 2 and words[0] in _MOSTLY_NOUNS and words[1] in PREPOSITIONS and not is_mass(words[0]):
+        return f"{article(concept)} {written(concept)}"
+    return thing_phrase(concept)
 
 
 def may_be_counted(phrase: str) -> bool:

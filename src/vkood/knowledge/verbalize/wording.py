@@ -22,6 +22,7 @@ from vkood.knowledge.language.phrases import (
     may_be_counted,
     name_phrase,
     noun_phrase,
+    part_phrase,
     participle_phrase,
     place,
     quality,
@@ -130,7 +131,7 @@ def _names(part: str, whole: str) -> tuple[str, str]:
     """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
     if is_name_alone(part) or is_name_alone(whole) or (may_be_place(part) and may_be_place(whole)):
         return _name_if_place(part), _name_if_place(whole)
-    return thing_phrase(part), thing_phrase(whole)
+    return part_phrase(part), part_phrase(whole)
 
 
 def _name_if_place(concept: str) -> str:
