@@ -30,6 +30,7 @@ PUBLIC_NAMES = {
     "LinkedFact",
     "Mixture",
     "Neumann",
+    "OutlierDetector",
     "OutlierLayer",
     "Picard",
     "Prior",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         load_checkpoint,
         load_model,
     )
-    from vkood.pipelines import Explanation, VkoodProcessor, gate_attention
+    from vkood.pipelines import Explanation, OutlierDetector, VkoodProcessor, gate_attention
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -68,6 +68,7 @@ __all__ = [
     "LinkedFact",
     "Mixture",
     "Neumann",
+    "OutlierDetector",
     "OutlierLayer",
     "Picard",
     "Prior",
@@ -125,7 +126,7 @@ _OFFERED_BY = {
         "load_checkpoint",
         "load_model",
     ],
-    "pipelines": ["Explanation", "VkoodProcessor", "gate_attention"],
+    "pipelines": ["Explanation", "OutlierDetector", "VkoodProcessor", "gate_attention"],
     "solve": [
         "Anderson",
         "Implicit",
