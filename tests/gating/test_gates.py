@@ -1,11 +1,7 @@
 """Gates: soft, hard and straight-through, and their calibration."""
 
-import math
-
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from support.sets import batch, layer_of, name, normal
 from vkood.gating import KernelGate, OutlierLayer
@@ -58,43 +54,6 @@ def test_adding_the_log_gate_to_attention_makes_closed_gates_absent():
     torch.testing.assert_close(with_gate, without)
 
 
-@settings(deadline=None, max_examples=60, derandomize=True)
-@given(
-    scores=st.lists(st.floats(-1e6, 1e6, width=32) | st.just(torch.inf), min_size=1, max_size=60),
-    keep_rate=st.floats(0.01, 1.0),
-    dtype=st.sampled_from([torch.float32, torch.float64]),
-)
-def test_calibration_keeps_exactly_the_rate(scores, keep_rate, dtype):
-    given_ = torch.tensor(scores, dtype=dtype)
-    given_ = given_ + (0.1 if dtype == torch.float64 else 0.0)  # not representable in single precision
-    finite = torch.isfinite(given_)
-    gate = Gate(threshold=0.0, temperature=1.0, mode="hard")
-    if not bool(finite.any()):
-        with pytest.raises(ValueError, match="`scores` must hold at least one finite score"):
-            gate.calibrate(given_, keep_rate)
-        return
-    gate.calibrate(given_, keep_rate)
-    kept = gate(given_[None])[1][0].bool() & finite
-    needed = max(1, math.ceil(keep_rate * int(finite.sum()) - 1e-9))
-    assert int(kept.sum()) >= needed
-    strictly = int((given_[finite] < given_[kept].max()).sum())
-    assert strictly < needed  # no more than ties make unavoidable
-
-
-@pytest.mark.parametrize(
-    "make", [layer_of, lambda: KernelGate(6, 5, 4)], ids=["outlier layer", "kernel gate"]
-)
-def test_a_calibrated_layer_keeps_the_rate_of_what_it_was_calibrated_on(make):
-    layer, (facts, image) = make(), batch(candidates=20, rows=10)
-    mask = torch.ones(10, 20, dtype=torch.bool)
-    mask[:, 15:] = False
-    layer.calibrate(layer(facts, context=image, candidate_mask=mask).score, keep_rate=0.9)
-    gate = layer(facts, context=image, candidate_mask=mask).gate
-    assert int((gate >= 0.5).sum()) == 135
-    layer.calibrate(layer(facts, context=image, candidate_mask=mask).score)  # 0.95 by default
-    assert int((layer(facts, context=image, candidate_mask=mask).gate >= 0.5).sum()) == 143
-
-
 @each_score
 @pytest.mark.parametrize("family", [Spherical(), Diagonal()], ids=name)
 def test_gates_start_open_without_being_stuck(score, family):
@@ -106,17 +65,14 @@ def test_gates_start_open_without_being_stuck(score, family):
     assert ((gate > 0.1) & (gate < 0.99999)).all()
 
 
-@pytest.mark.parametrize(
-    ("scores", "keep_rate", "words"),
-    [
-        (torch.zeros(0), 0.9, "`scores` must hold at least one finite score"),
-        (torch.full((3,), torch.nan), 0.9, "`scores` must be numbers"),
-        (torch.zeros(3), 0.0, "`keep_rate`"),
-    ],
-)
-def test_errors_of_calibration_name_the_argument(scores, keep_rate, words):
-    with pytest.raises(ValueError, match=words):
-        layer_of().calibrate(scores, keep_rate)
+def test_gates_may_be_hard_in_eval_alone():
+    layer, (facts, image) = layer_of(inference="hard"), batch(candidates=12)
+    soft = layer(facts, context=image)
+    assert ((soft.gate > 0) & (soft.gate < 1)).all()
+    hard = layer.eval()(facts, context=image)
+    torch.testing.assert_close(hard.gate, (soft.gate >= 0.5).float())
+    assert layer.gate.mode == "soft"
+    assert layer_of(gate="hard", inference="soft").eval()(facts, context=image).gate.unique().numel() > 2
 
 
 def test_what_is_printed_is_one_line():

@@ -75,7 +75,7 @@ class Plan:
 
     seed: int = 0
     tower_steps: int = 600
-    steps: int = 4000
+    steps: int = 2000
     irrelevant: tuple[int, ...] = (0, 3, 12, 48, 150)
     contradicting: tuple[int, ...] = (6, 12, 24, 48)
 
@@ -146,7 +146,7 @@ def plan(*, seed: int = 0, quick: bool = False) -> Plan:
     """
     if not quick:
         return Plan(seed=seed)
-    return Plan(seed=seed, tower_steps=300, steps=1200, irrelevant=(0, 12, 48), contradicting=(6, 48))
+    return Plan(seed=seed, tower_steps=300, steps=600, irrelevant=(0, 12, 48), contradicting=(6, 48))
 
 
 def _data(workshop: Workshop, arm: Arm, data: DataOptions, **tables: list[str]) -> DataOptions:

@@ -61,6 +61,7 @@ class GateConfig:
         gradient: How gradients pass through the fit.
         score: "negative_log_density", "gem" or "mahalanobis".
         mode: "soft", "hard" or "straight_through".
+        inference: The same in eval, None for no change; "hard" once the threshold is calibrated.
         variance: The prior's variance, that is, the bandwidth; for the kernel gate the kernels' variance.
         variance_strength: Number of tokens that this variance counts as.
         concentration: Tokens that the prior adds to each component.
@@ -92,6 +93,7 @@ class GateConfig:
     gradient: Gradient = field(default_factory=LastIterate)
     score: ScoreName = "negative_log_density"
     mode: GateMode = "soft"
+    inference: GateMode | None = None
     variance: float = 1.0
     variance_strength: float = 1.0
     concentration: float = 1.0
@@ -147,6 +149,7 @@ class GateConfig:
                 self.joint_dim or JOINT_DIM,
                 bandwidth=self.variance,
                 gate=self.mode,
+                inference=self.inference,
                 threshold=self.threshold,
                 temperature=self.temperature,
             )
@@ -167,6 +170,7 @@ class GateConfig:
             gradient=self.gradient,
             score=self.score,
             gate=self.mode,
+            inference=self.inference,
             threshold=self.threshold,
             temperature=self.temperature,
             backend=self.backend,
@@ -188,6 +192,7 @@ _RULES: dict[str, Rule] = {
     "num_components": _WIDTH,
     "score": Choice(get_args(ScoreName)),
     "mode": Choice(get_args(GateMode)),
+    "inference": Optional(Choice(get_args(GateMode))),
     "variance": _POSITIVE,
     "variance_strength": _POSITIVE,
     "concentration": _POSITIVE,

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
-from vkood.fields import Choice, Optional, Real, Rule, require_fields, require_kind
+from vkood.fields import Choice, Optional, Real, Rule, require_fields
+from vkood.gating.calibration import Calibration
 from vkood.mixture.params import Mixture
 from vkood.solve import Solution
 
@@ -86,13 +87,22 @@ class Gate(nn.Module):
             through `gate` it does.)
     """
 
-    def __init__(self, *, threshold: float, temperature: float, mode: GateMode = "soft") -> None:
+    def __init__(
+        self,
+        *,
+        threshold: float,
+        temperature: float,
+        mode: GateMode = "soft",
+        inference: GateMode | None = None,
+    ) -> None:
         super().__init__()
+        modes = Choice(get_args(GateMode))
         require_fields(
-            {"gate": mode, "threshold": threshold, "temperature": temperature},
-            {"gate": Choice(get_args(GateMode)), **BEGINNING_RULES},
+            {"gate": mode, "inference": inference, "threshold": threshold, "temperature": temperature},
+            {"gate": modes, "inference": Optional(modes), **BEGINNING_RULES},
         )
         self.mode: GateMode = mode
+        self.inference: GateMode | None = inference
         # With an axis, since FSDP shards no parameter without one.
         self.threshold = nn.Parameter(torch.tensor([float(threshold)]))
         self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))
@@ -106,46 +116,33 @@ class Gate(nn.Module):
         log_gate, gate = functional.logsigmoid(margin), torch.sigmoid(margin)
         if mask is not None:
             log_gate, gate = log_gate.masked_fill(~mask, -torch.inf), gate.masked_fill(~mask, 0.0)
-        if self.mode == "soft":
+        mode = self.mode if self.training or self.inference is None else self.inference
+        if mode == "soft":
             return log_gate, gate
         open_ = margin.detach() >= 0 if mask is None else mask & (margin.detach() >= 0)
         hard = open_.to(gate.dtype)
-        if self.mode == "hard":
+        if mode == "hard":
             return hard.log(), hard
         passed = torch.where(open_, log_gate - log_gate.detach(), -torch.inf)
         return passed, hard + (gate - gate.detach())
 
     @torch.no_grad()
-    def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
-        """Set the threshold so that this share of the given scores stays at or under it.
+    def calibrate(self, scores: Float[Tensor, "*axes"], keep_rate: float = 0.95) -> Calibration:
+        """Set the threshold so that the given share of further candidates that belong is kept.
 
-        Args:
-            scores: Scores of candidates that belong, of any shape; infinite ones (masked candidates) do not
-                count.
-            keep_rate: The share to keep, in (0, 1].
+        Split-conformal: see `vkood.gating.calibration`, whose `Calibration.of` has the arguments, errors and warnings.
         """
-        require_kind("scores", scores, Tensor)
-        require_fields({"keep_rate": keep_rate}, {"keep_rate": Real(0, 1, above=True)})
-        if bool(scores.isnan().any()):
-            raise ValueError(
-                "`scores` must be numbers; some are NaN. Look at the features that they came from."
-            )
-        finite = scores[torch.isfinite(scores)]
-        if finite.numel() == 0:
-            raise ValueError(
-                "`scores` must hold at least one finite score of a candidate that belongs; got none."
-            )
-        # kthvalue, since torch.quantile refuses more than 16 million scores
-        rank = max(1, math.ceil(keep_rate * finite.numel() - 1e-9))
-        limit = finite.kthvalue(rank).values
+        calibration = Calibration.of(scores, keep_rate)
+        limit = torch.tensor([calibration.threshold], dtype=torch.float64)
         threshold = limit.to(self.threshold.dtype)
         if bool(threshold < limit):  # rounded to under the score that it must keep
             threshold = threshold.nextafter(torch.full_like(threshold, torch.inf))
         self.threshold.copy_(threshold)
+        return calibration
 
     @override
     def extra_repr(self) -> str:
-        return f"mode={self.mode!r}"
+        return f"mode={self.mode!r}, inference={self.inference!r}"
 
 
 def open_threshold(score: float, temperature: float) -> float:

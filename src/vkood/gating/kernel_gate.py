@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from vkood.fields import Real, Whole, require_fields, require_kind
+from vkood.gating.calibration import Calibration
 from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
 from vkood.gating.joint_space import JointSpace
 
@@ -30,6 +31,7 @@ class KernelGate(nn.Module):
         joint_dim: Width of the joint space.
         bandwidth: Variance of the kernels, to begin with; learned on a logarithmic scale.
         gate: "soft", "hard" or "straight_through".
+        inference: The same in eval, None for no change; "hard" suits a threshold that was calibrated.
         threshold: Score at which gates are half open, to begin with. By default that of a random direction is
             0.95 open.
         temperature: Steepness of the gate, to begin with. By default sqrt(joint_dim), as in `OutlierLayer`.
@@ -49,6 +51,7 @@ class KernelGate(nn.Module):
         *,
         bandwidth: float = 1.0,
         gate: GateMode = "soft",
+        inference: GateMode | None = None,
         threshold: float | None = None,
         temperature: float | None = None,
     ) -> None:
@@ -66,6 +69,7 @@ class KernelGate(nn.Module):
             threshold=open_threshold(usual, temperature) if threshold is None else threshold,
             temperature=temperature,
             mode=gate,
+            inference=inference,
         )
 
     @override
@@ -99,9 +103,27 @@ class KernelGate(nn.Module):
             log_gate, gate = self.gate(score, mask)
         return GateOutput(log_gate=log_gate, gate=gate, score=score.masked_fill(~mask, torch.inf))
 
-    def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
-        """Set the threshold so that this share of the scores of candidates that belong stays under it."""
-        self.gate.calibrate(scores, keep_rate)
+    def calibrate(self, scores: Float[Tensor, "*axes"], keep_rate: float = 0.95) -> Calibration:
+        """Set the threshold so that the given share of further candidates that belong is kept.
+
+        Split-conformal, with a promise for finite samples: P(keep a candidate that belongs) >= keep_rate, if they are
+        exchangeable with those whose scores are given.
+
+        Args:
+            scores: Held-out scores that this layer gave to candidates that belong, of any shape; infinite ones do not
+                count.
+            keep_rate: The share to keep, in (0, 1].
+
+        Returns:
+            The calibration, whose `report` says what it does to further candidates.
+
+        Raises:
+            ValueError: A score is NaN, or there is no finite one.
+
+        Warns:
+            CalibrationWarning: There are too few scores for the promise.
+        """
+        return self.gate.calibrate(scores, keep_rate)
 
     def _score(self, joint: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
         dim = joint.shape[-1]

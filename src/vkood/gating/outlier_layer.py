@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from vkood.fields import Choice, Real, Whole, require_fields, require_kind
+from vkood.gating.calibration import Calibration
 from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
 from vkood.gating.joint_space import JointName, JointSpace, looks_at_values
 from vkood.gating.population import PopulationMixture
@@ -70,6 +71,7 @@ class OutlierLayer(nn.Module):
         score: "negative_log_density", "gem" or "mahalanobis"; larger = more outlying. The first is per dimension for
             Gaussians, and up to its constant for `Spherical`: for one component -kappa times the cosine.
         gate: "soft", "hard" or "straight_through".
+        inference: The same in eval, None for no change; "hard" suits a threshold that was calibrated.
         threshold: Score at which gates are half open, to begin with. By default gates begin open: that of a random
             direction is 0.95. (Half open, they close before a model has learnt to read facts.)
         temperature: Steepness of the gate, to begin with, in units of the score. By default a gate moves with the
@@ -104,6 +106,7 @@ class OutlierLayer(nn.Module):
         gradient: Gradient | None = None,
         score: ScoreName = "negative_log_density",
         gate: GateMode = "soft",
+        inference: GateMode | None = None,
         threshold: float | None = None,
         temperature: float | None = None,
         backend: BackendName | None = None,
@@ -138,6 +141,7 @@ class OutlierLayer(nn.Module):
             threshold=open_threshold(usual, temperature) if threshold is None else threshold,
             temperature=temperature,
             mode=gate,
+            inference=inference,
         )
 
     @property
@@ -203,15 +207,27 @@ class OutlierLayer(nn.Module):
             score = score.masked_fill(~candidate_mask, torch.inf)
         return GateOutput(log_gate=log_gate, gate=gate, score=score, mixture=mixture, solution=solution)
 
-    def calibrate(self, scores: Tensor, keep_rate: float = 0.95) -> None:
-        """Set the threshold so that this share of the scores of candidates that belong stays under it.
+    def calibrate(self, scores: Float[Tensor, "*axes"], keep_rate: float = 0.95) -> Calibration:
+        """Set the threshold so that the given share of further candidates that belong is kept.
+
+        Split-conformal, with a promise for finite samples: P(keep a candidate that belongs) >= keep_rate, if they are
+        exchangeable with those whose scores are given.
 
         Args:
-            scores: Scores that this layer gave to candidates that belong, of any shape; infinite ones do not
+            scores: Held-out scores that this layer gave to candidates that belong, of any shape; infinite ones do not
                 count.
             keep_rate: The share to keep, in (0, 1].
+
+        Returns:
+            The calibration, whose `report` says what it does to further candidates.
+
+        Raises:
+            ValueError: A score is NaN, or there is no finite one.
+
+        Warns:
+            CalibrationWarning: There are too few scores for the promise.
         """
-        self.gate.calibrate(scores, keep_rate)
+        return self.gate.calibrate(scores, keep_rate)
 
     def score_of(
         self, joint: Float[Tensor, "batch items joint"], mixture: Mixture

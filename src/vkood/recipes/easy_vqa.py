@@ -77,7 +77,7 @@ def easy_vqa_knowledge() -> Run:
         optimisation=OptimisationOptions(
             batch_size=160,
             device_batch_size=160,
-            steps=4000,
+            steps=2000,
             learning_rate=2e-3,
             fusion_factor=1.0,
             head_factor=1.0,

@@ -16,7 +16,7 @@ from vkood.data.readers.source import BadRows, Row, Source
 
 KNOWLEDGE_TRAIN = "easy_vqa_knowledge_train"
 """The table of both kinds of questions that `read_easy_vqa_knowledge` has for training."""
-EPOCHS = 16
+EPOCHS = 8
 """Epochs of draws in it by default."""
 
 _Drawn = Iterator[tuple[int, Sequence[Question]]]
