@@ -25,7 +25,7 @@ from .materials import Materials, answers
 # Of all gates at first, as in the recipe; a run then moves the threshold so that gates begin 95 % open.
 THRESHOLD, TEMPERATURE = 3.9, 2.0
 STEEP = 10.0
-"""The rivals' temperature as steep as the default layer's, whose score moves by kappa = 10 where a cosine moves by 1."""
+"""A temperature of rivals as steep as the default layer's, whose score moves by kappa = 10 as a cosine moves by 1."""
 GAUSSIAN: dict[str, Any] = {"family": "diagonal", "num_components": 2}
 """What the arms called "mixture" fit."""
 

@@ -62,6 +62,24 @@ def test_examples_do_not_feel_each_other(kind):
 
 
 @torch.no_grad()
+def test_facts_behind_closed_hard_gates_are_left_out_and_missed_by_nobody(kind):
+    model, inputs = kind.new(), kind.batch(facts=6)
+    gate, score = model.base_model.outlier_layer.gate, model(**inputs).fact_score
+    gate.threshold.copy_(score[torch.isfinite(score)].median())
+    gate.inference = "hard"
+    hard = model(**inputs)
+    assert set(hard.fact_gate.unique().tolist()) == {0.0, 1.0}
+    gate.threshold.fill_(1e9)
+    mask = hard.fact_gate.bool()
+    if mask.shape == inputs["fact_mask"].shape:
+        close(model(**inputs | {"fact_mask": mask})[kind.answer], hard[kind.answer])
+    gate.threshold.fill_(-1e9)  # nothing is left
+    close(
+        model(**inputs)[kind.answer], model(**inputs | {"fact_mask": torch.zeros(4, 6).bool()})[kind.answer]
+    )
+
+
+@torch.no_grad()
 def test_saved_and_loaded(kind, tmp_path):
     model, inputs = kind.new(), kind.batch()
     model.save_pretrained(tmp_path, max_shard_size="10KB")

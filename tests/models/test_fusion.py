@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vkood.models.fusion import Attention
+from vkood.models.fusion import Attention, without_closed
 
 WIDTH, HEADS = 16, 4
 
@@ -59,3 +59,15 @@ def test_padding_alone_is_finite_with_its_gradients(training: bool):
     actual.square().sum().backward()
     assert actual.isfinite().all()
     assert states.grad is not None and states.grad.isfinite().all()
+
+
+def test_closed_facts_are_left_out_and_the_others_keep_their_order():
+    facts = torch.arange(8.0).view(2, 4, 1)
+    bias = torch.tensor([[0.0, -torch.inf, -0.5, -torch.inf], [-torch.inf, -torch.inf, -torch.inf, -2.0]])
+    kept, kept_bias = without_closed(facts, bias)
+    assert kept[0, :, 0].tolist() == [0.0, 2.0]
+    assert kept_bias[0].tolist() == [0.0, -0.5]
+    assert (kept[1, 0, 0], kept_bias[1].tolist()) == (7.0, [-2.0, -torch.inf])
+    assert without_closed(facts, torch.zeros(2, 4))[0] is facts
+    assert without_closed(facts, torch.full((2, 4), -torch.inf))[0].shape == (2, 0, 1)
+    assert without_closed(facts[:0], bias[:0])[0].shape == (0, 0, 1)

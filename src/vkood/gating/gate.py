@@ -107,6 +107,11 @@ class Gate(nn.Module):
         self.threshold = nn.Parameter(torch.tensor([float(threshold)]))
         self.log_temperature = nn.Parameter(torch.tensor([math.log(temperature)]))
 
+    @property
+    def current_mode(self) -> GateMode:
+        """The mode in training, or that in eval."""
+        return self.mode if self.training or self.inference is None else self.inference
+
     @override
     def forward(
         self, score: Float[Tensor, "batch candidates"], mask: Bool[Tensor, "batch candidates"] | None = None
@@ -116,7 +121,7 @@ class Gate(nn.Module):
         log_gate, gate = functional.logsigmoid(margin), torch.sigmoid(margin)
         if mask is not None:
             log_gate, gate = log_gate.masked_fill(~mask, -torch.inf), gate.masked_fill(~mask, 0.0)
-        mode = self.mode if self.training or self.inference is None else self.inference
+        mode = self.current_mode
         if mode == "soft":
             return log_gate, gate
         open_ = margin.detach() >= 0 if mask is None else mask & (margin.detach() >= 0)
@@ -148,3 +153,11 @@ class Gate(nn.Module):
 def open_threshold(score: float, temperature: float) -> float:
     """The threshold under which a candidate of this score has a gate of 0.95."""
     return score + 3.0 / temperature
+
+
+def drops_closed(layer: nn.Module | None) -> bool:
+    """Whether a layer's closed facts may be left out of what follows: in eval, if gates are 0 or 1."""
+    if layer is None or layer.training or torch.compiler.is_compiling():
+        return False
+    gate = getattr(layer, "gate", None)
+    return isinstance(gate, Gate) and gate.current_mode != "soft"

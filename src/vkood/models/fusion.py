@@ -194,3 +194,18 @@ class CoAttention(nn.Module):
 def padding_bias(mask: Tensor, dtype: torch.dtype) -> Float[Tensor, "*batch keys"]:
     """0 for tokens, minus infinity for padding."""
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask.bool(), -torch.inf)
+
+
+def without_closed(
+    facts: Float[Tensor, "rows facts width"], bias: Float[Tensor, "rows facts"]
+) -> tuple[Float[Tensor, "rows open width"], Float[Tensor, "rows open"]]:
+    """Facts and their bias without those that no attention can see, whose bias is minus infinity.
+
+    Each row's open facts come first, in their order, as many as the row with the most of them has.
+    """
+    opened = bias > -torch.inf
+    most = int(opened.sum(1).max()) if len(bias) else 0
+    if most == facts.shape[1]:
+        return facts, bias
+    order = opened.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    return facts.gather(1, order[..., None].expand(-1, -1, facts.shape[-1])), bias.gather(1, order)

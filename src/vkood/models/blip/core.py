@@ -17,10 +17,11 @@ from transformers.utils.generic import ModelOutput
 from typing_extensions import override
 
 from vkood.gating import GateOutput
+from vkood.gating.gate import drops_closed
 from vkood.models.blip.adapters import LowRankAdapter, UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
-from vkood.models.fusion import padding_bias
+from vkood.models.fusion import padding_bias, without_closed
 from vkood.models.loading import StrictlyLoadedModel
 from vkood.models.roles import layer_names
 from vkood.models.towers import is_untrained
@@ -197,7 +198,10 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         if self.outlier_layer is not None:
             gate: GateOutput = self.outlier_layer(fact_features, context=image, candidate_mask=fact_mask)
             gated, bias = gate, gate.log_gate.to(image.dtype)
-        facts = self.fact_projection(fact_features.to(image.dtype))
+        facts = fact_features
+        if drops_closed(self.outlier_layer):
+            facts, bias = without_closed(facts, bias)
+        facts = self.fact_projection(facts.to(image.dtype))
         biases = torch.cat([bias.new_zeros(image.shape[:2]), bias], dim=1)
         return Source(torch.cat([image, facts], dim=1), biases[:, None, None], gated)
 

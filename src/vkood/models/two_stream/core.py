@@ -19,7 +19,8 @@ from typing_extensions import override
 
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.gating.conditioning import Steered
-from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias
+from vkood.gating.gate import drops_closed
+from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias, without_closed
 from vkood.models.loading import StrictlyLoadedModel, load_config, number_of_weights, require_size
 from vkood.models.roles import layer_names
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
@@ -274,12 +275,18 @@ class VkoodModel(VkoodPreTrainedModel):
         steered = None if self.steering is None else self.steering(tokens, attention_mask, context)
         text = self.text_projection(tokens) + self.token_types.weight[_TEXT]
         bias = padding_bias(attention_mask, text.dtype)
+        every_state = self.config.output_states if output_states is None else output_states
         gated, shape = None, texts
         if fact_features is not None and fact_features.shape[-2] > 0:
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
             shape = fact_mask.shape
-            gated, text, bias = self._with_facts(text, bias, fact_features, fact_mask, context, steered)
+            gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
+            facts, fact_bias = fact_features.flatten(0, -3), fact_bias.flatten(0, -2)
+            if not (every_state or output_attentions) and drops_closed(self.outlier_layer):
+                facts, fact_bias = without_closed(facts, fact_bias)
+            facts = self.fact_projection(facts.to(text.dtype)) + self.token_types.weight[_FACT]
+            text, bias = torch.cat([text, facts], dim=1), torch.cat([bias, fact_bias.to(bias.dtype)], dim=1)
         pairs = _Pairs(texts, num_images)
         image_states = pairs.images(
             self.image_projection(image) + self.token_types.weight[1 : num_images + 1, None]
@@ -287,7 +294,6 @@ class VkoodModel(VkoodPreTrainedModel):
         in_fusion = steered.log_weights if steered is not None and self.config.steer_fusion else None
         if in_fusion is not None:
             in_fusion = in_fusion.unflatten(1, (num_images, -1)).flatten(0, 1)
-        every_state = self.config.output_states if output_states is None else output_states
         attentions: list[LayerAttentions] | None = [] if output_attentions else None
         text, fused = self.fusion(
             pairs.texts(text),
@@ -308,21 +314,6 @@ class VkoodModel(VkoodPreTrainedModel):
             solve_status=self._solve_status(gated, texts),
             attentions=None if attentions is None else tuple(attentions),
         )
-
-    def _with_facts(
-        self,
-        text: Tensor,
-        bias: Tensor,
-        fact_features: Tensor,
-        fact_mask: Tensor,
-        context: Tensor,
-        steered: Steered | None,
-    ) -> tuple[GateOutput | None, Tensor, Tensor]:
-        """The gate's output for the facts; and the text stream and its bias with the facts behind the tokens."""
-        gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
-        facts = self.fact_projection(fact_features.flatten(0, -3).to(text.dtype))
-        text = torch.cat([text, facts + self.token_types.weight[_FACT]], dim=1)
-        return gated, text, torch.cat([bias, fact_bias.flatten(0, -2).to(bias.dtype)], dim=1)
 
     def _require_images(self, image: Tensor, texts: torch.Size) -> int:
         num_images = image.shape[1]
