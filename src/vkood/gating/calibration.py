@@ -15,16 +15,13 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import NoneType
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vkood.fields import Real, require_fields, require_kind
-from vkood.files import complete_file
 
 ALL = -1
 """The group of a calibration that has no groups."""
@@ -185,7 +182,7 @@ class CalibrationReport:
         let_through: The share of the others that was kept as well; NaN if there are none.
         kept_per_query: How many candidates each query keeps.
         coverage_of_groups: The coverage of each group.
-        scores_inside: The scores of candidates that belong, for the plot.
+        scores_inside: The scores of candidates that belong, for `vkood.reporting.calibration.plot_calibration`.
         scores_outside: Those of the others.
         thresholds: The thresholds.
     """
@@ -210,29 +207,6 @@ class CalibrationReport:
             f"keeps {self.coverage:.1%} of the candidates that belong ({self.keep_rate:.1%} promised) and "
             f"{self.let_through:.1%} of the others, {self.mean_kept:.1f} a query"
         )
-
-    def plot(self, path: str | Path) -> None:
-        """Draw the scores of both kinds of candidates, and the thresholds, as a picture (PNG, SVG or PDF).
-
-        Raises:
-            ImportError: matplotlib is not installed.
-        """
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7, 3.5), layout="constrained")
-        axes: Any = figure.subplots()
-        for scores, name, colour in (
-            (self.scores_inside, f"belong: {self.coverage:.1%} kept", "#0072b2"),
-            (self.scores_outside, f"others: {self.let_through:.1%} kept", "#d55e00"),
-        ):
-            if scores:
-                axes.hist(scores, bins=40, density=True, alpha=0.6, color=colour, label=name)
-        for threshold in self.thresholds.values():
-            axes.axvline(threshold, color="#000000", linewidth=1)
-        axes.set(xlabel="score (larger = more outlying)", ylabel="density")
-        axes.legend(frameon=False)
-        with complete_file(Path(path)) as unfinished:
-            figure.savefig(unfinished, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
 
 
 def smallest_count(keep_rate: float) -> int:
