@@ -204,8 +204,8 @@ def without_closed(
     Each row's open facts come first, in their order, as many as the row with the most of them has.
     """
     opened = bias > -torch.inf
-    most = int(opened.sum(1).max()) if len(bias) else 0
-    if most == facts.shape[1]:
+    max_open = int(opened.sum(1).max()) if len(bias) else 0
+    if max_open == facts.shape[1]:
         return facts, bias
-    order = opened.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    order = opened.int().argsort(dim=1, descending=True, stable=True)[:, :max_open]
     return facts.gather(1, order[..., None].expand(-1, -1, facts.shape[-1])), bias.gather(1, order)
