@@ -179,7 +179,9 @@ class Run:
 
     def _test_hard(self) -> Record:
         """Hard gates, calibrated on held-out training pictures to keep most of the facts that match."""
-        gate = self.model.vkood.outlier_layer.gate
+        layer = self.model.vkood.outlier_layer
+        assert layer is not None
+        gate = layer.gate
         scored = self._score(self._watched())
         gate.calibrate(scored.fact_scores[scored.fact_matches], KEEP_RATE)
         gate.inference = "hard"

@@ -9,6 +9,9 @@ in finite samples and whatever the distribution (Vovk, Gammerman, Shafer 2005; L
 n < keep / (1 - keep) that rank is beyond n, and no threshold keeps the promise.
 """
 
+# What some methods of tensors return is unknown to the type checker.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from __future__ import annotations
 
 import math
