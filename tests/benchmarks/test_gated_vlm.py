@@ -97,7 +97,7 @@ def test_arms(vlm: SmallVlm) -> None:
     for name, threshold in (("open", 1e4), ("closed", -1e4)):
         with torch.no_grad():
             layer.gate.threshold.fill_(threshold)
-        calibrated = calibrated_gate(own, layer, Plan(), 1.0)
+        calibrated = calibrated_gate(own, layer, Plan(), 0.9)
         result = measure(own, vlm, layer, calibrated, 2, limit=6)
         assert result["questions"] == 6
         assert list(result["accuracy"]) == list(ARMS)
