@@ -16,6 +16,7 @@ from vkood.fields import Real, Whole, require_fields, require_kind
 from vkood.gating.calibration import Calibration
 from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
 from vkood.gating.joint_space import JointSpace
+from vkood.solve.precision import full_precision
 
 
 class KernelGate(nn.Module):
@@ -97,7 +98,7 @@ class KernelGate(nn.Module):
         weights = tokens.new_ones(tokens.shape[:2]) if context_mask is None else context_mask.float()
         mask = (weights.sum(1) > 0)[:, None].expand(joint.shape[:2])
         mask = mask if candidate_mask is None else mask & candidate_mask
-        with torch.autocast(candidates.device.type, enabled=False):
+        with full_precision(candidates.device):
             # masked scores must be finite for the gate, whose backward would else meet 0 * infinity
             score = self._score(joint, tokens, weights).masked_fill(~mask, 0.0)
             log_gate, gate = self.gate(score, mask)

@@ -27,6 +27,7 @@ from vkood.mixture.families.gaussian import (
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.start import farthest_tokens, weighted_centre
 from vkood.solve.eager import eager
+from vkood.solve.precision import full_precision
 
 
 class PopulationMixture(nn.Module):
@@ -102,7 +103,7 @@ class PopulationMixture(nn.Module):
         """
         dtype = self.covariance.working_dtype(torch.float32)
         tokens, weights = tokens.to(dtype), weights.to(dtype)
-        with torch.autocast(tokens.device.type, enabled=False):
+        with full_precision(tokens.device):
             again = _within_backward()
             latest = self._latest if again else None
             before = self._before(tokens.detach(), weights) if latest is None else latest.before

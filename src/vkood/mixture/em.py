@@ -17,6 +17,7 @@ from vkood.mixture.families.base import Family
 from vkood.mixture.families.gaussian import Covariance, expectation, maximization
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import in_working_precision, log_density
+from vkood.solve.precision import full_precision
 
 
 def responsibilities(
@@ -34,7 +35,7 @@ def responsibilities(
         >>> responsibilities(tokens, mixture, Diagonal()).shape
         torch.Size([1, 6, 2])
     """
-    with torch.autocast(tokens.device.type, enabled=False):
+    with full_precision(tokens.device):
         precise, exact, dtype = in_working_precision(tokens, mixture, family)
         return torch.softmax(family.log_joint(precise, exact), dim=-1).to(dtype)
 
@@ -48,7 +49,7 @@ def em_step(
 ) -> Mixture:
     """One step of MAP-EM of a Gaussian mixture."""
     require_kind("covariance", covariance, Covariance)
-    with torch.autocast(tokens.device.type, enabled=False):
+    with full_precision(tokens.device):
         precise, exact, dtype = in_working_precision(tokens, mixture, covariance)
         statistics = expectation(precise, weights.to(precise.dtype), exact, covariance)
         return maximization(statistics, covariance, prior.of_sets(len(tokens), precise)).to(dtype)
@@ -63,7 +64,7 @@ def map_objective(
 ) -> Float[Tensor, " sets"]:
     """The objective of MAP-EM: the weighted log likelihood plus the logarithm of the prior (up to a constant)."""
     require_kind("covariance", covariance, Covariance)
-    with torch.autocast(tokens.device.type, enabled=False):
+    with full_precision(tokens.device):
         precise, exact, dtype = in_working_precision(tokens, mixture, covariance)
         likelihood = (weights.to(precise.dtype) * log_density(precise, exact, covariance)).sum(1)
         each = prior.of_sets(len(tokens), precise)

@@ -19,6 +19,8 @@ from vkood.mixture.families.gaussian import Diagonal
 from vkood.mixture.graph_operator import solve_in_graph
 from vkood.mixture.params import Mixture, Prior
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Squarem, Status
+from vkood.solve.eager import looks_at_values
+from vkood.solve.precision import full_precision
 
 # Squared extrapolation was made for EM. On sets with overlapping clusters it halves the steps of the slowest
 # row, and unlike Anderson acceleration it copes with the long way from the start, where responsibilities
@@ -56,8 +58,8 @@ def fit_mixture(
         start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.
         solver: How to iterate EM; squared extrapolation to a tolerance of 1e-4 if None.
         gradient: How gradients pass through the fit; `LastIterate()` if None.
-        backend: "torch" or "numba" to force what computes the fit; `choose_backend` says what None means. Numba's
-            fits have first derivatives only.
+        backend: "torch", "numba" or "triton" to force what computes the fit; `choose_backend` says what None means.
+            Fits by the latter two have first derivatives only.
 
     Returns:
         The mixtures, and how each solve went. A set with NaN or infinity in a token of positive weight has
@@ -85,7 +87,7 @@ def fit_mixture(
     _check(tokens, weights, num_components, prior, start)
     result = torch.promote_types(tokens.dtype, torch.float32)
     tokens = tokens.to(family.working_dtype(result))
-    with torch.autocast(tokens.device.type, enabled=False):
+    with full_precision(tokens.device):
         if start is not None:
             start = start.to(tokens.dtype).expand(len(tokens), num_components, tokens.shape[-1])
         problem = family.problem(tokens, weights, prior, num_components, start)
@@ -178,7 +180,7 @@ def _check(
                 f"the prior's `{name}` must be for {len(tokens)} sets and {num_components} components; "
                 f"got the shape {tuple(axes)} before its dimensions."
             )
-    if not torch.compiler.is_compiling():  # looking at values would break the graph
+    if looks_at_values(tokens):
         _check_values(tokens, weights, prior, start)
 
 

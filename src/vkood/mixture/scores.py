@@ -12,13 +12,14 @@ from torch import Tensor
 from vkood.fields import require_kind
 from vkood.mixture.families.base import Family
 from vkood.mixture.params import Mixture
+from vkood.solve.precision import full_precision
 
 
 def log_density(
     candidates: Float[Tensor, "sets candidates dim"], mixture: Mixture, family: Family
 ) -> Float[Tensor, "sets candidates"]:
     """Log sum_k pi_k p_k(x): smaller = more outlying, so not itself a score."""
-    with torch.autocast(candidates.device.type, enabled=False):
+    with full_precision(candidates.device):
         precise, exact, dtype = in_working_precision(candidates, mixture, family)
         return torch.logsumexp(family.log_joint(precise, exact), dim=-1).to(dtype)
 
@@ -61,6 +62,6 @@ def in_working_precision(
 
 
 def _distances(candidates: Tensor, mixture: Mixture, family: Family) -> Tensor:
-    with torch.autocast(candidates.device.type, enabled=False):
+    with full_precision(candidates.device):
         precise, exact, dtype = in_working_precision(candidates, mixture, family)
         return family.mahalanobis(precise, exact).to(dtype)

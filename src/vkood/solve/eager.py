@@ -1,4 +1,4 @@
-"""Functions that compiled modules call as they are."""
+"""What is done outside compiled graphs only."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import torch
+from torch import Tensor
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -18,3 +19,8 @@ def eager(function: _Function) -> _Function:
     """
     disabled: Any = torch.compiler.disable(function)  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
     return cast(_Function, disabled)
+
+
+def looks_at_values(tensor: Tensor) -> bool:
+    """Whether the values of a call's tensors are checked: where that breaks no graph, and waits for no device."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()

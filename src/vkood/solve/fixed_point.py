@@ -16,6 +16,7 @@ from vkood.fields import require_kind
 from vkood.solve.eager import eager
 from vkood.solve.gradients import Gradient, LastIterate
 from vkood.solve.loop import Loop
+from vkood.solve.precision import full_precision
 from vkood.solve.solution import Solution, Value
 from vkood.solve.solvers import Anderson, Solver
 
@@ -89,7 +90,7 @@ def fixed_point(
             )
         return _flatten(images, dtype)
 
-    with torch.autocast(parts[0].device.type, enabled=False):
+    with full_precision(parts[0].device):
         outcome = (gradient or LastIterate()).run(
             flat_map,
             _flatten(parts, dtype),

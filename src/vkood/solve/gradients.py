@@ -23,6 +23,7 @@ from typing_extensions import override
 
 from vkood.fields import Whole, require_rules, ruled
 from vkood.solve.loop import FlatMap, Loop, Outcome, iterate
+from vkood.solve.precision import full_precision
 from vkood.solve.solution import Status
 from vkood.solve.solvers import Anderson, Solver
 
@@ -224,7 +225,7 @@ class _CorrectGradient(torch.autograd.Function):
                 ctx.image, ctx.point, vector, retain_graph=True, materialize_grads=True
             )[0]
 
-        with torch.autocast(gradient.device.type, enabled=False):  # should backward be called under autocast
+        with full_precision(gradient.device):  # should backward be called under autocast
             return ctx.rule.corrected(gradient, pullback), None, None
 
 

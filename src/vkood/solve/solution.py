@@ -49,7 +49,7 @@ class Solution(Generic[Value]):
         residual: (batch,) the relative residual of `value`, `|F(z) - z| / (|F(z)| + floor)`; infinite if the
             map never gave a finite result for the row.
         trace: (batch, steps of the slowest row) the residual at every step; NaN after a row has stopped.
-        backend: What computed it: "torch", or "numba", which can be for fits of mixtures.
+        backend: What computed it: "torch", or for fits of mixtures also "numba" or "triton".
     """
 
     value: Value
