@@ -9,6 +9,8 @@ import os
 # Read by the libraries when they are imported, hence before that.
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
+# Triton's kernels run on the CPU, one operation after another.
+os.environ["TRITON_INTERPRET"] = "1"
 
 import random
 

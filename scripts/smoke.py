@@ -15,7 +15,7 @@ def main() -> None:
         if not name.endswith("__main__"):
             importlib.import_module(name)
     for backend in ("torch", "numba"):
-        layer = vkood.OutlierLayer(8, context_dim=6, backend=backend)
+        layer = vkood.OutlierLayer(8, context_dim=6, family=vkood.Diagonal(), backend=backend)
         output = layer(torch.randn(2, 3, 8), context=torch.randn(2, 20, 6))
         output.gate.sum().backward()
         assert output.backend == backend

@@ -79,7 +79,7 @@ def test_names_alone_and_single_fields_are_enough():
         ({"solver": {"tolerance": -1}}, "`gate`: `solver`: `tolerance` must be a finite number from 0"),
         ({"gradient": {"type": "neumann", "terms": 0}}, "`gate`: `gradient`: `terms` must be a whole number"),
         ({"family": "round"}, "`gate`: `family` must be one of spherical, diagonal, isotropic, tied, full"),
-        ({"backend": "cuda"}, "`gate`: `backend` must be one of torch, numba"),
+        ({"backend": "cuda"}, "`gate`: `backend` must be one of torch, numba, triton"),
         ({"num_component": 3}, r"`gate` .* got `num_component`; did you mean `num_components`\?"),
         (3, "`gate` must have named options"),
     ],

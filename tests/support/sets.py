@@ -16,6 +16,9 @@ FAMILIES: list[Covariance] = [Diagonal(), Isotropic(), Tied(), Full()]
 NEEDS_NUMBA = pytest.mark.skipif(
     importlib.util.find_spec("numba") is None, reason="the extra `fast` is not installed"
 )
+NEEDS_TRITON = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="the extra `gpu` is not installed"
+)
 each_backend = pytest.mark.parametrize("backend", ["torch", pytest.param("numba", marks=NEEDS_NUMBA)])
 """Every back end, forced."""
 each_member = pytest.mark.parametrize(

@@ -71,7 +71,7 @@ class GateConfig:
         steering: What each text decides of the fit: "none"; the image tokens' "weights"; the "prior" of the
             components' means, as strong as `mean_strength` says; or "weights_and_prior". The kernel gate has
             no prior. If not "none", there is a fit for each text rather than for each image.
-        backend: "torch" or "numba" to force what computes fits and scores; None to choose for each call.
+        backend: "torch", "numba" or "triton" to force what computes fits and scores; None to choose for each call.
 
     Example:
         >>> config = GateConfig.from_dict({"solver": {"type": "anderson", "history": 3}})

@@ -54,7 +54,7 @@ class GateOutput:
 
     @property
     def backend(self) -> str | None:
-        """What computed the fit, "torch" or "numba"; None where nothing was solved."""
+        """What computed the fit, "torch", "numba" or "triton"; None where nothing was solved."""
         return None if self.solution is None else self.solution.backend
 
     @override

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from types import NoneType
-from typing import Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn, get_args
 
 import torch
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vkood.fields import Choice, Optional, Whole, require_fields, require_kind
+from vkood.solve.eager import looks_at_values
 
 JointName = Literal["separate", "shared", "identity"]
 
@@ -91,13 +92,25 @@ class JointSpace(nn.Module):
         else:
             self.context_projection = self.candidate_projection
 
-    def candidates(self, candidates: Tensor, mask: Tensor | None) -> Float[Tensor, "batch candidates joint"]:
-        """Candidates in the joint space; masked ones at the origin, whatever they held."""
-        _check_shapes("candidates", candidates, self._widths[0], mask, "candidate_mask")
-        return self._projected("candidates", self.candidate_projection, candidates, mask)
+    def candidates(
+        self, candidates: Tensor, mask: Tensor | None, *, raw: bool = False
+    ) -> Float[Tensor, "batch candidates joint"]:
+        """Candidates in the joint space; masked ones at the origin, whatever they held.
 
-    def context(self, context: Tensor, mask: Tensor | None) -> Float[Tensor, "batch tokens joint"]:
-        """Context tokens in the joint space; those of weight 0 at the origin, whatever they held."""
+        With `raw` they are as the projection gives them, of any length and in its precision, and masked ones are
+        anything: for kernels, which see to all that.
+        """
+        _check_shapes("candidates", candidates, self._widths[0], mask, "candidate_mask")
+        project = self._raw if raw else self._projected
+        return project("candidates", self.candidate_projection, candidates, mask)
+
+    def context(
+        self, context: Tensor, mask: Tensor | None, *, raw: bool = False
+    ) -> Float[Tensor, "batch tokens joint"]:
+        """Context tokens in the joint space; those of weight 0 at the origin, whatever they held.
+
+        `raw` as for candidates.
+        """
         width = self._widths[1]
         if width is None:
             raise ValueError(
@@ -105,7 +118,22 @@ class JointSpace(nn.Module):
                 "make it with the width of your context."
             )
         _check_shapes("context", context, width, mask, "context_mask")
-        return self._projected("context", self.context_projection, context, mask)
+        project = self._raw if raw else self._projected
+        return project("context", self.context_projection, context, mask)
+
+    @property
+    def precision(self) -> torch.dtype | None:
+        """That of the projections; None where vectors are taken as they are."""
+        return None if self.candidate_projection is None else self.candidate_projection.weight.dtype
+
+    def _raw(self, name: str, projection: nn.Linear | None, features: Tensor, mask: Tensor | None) -> Tensor:
+        del name  # no value is looked at
+        if projection is None:
+            return features
+        if mask is not None:
+            kept: Tensor = _Kept.apply(features, mask if mask.dtype == torch.bool else mask > 0)  # pyright: ignore[reportAssignmentType] (untyped in torch)
+            features = kept
+        return projection(features.to(projection.weight.dtype))
 
     def _projected(
         self, name: str, projection: nn.Linear | None, features: Tensor, mask: Tensor | None
@@ -135,9 +163,21 @@ class JointSpace(nn.Module):
         )
 
 
-def looks_at_values(tensor: Tensor) -> bool:
-    """Whether the values of a call's tensors are checked: where that breaks no graph, and waits for no device."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+class _Kept(torch.autograd.Function):
+    """Features with zeros in place of those that are masked, so that no 0 * NaN comes up in a projection's backward.
+
+    The gradient of those that are masked is zero already.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, mask: Tensor) -> Tensor:
+        del ctx
+        return torch.where(mask[..., None], features, 0.0)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride] (torch passes as many as forward returns)
+        del ctx
+        return gradient, None
 
 
 def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:

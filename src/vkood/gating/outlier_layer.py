@@ -21,9 +21,9 @@ from typing_extensions import override
 from vkood.fields import Choice, Real, Whole, require_fields, require_kind
 from vkood.gating.calibration import Calibration
 from vkood.gating.gate import BEGINNING_RULES, Gate, GateMode, GateOutput, open_threshold
-from vkood.gating.joint_space import JointName, JointSpace, looks_at_values
+from vkood.gating.joint_space import JointName, JointSpace
 from vkood.gating.population import PopulationMixture
-from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend
+from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend, fused_by_kernels
 from vkood.mixture.families.base import Family
 from vkood.mixture.families.gaussian import Covariance, Diagonal
 from vkood.mixture.families.spherical import Spherical
@@ -31,6 +31,8 @@ from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, mahalanobis
 from vkood.solve import Gradient, LastIterate, Solver
+from vkood.solve.eager import looks_at_values
+from vkood.solve.precision import full_precision
 
 ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
 _DISTANCES: dict[ScoreName, Callable[[Tensor, Mixture, Family], Tensor]] = {
@@ -76,7 +78,7 @@ class OutlierLayer(nn.Module):
             direction is 0.95. (Half open, they close before a model has learnt to read facts.)
         temperature: Steepness of the gate, to begin with, in units of the score. By default a gate moves with the
             logarithm of the density, for Gaussians divided by sqrt(joint_dim).
-        backend: "torch" or "numba", for fits and scores; None to choose for each call.
+        backend: "torch", "numba" or "triton", for fits and scores; None to choose for each call.
 
     Raises:
         TypeError: An option is of the wrong type.
@@ -184,9 +186,13 @@ class OutlierLayer(nn.Module):
             ValueError: A shape does not fit, a feature that is not masked is NaN or infinite, a weight is
                 negative, or a prior strength is not positive.
         """
-        joint = self.joint.candidates(candidates, candidate_mask)
+        fused = context is not None and self._is_fused(candidates)
+        joint = self.joint.candidates(candidates, candidate_mask, raw=fused)
         self._check_fit(len(candidates), context, prior_mean, prior_strength, start)
-        with torch.autocast(candidates.device.type, enabled=False):
+        if context is not None and fused:
+            prior = self._steered(prior_mean, prior_strength)
+            return self._fused(joint, context, candidate_mask, context_mask, prior, start)
+        with full_precision(candidates.device):
             if context is None:
                 mixture, solution = self._population(joint, candidate_mask), None
             else:
@@ -205,6 +211,54 @@ class OutlierLayer(nn.Module):
             log_gate, gate = self.gate(score, candidate_mask)
         if candidate_mask is not None:
             score = score.masked_fill(~candidate_mask, torch.inf)
+        return GateOutput(log_gate=log_gate, gate=gate, score=score, mixture=mixture, solution=solution)
+
+    def _is_fused(self, candidates: Tensor) -> bool:
+        """Whether kernels compute everything between the projections and the gates."""
+        require_kind("candidates", candidates, Tensor)
+        if self.score != "negative_log_density" or not isinstance(self._family, Spherical):
+            return False
+        exact = self.num_components == 1 and not self._family.background  # whatever the rule for gradients
+        if not (exact or type(self.gradient) is LastIterate):
+            return False
+        dtype = self.joint.precision or candidates.dtype
+        return fused_by_kernels(
+            str(candidates.device), dtype, self.num_components, self.joint.joint_dim, self.backend
+        )
+
+    def _fused(
+        self,
+        joint: Tensor,
+        context: Tensor,
+        candidate_mask: Tensor | None,
+        context_mask: Tensor | None,
+        prior: Prior,
+        start: Tensor | None,
+    ) -> GateOutput:
+        """The same, by an operator for the fit and an operator for the gates."""
+        from vkood.mixture.backends.triton_backend import TritonBackend
+
+        kernels, family = TritonBackend(), self.family
+        assert isinstance(family, Spherical)
+        tokens = self.joint.context(context, context_mask, raw=True)
+        with full_precision(joint.device):
+            solution = kernels.fit(
+                tokens, context_mask, family, prior, self.num_components, start, self.solver
+            )
+            mixture = Mixture.of(solution.value)
+            soft = self.gate.current_mode == "soft"
+            log_gate, gate, score = kernels.gates(
+                joint,
+                candidate_mask,
+                mixture,
+                family,
+                self.gate.threshold if soft else None,
+                self.gate.log_temperature if soft else None,
+            )
+            if not soft:
+                # absent candidates score infinity, of which no gradient could be taken
+                present = score if candidate_mask is None else score.masked_fill(~candidate_mask, 0.0)
+                log_gate, gate = self.gate(present, candidate_mask)
         return GateOutput(log_gate=log_gate, gate=gate, score=score, mixture=mixture, solution=solution)
 
     def calibrate(self, scores: Float[Tensor, "*axes"], keep_rate: float = 0.95) -> Calibration:

@@ -111,6 +111,11 @@ class Prior:
                     f"got {value.dtype} of shape {tuple(value.shape)}."
                 )
 
+    @property
+    def has_tensors(self) -> bool:
+        """Whether its mean or the mean's strength are tensors, which may differ from set to set."""
+        return self.mean is not None or isinstance(self.mean_strength, Tensor)
+
     def of_sets(self, sets: int, like: Tensor) -> SetPrior:
         """The same as tensors, of the type and width (dim) of `like`."""
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from support.sets import NEEDS_NUMBA, batch, clusters, each_backend, layer_of, normal, numbers
-from vkood.mixture import BackendName, Diagonal, Full, backends, choose_backend, fit_mixture
+from support.sets import NEEDS_NUMBA, NEEDS_TRITON, batch, clusters, each_backend, layer_of, normal, numbers
+from vkood.mixture import BackendName, Diagonal, Full, Spherical, backends, choose_backend, fit_mixture
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Solver, Squarem
 
 TOKENS = torch.zeros(1, 4, 3)
@@ -58,14 +58,52 @@ def test_without_numba_torch_computes():
 
 @pytest.mark.usefixtures("unchecked")
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r'"numba" fits the family `Diagonal` only; got Full\(\)'):
+    with pytest.raises(ValueError, match=r'"numba" fits the family `Diagonal` only; got `Full`'):
         fit_mixture(TOKENS, family=Full(), backend="numba")
     with pytest.raises(ValueError, match='"numba" takes tensors on the CPU only; got one on meta'):
         choose_backend(TOKENS.to("meta"), Diagonal(), "numba")
-    with pytest.raises(ValueError, match="`backend` must be one of torch, numba"):
+    with pytest.raises(ValueError, match="`backend` must be one of torch, numba, triton"):
         fit_mixture(TOKENS, backend="cuda")
-    with pytest.raises(ValueError, match="`backend` must be one of torch, numba"):
+    with pytest.raises(ValueError, match="`backend` must be one of torch, numba, triton"):
         layer_of(backend="jax")
+
+
+@pytest.fixture
+def without_triton(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As where the extra is not installed."""
+    monkeypatch.setitem(sys.modules, "vkood.mixture.backends.triton_backend", None)
+    backends._triton_backend.cache_clear()
+    yield
+    backends._triton_backend.cache_clear()
+
+
+@NEEDS_TRITON
+def test_triton_takes_what_it_can():
+    for family in (None, Diagonal(), Spherical()):
+        assert choose_backend(TOKENS, family, "triton").name == "triton"
+        assert choose_backend(TOKENS.to("meta"), family, "triton").name == "triton"
+    assert choose_backend(TOKENS, Spherical()).name == "torch"
+    assert fit_mixture(TOKENS, family=Spherical(), backend="triton")[1].backend == "triton"
+
+
+@pytest.mark.usefixtures("without_triton")
+def test_without_triton_torch_computes():
+    with pytest.raises(ImportError, match=r'`backend` "triton" needs Triton, of the extra `gpu`.*\[gpu\]'):
+        fit_mixture(TOKENS, backend="triton")
+
+
+@NEEDS_TRITON
+@pytest.mark.usefixtures("unchecked")
+def test_what_triton_cannot_do_is_refused(monkeypatch: pytest.MonkeyPatch):
+    from vkood.mixture.backends import triton_backend
+
+    with pytest.raises(ValueError, match='"triton" fits `Diagonal` and `Spherical` only; got `Full`'):
+        fit_mixture(TOKENS, family=Full(), backend="triton")
+    with pytest.raises(ValueError, match='"triton" computes in single precision; got float64'):
+        fit_mixture(TOKENS.double(), backend="triton")
+    monkeypatch.setattr(triton_backend, "INTERPRETED", False)
+    with pytest.raises(ValueError, match=r'"triton" takes tensors on a GPU; .*TRITON_INTERPRET=1'):
+        fit_mixture(TOKENS, backend="triton")
 
 
 def fitted(backend: BackendName, dtype: torch.dtype, solver: Solver, rule: object) -> list[torch.Tensor]:

@@ -1,4 +1,7 @@
-"""Back ends of fits and scores: torch, the reference, on any device; or Numba, on a CPU, for diagonal Gaussians.
+"""Back ends of fits and scores.
+
+Torch, the reference, computes on any device; Numba on a CPU, for diagonal Gaussians; Triton on a GPU, for diagonal
+Gaussians and spherical mixtures.
 
 `choose_backend` is the one place that chooses. A back end is a class with the two methods of `Backend`.
 """
@@ -6,8 +9,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, get_args, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from vkood.extras import install_command
@@ -15,11 +19,15 @@ from vkood.fields import Choice, Optional, require_fields
 from vkood.mixture.backends.torch_backend import TorchBackend
 from vkood.mixture.families.base import Family, Parameters
 from vkood.mixture.families.gaussian import Diagonal
+from vkood.mixture.families.spherical import Spherical
 from vkood.mixture.params import Mixture
 from vkood.solve import Gradient, Solution, Solver
 from vkood.solve.eager import eager
 
-BackendName = Literal["torch", "numba"]
+if TYPE_CHECKING:
+    from vkood.mixture.backends.triton_backend import TritonBackend
+
+BackendName = Literal["torch", "numba", "triton"]
 BACKEND_RULE = Optional(Choice(get_args(BackendName)))
 
 
@@ -56,11 +64,11 @@ def choose_backend(
     Args:
         tokens: The tokens.
         family: The family of mixtures; `Diagonal()` if None.
-        backend: "torch" or "numba" to force one; None for the faster of those that can.
+        backend: "torch", "numba" or "triton" to force one; None for the fastest of those that can.
 
     Raises:
         ValueError: No back end has that name, or the one that is forced takes no such tokens or family.
-        ImportError: "numba" is forced, but is not installed.
+        ImportError: "numba" or "triton" is forced, but is not installed.
 
     Example:
         >>> import torch
@@ -68,17 +76,59 @@ def choose_backend(
         'torch'
     """
     require_fields({"backend": backend}, {"backend": BACKEND_RULE})
-    if backend == "torch":
-        return TorchBackend()
-    reason = None
+    kind = Diagonal if family is None else type(family)
+    if backend == "numba":
+        return _forced_numba(tokens, kind)
+    if backend == "triton":
+        return _forced_triton(tokens, kind)
+    chosen = None
+    if backend is None and tokens.is_cuda and _refused_by_triton(tokens, kind) is None:
+        chosen = _triton_backend()
+    elif backend is None and _refused_by_numba(tokens, kind) is None:
+        chosen = _numba_backend()
+    return chosen or TorchBackend()
+
+
+@torch.compiler.assume_constant_result  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
+def fused_by_kernels(
+    device: str, dtype: torch.dtype, num_components: int, dim: int, backend: BackendName | None
+) -> bool:
+    """Whether kernels fit and gate spherical mixtures of this size as a whole, for such tokens and this choice.
+
+    Called while a graph is traced, not when it runs.
+    """
+    if device == "cpu" and backend != "triton":
+        return False
+    chosen = choose_backend(torch.empty(0, device=device, dtype=dtype), Spherical(), backend)
+    if chosen.name != "triton":
+        return False
+    from vkood.mixture.backends.triton_launch import fits_in_program
+
+    return fits_in_program(num_components, dim)
+
+
+def _refused_by_numba(tokens: Tensor, kind: type[Family]) -> str | None:
+    """Why Numba cannot compute with such tokens; None if it can."""
     if tokens.device.type != "cpu":
-        reason = f"takes tensors on the CPU only; got one on {tokens.device}"
-    elif not (family is None or type(family) is Diagonal):
-        reason = f"fits the family `Diagonal` only; got {family}"
-    if backend is None:
-        return TorchBackend() if reason else _numba_backend() or TorchBackend()
-    if reason:
-        raise ValueError(f'`backend` "numba" {reason}. Leave it None, or force "torch".')
+        return f"takes tensors on the CPU only; got one on {tokens.device}"
+    return None if kind is Diagonal else f"fits the family `Diagonal` only; got `{kind.__name__}`"
+
+
+def _refused_by_triton(tokens: Tensor, kind: type[Family]) -> str | None:
+    """Why Triton cannot compute with such tokens; None if it can."""
+    if tokens.dtype == torch.float64:
+        return "computes in single precision; got float64"
+    return (
+        None
+        if kind in (Diagonal, Spherical)
+        else f"fits `Diagonal` and `Spherical` only; got `{kind.__name__}`"
+    )
+
+
+def _forced_numba(tokens: Tensor, kind: type[Family]) -> Backend:
+    refused = _refused_by_numba(tokens, kind)
+    if refused:
+        raise ValueError(f'`backend` "numba" {refused}. Leave it None, or force "torch".')
     compiled = _numba_backend()
     if compiled is None:
         raise ImportError(
@@ -86,6 +136,23 @@ def choose_backend(
             f"{install_command('fast')}, or set NUMBA_CACHE_DIR."
         )
     return compiled
+
+
+def _forced_triton(tokens: Tensor, kind: type[Family]) -> Backend:
+    refused = _refused_by_triton(tokens, kind)
+    if refused:
+        raise ValueError(f'`backend` "triton" {refused}. Leave it None, or force "torch".')
+    kernels = _triton_backend()
+    if kernels is None:
+        raise ImportError(
+            f'`backend` "triton" needs Triton, of the extra `gpu`, which is for Linux: {install_command("gpu")}.'
+        )
+    if tokens.device.type == "cpu" and not kernels.interpreted:
+        raise ValueError(
+            '`backend` "triton" takes tensors on a GPU; got one on the CPU. Leave it None, force "torch", or set '
+            "TRITON_INTERPRET=1, which runs kernels on the CPU, slowly, to try them out."
+        )
+    return kernels
 
 
 @functools.cache
@@ -96,6 +163,16 @@ def _numba_backend() -> Backend | None:
     except (ImportError, RuntimeError):  # the latter where it finds no folder to keep what it compiles
         return None
     return NumbaBackend()
+
+
+@functools.cache
+def _triton_backend() -> TritonBackend | None:
+    """Triton's, if it is installed; imported when first needed."""
+    try:
+        from vkood.mixture.backends.triton_backend import TritonBackend
+    except ImportError:
+        return None
+    return TritonBackend()
 
 
 @eager

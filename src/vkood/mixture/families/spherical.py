@@ -112,7 +112,7 @@ class Spherical(Family):
         operands = (
             directions(tokens),
             weights,
-            _at_most_unit(near.mean),
+            at_most_unit(near.mean),
             near.mean_strength,
             near.concentration,
             kappa,
@@ -128,7 +128,7 @@ class Spherical(Family):
         if start is None:
             with torch.no_grad():
                 start = densest_tokens(operands[0], weights, num_components, kappa)
-        first = tokens.new_zeros(sets, num_components), _at_most_unit(start)
+        first = tokens.new_zeros(sets, num_components), at_most_unit(start)
         return FixedPointProblem(start=first, operands=operands, mixture=mixture)
 
     @override
@@ -185,12 +185,15 @@ class Spherical(Family):
         kappa = float(self.kappa.mean()) if isinstance(self.kappa, Tensor) else self.kappa
         return UsualScores(distance=2 * kappa, score=0.0, temperature=1.0, nats=1.0)
 
+    def background_logit(self, kappa: Float[Tensor, "sets 1"], dim: int) -> Float[Tensor, "sets 1"]:
+        """The logit of the background in the E-step, for a share above 0."""
+        return math.log(self.background / (1 - self.background)) + log_mean_exponential(kappa, dim)
+
     def _responsibilities(self, log_weight: Tensor, mean: Tensor, tokens: Tensor, kappa: Tensor) -> Tensor:
         affinity = torch.matmul(tokens, (kappa[..., None] * mean).mT) + log_weight[:, None]
         if not self.background:
             return torch.softmax(affinity, -1)
-        odds = math.log(self.background / (1 - self.background))
-        uniform = odds + log_mean_exponential(kappa, tokens.shape[-1])  # (B, 1)
+        uniform = self.background_logit(kappa, tokens.shape[-1])
         affinity = torch.cat([affinity, uniform[:, None].expand(-1, affinity.shape[1], -1)], dim=-1)
         return torch.softmax(affinity, -1)[..., :-1]
 
@@ -223,7 +226,7 @@ def log_mean_exponential(kappa: Tensor, dim: int) -> Tensor:
     return torch.logsumexp(series, -1).to(kappa.dtype)
 
 
-def _at_most_unit(means: Tensor) -> Tensor:
+def at_most_unit(means: Float[Tensor, "*axes dim"]) -> Float[Tensor, "*axes dim"]:
     """Means longer than 1 as directions; shorter ones as they are."""
     length = torch.linalg.vector_norm(means, dim=-1, keepdim=True)
     return means / length.clamp_min(1.0)
