@@ -116,13 +116,9 @@ def _refused_by_numba(tokens: Tensor, kind: type[Family]) -> str | None:
 
 def _refused_by_triton(tokens: Tensor, kind: type[Family]) -> str | None:
     """Why Triton cannot compute with such tokens; None if it can."""
-    if tokens.dtype == torch.float64:
-        return "computes in single precision; got float64"
-    return (
-        None
-        if kind in (Diagonal, Spherical)
-        else f"fits `Diagonal` and `Spherical` only; got `{kind.__name__}`"
-    )
+    if kind not in (Diagonal, Spherical):
+        return f"fits `Diagonal` and `Spherical` only; got `{kind.__name__}`"
+    return "computes in single precision; got float64" if tokens.dtype == torch.float64 else None
 
 
 def _forced_numba(tokens: Tensor, kind: type[Family]) -> Backend:
