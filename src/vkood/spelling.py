@@ -23,7 +23,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
     """Return the known name that is nearest to another, unless the two are opposites.
 
     A user who follows a hint must not end up with the opposite of what was meant. Where the two nearest names
-    are opposites of each other, both are returned.
+    are opposites of each other, and neither is of the name, both are returned.
 
     Args:
         name: The misspelt name; upper and lower case, underscores, hyphens and spaces make no difference.
@@ -35,14 +35,17 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
         ['UsedFor']
         >>> nearest("NotCapableOf", ["CapableOf"]), nearest("LocationOf", ["AtLocation"])
         ([], [])
+        >>> nearest("CapabelOf", ["CapableOf", "NotCapableOf"])
+        ['CapableOf']
         >>> nearest("anonym", ["Antonym", "Synonym"])
         ['Antonym', 'Synonym']
     """
     by_letters = {_letters(known_name): known_name for known_name in known}
-    near = difflib.get_close_matches(_letters(name), by_letters, n=2, cutoff=cutoff)
+    near = difflib.get_close_matches(_letters(name), by_letters, n=3, cutoff=cutoff)
     best = [by_letters[letters] for letters in near]
     if not best or _are_opposed(name, best[0]):
         return []
+    best = [known_name for known_name in best if not _are_opposed(name, known_name)][:2]
     return best if len(best) == 2 and _are_opposed(*best) else best[:1]
 
 

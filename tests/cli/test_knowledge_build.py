@@ -84,6 +84,24 @@ def test_several_sources(dump, output, tmp_path):
         assert len(store) == 1
 
 
+def test_unknown_relations(output, tmp_path):
+    table = tmp_path / "ours.csv"
+    table.write_text("subject,relation,object\nfish,NotCapableOf,walk\nfish,Eats,worm\n")
+    assert "Unknown relations: Eats 1; `unknown_relations` (--unknown-relations)" in refused(
+        "table", table, "--output", output
+    )
+    assert "no file of relations" in refused(
+        "table", table, "--output", output, "--unknown-relations", "drop"
+    )
+    result = run("table", table, "--output", output, "--unknown-relations", "skip")
+    assert (result.exit_code, result.stderr) == (0, "Unknown relations: Eats 1\n")
+    (tmp_path / "relations.csv").write_text("Eats,Desires\n")
+    result = run("table", table, "--output", output, "--unknown-relations", tmp_path / "relations.csv")
+    assert (result.exit_code, result.stderr) == (0, "")
+    with FactStore.open(output) as store:
+        assert [fact.sentence for fact in store.facts()] == ["a fish wants a worm.", "a fish cannot walk."]
+
+
 def test_wordnet(output, tmp_path):
     folder = tmp_path / "dict"
     folder.mkdir()

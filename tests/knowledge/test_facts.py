@@ -12,8 +12,10 @@ from vkood.knowledge.sources.batches import normalise_all
 
 
 def test_the_relations_of_conceptnet():
-    assert len(RELATIONS) == 34
-    assert sorted(set(RELATIONS)) == list(RELATIONS)
+    assert len(RELATIONS) == len(set(RELATIONS)) == 40
+    documented, negated = RELATIONS[:34], RELATIONS[34:]
+    assert sorted(documented) == list(documented)
+    assert {name.removeprefix("Not") for name in negated} < set(documented)
     assert {"IsA", "UsedFor", "AtLocation", "ReceivesAction", "ExternalURL"} <= set(RELATIONS)
 
 
@@ -46,9 +48,12 @@ def test_a_facts_id_depends_on_what_is_known_alone():
     [
         (
             ("a", "UsdFor", "b"),
-            r"`relation` must be one of.*34 relations; got 'UsdFor'. Did you mean 'UsedFor'\?",
+            r"`relation` must be one of.*40 relations; got 'UsdFor'. Did you mean 'UsedFor'\?",
         ),
         (("a", "isa", "b"), "Did you mean 'IsA'"),
+        (("a", "InstanceOf", "b"), r"got 'InstanceOf'. Did you mean 'IsA'\?"),
+        (("a", "CapabelOf", "b"), r"Did you mean 'CapableOf'\?$"),
+        (("a", "NotCapabelOf", "b"), r"Did you mean 'NotCapableOf'\?$"),
         (("a", "/r/used_for", "b"), "Did you mean 'UsedFor'"),
         (("a", "zzzzzz", "b"), "They are Antonym, AtLocation"),
         (("Fire_hydrant", "IsA", "b"), "`subject` must be lower-case.*'fire hydrant'; got 'Fire_hydrant'"),

@@ -47,8 +47,22 @@ RELATIONS = (
     "SymbolOf",
     "Synonym",
     "UsedFor",
+    "NotCapableOf",
+    "NotDesires",
+    "NotHasA",
+    "NotHasProperty",
+    "NotIsA",
+    "NotMadeOf",
 )
-"""The 34 relations of ConceptNet 5.7. A store's file names a relation by its place here: append, never reorder."""
+"""The 34 relations that ConceptNet 5.7 documents, and six that deny.
+
+A store's file names a relation by its place here: append, never reorder.
+"""
+
+RENAMED_RELATIONS = {"ConceptuallyRelatedTo": "RelatedTo", "DesireOf": "Desires", "InstanceOf": "IsA"}
+"""Relations of earlier editions of ConceptNet, and what ConceptNet 5.7 calls them."""
+DROPPED_RELATIONS = ("HasPainCharacter", "HasPainIntensity", "InheritsFrom", "SimilarSize")
+"""Relations of earlier editions whose assertions ConceptNet 5 leaves out: they were experiments."""
 
 MAX_WEIGHT = 1e6
 
@@ -168,9 +182,11 @@ def require_relations(argument: str, relations: object) -> frozenset[str] | None
 def unknown_relation(argument: str, name: object, *, listed: bool = True) -> str:
     """Return the sentence that refuses a relation, with the nearest name, or else with all if they are to be listed.
 
-    Of a negated relation ("NotCapableOf") no name is near: with the hint's, its facts would say the opposite.
+    To a name that denies ("IncapableOf") none is near that affirms: with the hint's, its facts would say the opposite.
     """
-    near = nearest(str(name).rsplit("/", 1)[-1], RELATIONS, cutoff=0.75)
+    name_alone = str(name).rsplit("/", 1)[-1]
+    renamed = RENAMED_RELATIONS.get(name_alone)
+    near = [renamed] if renamed else nearest(name_alone, RELATIONS, cutoff=0.75)
     others = f" They are {', '.join(RELATIONS)}." if listed else ""
     hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else others
     return f"{argument} must be one of ConceptNet's {len(RELATIONS)} relations; got {name!r}.{hint}"

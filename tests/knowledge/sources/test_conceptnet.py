@@ -39,15 +39,28 @@ def test_left_out(tmp_path):
             assertion(start="/c/fr/chat"),
             assertion(end="/c/fr/animal/n"),
             assertion(relation="/r/dbpedia/genre"),
-            assertion(relation="/r/NotDesires"),
+            assertion(relation="/r/Entails"),
             assertion(start="/c/en/cat/n", end="/c/en/cat/v"),
         ]
     )
     facts, tally = build(tmp_path, text)
     assert [(fact.subject, fact.object) for fact in facts] == [("cat", "animal")]
     assert counts(tally) == (8, 1, 7, 0)
+    assert tally.unknown_relations == {"dbpedia/genre": 1, "Entails": 1}
     facts, tally = build(tmp_path, text, language="fr")
+    assert not tally.unknown_relations
     assert [(fact.subject, fact.object) for fact in facts] == [("chat", "animal")]
+
+
+def test_negated_and_earlier_relations(tmp_path):
+    names = ("NotCapableOf", "NotHasProperty", "InstanceOf", "DesireOf", "InheritsFrom")
+    text = "".join(assertion(relation=f"/r/{name}") for name in names)
+    facts, tally = build(tmp_path, text)
+    assert [fact.relation for fact in facts] == ["Desires", "IsA", "NotCapableOf", "NotHasProperty"]
+    assert counts(tally) == (5, 4, 1, 0)
+    assert tally.unknown_relations == {"InheritsFrom": 1}
+    facts, _ = build(tmp_path, text, relations=frozenset({"IsA", "NotCapableOf"}))
+    assert [fact.relation for fact in facts] == ["IsA", "NotCapableOf"]
 
 
 def test_filters(tmp_path):

@@ -86,6 +86,14 @@ def test_nothing_contradicts_itself(objects: dict[tuple[str, str], set[str]]) ->
                 assert not (named & values and named & others), (subject, named)
 
 
+def test_nothing_is_denied_and_affirmed(objects: dict[tuple[str, str], set[str]]) -> None:
+    denied = {key: named for key, named in objects.items() if key[1].startswith("Not")}
+    assert sum(map(len, denied.values())) >= 30
+    for (subject, relation), named in denied.items():
+        affirmed = objects.get((subject, relation.removeprefix("Not")), set())
+        assert not named & affirmed, (subject, relation)
+
+
 def test_no_concept_is_a_kind_or_part_of_itself(objects: dict[tuple[str, str], set[str]]) -> None:
     for relation in ("IsA", "PartOf", "MadeOf"):
         for subject in {subject for subject, of in objects if of == relation}:

@@ -87,8 +87,8 @@ def test_names_and_licences(tmp_path):
 
 
 BAD_ROWS = {
-    "a,IsAn,b": "its relation must be one of ConceptNet's 34 relations; got 'IsAn'. Did you mean 'IsA'?",
-    "a,zzzzzz,b": "its relation must be one of ConceptNet's 34 relations; got 'zzzzzz'",
+    "a,IsAn,b": "its relation must be one of ConceptNet's 40 relations; got 'IsAn'. Did you mean 'IsA'?",
+    "a,zzzzzz,b": "its relation must be one of ConceptNet's 40 relations; got 'zzzzzz'",
     "a": "it must have a text in the column relation",
     ",IsA,b": "it must have a text in the column subject; got ''",
     "_,IsA,b": "its subject and object must have at least one word",
@@ -169,3 +169,77 @@ def test_other_files(tmp_path):
         (tmp_path / name).touch()
         with pytest.raises(ValueError, match=r"must be a file that ends in .csv, .tsv"):
             TableSource(tmp_path / name)
+
+
+def write(path, *relations):
+    path.write_text("subject,relation,object\n" + "".join(f"fish,{name},walk\n" for name in relations))
+    return path
+
+
+def test_negated_and_earlier_relations(tmp_path):
+    names = ("NotCapableOf", "/r/not_has_property", "not is a", "InstanceOf", "desire_of", "InheritsFrom")
+    built, report = build(write(tmp_path / "table.csv", *names))
+    assert {fact.relation for fact in built} == {
+        "NotCapableOf",
+        "NotHasProperty",
+        "NotIsA",
+        "IsA",
+        "Desires",
+    }
+    [tally] = report.tallies
+    assert (tally.num_facts, tally.num_left_out, tally.num_unreadable) == (5, 1, 0)
+    assert tally.unknown_relations == {"InheritsFrom": 1}
+
+
+def test_unknown_relations_are_counted_by_name(tmp_path):
+    path = write(tmp_path / "table.csv", "IsA", "Eats", "/r/Eats", "UnusedFor")
+    with pytest.raises(
+        UnreadableSourceError, match=r"3 of 4 lines.*Unknown relations: Eats 2, UnusedFor 1; `unknown_"
+    ):
+        build(path)
+    built, report = build(path, unknown_relations="skip")
+    assert built == {Fact("fish", "IsA", "walk", 1.0, "table")}
+    [tally] = report.tallies
+    assert (tally.num_left_out, tally.num_unreadable) == (3, 0)
+    assert tally.unknown_relations == {"Eats": 2, "UnusedFor": 1}
+    assert report.header.sources[0].rebuild == "table table.csv --unknown-relations skip"
+    names = [f"relation {number}" for number in range(150)]
+    [tally] = build(write(path, "IsA", *names), unknown_relations="skip")[1].tallies
+    assert len(tally.unknown_relations) == 101
+    assert tally.unknown_relations["others"] == 50
+
+
+def test_a_file_says_what_unknown_relations_stand_for(tmp_path):
+    relations = tmp_path / "relations.tsv"
+    relations.write_text("# ours\tConceptNet's\n\nis unable to\tNotCapableOf\nEats,\n")
+    path = write(tmp_path / "table.csv", "IsUnableTo", "Eats")
+    built, report = build(path, unknown_relations=relations)
+    assert built == {Fact("fish", "NotCapableOf", "walk", 1.0, "table")}
+    assert report.tallies[0].unknown_relations == {"Eats": 1}
+    assert report.header.sources[0].rebuild == "table table.csv --unknown-relations relations.tsv"
+    with pytest.raises(UnreadableSourceError, match="Unknown relations: Other 1"):
+        build(write(path, "Other"), unknown_relations=relations)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("Eats", r"relations.tsv, line 1: it must have a name and the relation.*got 'Eats'"),
+        ("#\na\tIsA\tb", "line 2: it must have"),
+        ("Eats\tCapabelOf", "line 1: the second column must be one of .* Did you mean 'CapableOf'"),
+        ("NotCapableOf\tCapableOf", "line 1: 'NotCapableOf' is a relation already"),
+    ],
+)
+def test_a_file_of_relations_that_is_none(tmp_path, text, complaint):
+    relations = tmp_path / "relations.tsv"
+    relations.write_text(text)
+    with pytest.raises(ValueError, match=complaint):
+        TableSource(write(tmp_path / "table.csv", "IsA"), unknown_relations=relations)
+
+
+def test_other_unknown_relations(tmp_path):
+    path = write(tmp_path / "table.csv", "IsA")
+    with pytest.raises(ValueError, match="There is no file of relations at"):
+        TableSource(path, unknown_relations=tmp_path / "none.tsv")
+    with pytest.raises(ValueError, match="must be 'error', 'skip' or a `Path`; got 'drop'"):
+        TableSource(path, unknown_relations="drop")

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vkood.knowledge import Fact, FactStore, StoreError, build_store
+from vkood.knowledge import RELATIONS, Fact, FactStore, StoreError, build_store
+from vkood.knowledge.building import writing
 from vkood.knowledge.sources.batches import FactSource, SourceInfo
 from vkood.knowledge.store import stamp
 from vkood.knowledge.store.stamp import NO_STAMP, STAMP
@@ -122,6 +123,8 @@ def test_altered_headers(path, statement):
         "UPDATE concept SET id = 9999 WHERE id = 9",
         "UPDATE source SET name = 'theirs'",
         "UPDATE relation SET name = 'IsNotA' WHERE name = 'IsA'",
+        "DELETE FROM relation WHERE id > 35",
+        "DELETE FROM relation",
         "DELETE FROM concept WHERE id = 9",
         "DROP TABLE source",
     ],
@@ -130,6 +133,18 @@ def test_altered_facts(path, statement):
     change(path, statement)
     with pytest.raises(StoreError, match=r"is damaged: .*Copy or build it again"):
         verify(path)
+
+
+def test_a_store_from_before_relations_were_added_is_sound(tmp_path, monkeypatch):
+    path = tmp_path / "facts.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(writing, "RELATIONS", RELATIONS[:34])
+        build_store(path, [FactSource(FACTS, INFO)])
+    verify(path)
+    build_store(path, [[Fact("thing 1", "NotIsA", "kind 2")]], append=True)
+    verify(path)
+    with FactStore.open(path) as store:
+        assert [fact.relation for fact in store.lookup(["thing 1"])["thing 1"]] == ["IsA", "NotIsA"]
 
 
 @settings(max_examples=100, deadline=None)

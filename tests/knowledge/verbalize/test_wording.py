@@ -201,6 +201,40 @@ pons IsA neural structure                   | a pons is a neural structure.
 triazolam IsA benzodiazepine                | triazolam is a kind of benzodiazepine.
 sofa Synonym tianjin                        | "sofa" means the same as "Tianjin".
 dog ExternalURL http://example.org/dog      | "dog" is described at http://example.org/dog.
+penguin NotCapableOf fly                    | a penguin cannot fly.
+scissors NotCapableOf cutting glass         | scissors cannot cut glass.
+boat NotCapableOf drift                     | a boat cannot drift.
+machine NotCapableOf happiness              | a machine is not capable of happiness.
+cats NotCapableOf happiness                 | cats are not capable of happiness.
+person NotDesires be ill                    | a person does not want to be ill.
+people NotDesires pain                      | people do not want pain.
+cat NotDesires bath                         | a cat does not want a bath.
+person NotDesires stub their toe            | a person does not want to stub their toe.
+person NotDesires hair in their food        | a person does not want hair in their food.
+person NotDesires their pet to die          | a person does not want their pet to die.
+whale NotIsA fish                           | a whale is not a fish.
+scissors NotIsA toy                         | scissors are not toys.
+tin foil NotIsA silver                      | tin foil is not silver.
+barratry NotIsA fraud                       | barratry is not a kind of fraud.
+bottle NotIsA glassware                     | a bottle is not a kind of glassware.
+paris NotIsA country                        | Paris is not a country.
+wisconsin NotIsA river                      | the Wisconsin is not a river.
+oak NotIsA wood                             | oak is not a wood.
+black hills NotIsA mountain                 | the Black Hills are not mountains.
+spider NotHasA wings                        | a spider does not have wings.
+scissors NotHasA handle                     | scissors do not have a handle.
+antarctica NotHasA elbe                     | Antarctica does not have the Elbe.
+skiing NotHasA ball                         | skiing does not involve a ball.
+paper NotHasProperty waterproof             | paper is not waterproof.
+shoes NotHasProperty edible                 | shoes are not edible.
+vampire NotHasProperty be real              | a vampire is not real.
+house NotMadeOf egg                         | a house is not made of eggs.
+jeans NotMadeOf leather                     | jeans are not made of leather.
+you NotHasA wings                           | you do not have wings.
+i HasProperty happy                         | I am happy.
+i IsA chemical element                      | I is a chemical element.
+they CapableOf happiness                    | they are capable of happiness.
+apple HasA same shape                       | an apple has the same shape.
 """
 
 

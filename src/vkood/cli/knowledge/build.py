@@ -95,12 +95,25 @@ def table(
         str, typer.Option(help="What the source is called; by default the file's name.", metavar="NAME")
     ] = "",
     licence: Annotated[str, typer.Option(help="Terms under which it may be used.", metavar="TEXT")] = "",
+    unknown_relations: Annotated[
+        str,
+        typer.Option(
+            help="Rows of other relations than ours: count them as unreadable (error), leave them out (skip), or "
+            "read them as FILE says: a name and the relation that it stands for on each line, or none to leave "
+            "them out.",
+            metavar="error|skip|FILE",
+        ),
+    ] = "error",
     append: Append = False,
 ) -> None:
-    """Build a store from a table of your own."""
+    """Build a store from a table of your own.
+
+    Relations are those of ConceptNet, the negated ones (`NotCapableOf`) included, and its earlier names of them.
+    """
     from vkood.knowledge.sources.fact_tables import TableSource
 
-    _build(output, append, lambda: TableSource(file, name, licence))
+    unknown = unknown_relations if unknown_relations in ("error", "skip") else Path(unknown_relations)
+    _build(output, append, lambda: TableSource(file, name, licence, unknown))
 
 
 def _require_file(argument: str, path: Path) -> None:
@@ -196,5 +209,7 @@ def _print(report: BuildReport) -> None:
     table.add_row("Bytes", f"{report.size:,}")
     Console().print(table)
     for tally in report.tallies:
+        if tally.unknown_relations:
+            say(f"Unknown relations: {tally.unknown_by_name()}", err=True)
         for line in tally.first_unreadable:
             say(f"Unreadable: {line}", err=True)

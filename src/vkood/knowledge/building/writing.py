@@ -111,7 +111,7 @@ class _Writer:
             num_subjects=num_subjects,
             longest_entry=longest_entry,
             relations={name: count for name, count in counts.items() if count},
-            content_hash=self._hash.result(sources),
+            content_hash=self._hash.result(RELATIONS, sources),
         )
 
     def _write_concepts(self) -> np.ndarray[Any, np.dtype[np.int32]]:

@@ -31,6 +31,7 @@ _HEAD = re.compile(
     r"between|who|where|around|along|behind|above|below|through|across|near|inside|full|worn|used) "
 )
 _OWN_DETERMINER = DETERMINERS | NUMBERS | PRONOUNS | words("function_words", "other_determiners")
+_BEFORE_OBJECTS = words("function_words", "before_objects")
 _AFTER_VERBS = DETERMINERS | words("function_words", "objects_and_particles")
 _VERB_BEFORE_PREPOSITION = PREPOSITIONS - frozenset(("of",))
 _MASS_ENDINGS = ("ness", "ism", "wear", "ware", "ity")
@@ -123,6 +124,7 @@ def is_many(phrase: str) -> bool:
     )[0]
 
 
+_WITH_THE = frozenset(("left", "right", "wild", "tropics", "seaside"))
 _AS_LISTED = _UNIQUE | COLOURS | lists.FIXED
 
 
@@ -152,7 +154,7 @@ def noun_phrase(concept: str) -> str:
         return f"the {text}"
     if words[0] in _OWN_DETERMINER or words[0] in ("the", "a", "an") or is_activity(concept):
         return text
-    if concept in _UNIQUE or concept in ("left", "right", "wild", "tropics", "seaside"):
+    if concept in _UNIQUE or concept in _WITH_THE or words[0] == "same":
         return f"the {text}"
     if (
         is_name(concept)
@@ -289,6 +291,21 @@ def begins_with_verb(phrase: str, *, likely: bool = False) -> bool:
         return True
     # Names of things end in a singular noun: "drink holder", but "drink milk", "drive nails".
     return likely and (words[-1] in lists.MASSES or is_plural(words[-1]))
+
+
+def is_done_to_another(phrase: str) -> bool:
+    """Whether a phrase is a verb, perhaps one that no list has, before "a", "the", "their" or "him".
+
+    Example:
+        >>> is_done_to_another("stub their toe"), is_done_to_another("hair in their food")
+        (True, False)
+    """
+    first, _, rest = phrase.partition(" ")
+    return (
+        rest.partition(" ")[0] in _BEFORE_OBJECTS
+        and first.isalpha()
+        and first not in _OWN_DETERMINER | PREPOSITIONS | ADVERBS | ADJECTIVES
+    )
 
 
 def is_base_verb(phrase: str) -> bool:

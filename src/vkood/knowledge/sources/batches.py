@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BufferedIOBase
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, to_thousandths
+from vkood.knowledge.facts import RELATIONS, RENAMED_RELATIONS, Fact, normalise_concept, to_thousandths
 from vkood.knowledge.store.schema import SourceInfo
 
 RELATION_CODES = {relation: code for code, relation in enumerate(RELATIONS)}
+CODES_IN_SOURCES = RELATION_CODES | {old: RELATION_CODES[new] for old, new in RENAMED_RELATIONS.items()}
+"""Also of the names that relations had in earlier editions of ConceptNet."""
 UNREADABLE_SHARE = 0.01
 """More of a source than this may not be unreadable."""
 NUM_SHOWN = 5
 """So many unreadable lines are kept with their numbers."""
+
+NUM_NAMES = 100
+"""So many unknown relations are counted by name."""
 
 MAX_LINE_BYTES = 1 << 24
 """Bytes."""
@@ -70,6 +76,8 @@ class Tally:
         num_left_out: Facts that a filter left out.
         num_unreadable: Lines that are no facts.
         first_unreadable: The first of them.
+        unknown_relations: How often each relation occurred that is none of `RELATIONS`, whether such lines were left
+            out or are unreadable; from the hundredth name on, all as "others".
     """
 
     bytes_read: int = 0
@@ -78,12 +86,23 @@ class Tally:
     num_left_out: int = 0
     num_unreadable: int = 0
     first_unreadable: list[UnreadableLine] = field(default_factory=list)
+    unknown_relations: Counter[str] = field(default_factory=Counter)
 
     def unreadable(self, file: str, line: int, reason: str) -> None:
         """Count a line that cannot be read."""
         self.num_unreadable += 1
         if len(self.first_unreadable) < NUM_SHOWN:
             self.first_unreadable.append(UnreadableLine(file, line, reason))
+
+    def unknown_relation(self, name: str) -> None:
+        """Count a line whose relation is none of `RELATIONS`, by the relation's name."""
+        name = name[:40]
+        is_counted = name in self.unknown_relations or len(self.unknown_relations) < NUM_NAMES
+        self.unknown_relations[name if is_counted else "others"] += 1
+
+    def unknown_by_name(self) -> str:
+        """Return the unknown relations with their numbers, the most frequent first; empty if there are none."""
+        return ", ".join(f"{name} {count:,}" for name, count in self.unknown_relations.most_common())
 
     def require_readable(self, *, finished: bool) -> None:
         """Refuse a source of which too much cannot be read.
@@ -100,9 +119,16 @@ class Tally:
         if self.num_unreadable > highest:
             shown = "; ".join(map(str, self.first_unreadable))
             more = "the first are " if self.num_unreadable > len(self.first_unreadable) else ""
+            unknown = self.unknown_by_name()
+            relations = (
+                f" Unknown relations: {unknown}; `unknown_relations` (--unknown-relations) leaves such lines out, or "
+                "says what they stand for."
+                if unknown
+                else ""
+            )
             raise UnreadableSourceError(
                 f"{self.num_unreadable:,} of {self.num_lines:,} lines cannot be read, more than "
-                f"{UNREADABLE_SHARE:.0%}; nothing was written: {more}{shown}."
+                f"{UNREADABLE_SHARE:.0%}; nothing was written: {more}{shown}.{relations}"
             )
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from vkood.files import open_regular
-from vkood.knowledge.facts import require_relations, to_thousandths
+from vkood.knowledge.facts import RELATIONS, require_relations, to_thousandths
 from vkood.knowledge.sources.batches import (
+    CODES_IN_SOURCES,
     MAX_LINE_BYTES,
-    RELATION_CODES,
     Batch,
     Tally,
     UnreadableSourceError,
@@ -55,8 +55,9 @@ def _line_patterns(language: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
 class ConceptNetSource:
     """The assertions of ConceptNet 5.7 in one language.
 
-    Links to other sites, assertions between languages, of other relations than ConceptNet documents, and of a
-    term with itself are left out. A part of speech or sense after a term is dropped.
+    Links to other sites, assertions between languages, of other relations than `RELATIONS`, and of a term with
+    itself are left out. Relations of earlier editions are read by their names of today ("InstanceOf" as "IsA"). A
+    part of speech or sense after a term is dropped.
 
     Args:
         path: The dump, as text or compressed by gzip.
@@ -114,6 +115,8 @@ class ConceptNetSource:
             for lines in _line_chunks(file, tally, chunk):
                 num_lines = lines.count(b"\n")
                 rows = self._rows(lines, num_lines, patterns, tally)
+                for name in keep.unknown_relations(rows):
+                    tally.unknown_relation(name)
                 tally.num_lines += num_lines
                 batch = keep(rows)
                 tally.num_facts += len(batch.subjects)
@@ -152,8 +155,12 @@ class _Filter:
 
     def __init__(self, source: ConceptNetSource) -> None:
         self._min_weight = source.min_weight
-        relations = source.relations or RELATION_CODES.keys()
-        self._codes = {name: RELATION_CODES[name] for name in relations if name != "ExternalURL"}
+        chosen = source.relations or frozenset(RELATIONS)
+        self._codes = {
+            name: code
+            for name, code in CODES_IN_SOURCES.items()
+            if RELATIONS[code] in chosen and name != "ExternalURL"
+        }
         self._weights: dict[str, int | None] = {}
         self._names: dict[str, str] = {}
 
@@ -184,6 +191,12 @@ class _Filter:
             list(map(weights.__getitem__, weight)),  # pyright: ignore[reportArgumentType] - None was left out
             list(map(self._names.__getitem__, datasets)),
         )
+
+    @staticmethod
+    def unknown_relations(rows: list[_Row]) -> list[str]:
+        """The relations, assertion by assertion, of those that are in the language and of no known relation."""
+        unknown = {row[0] for row in rows}.difference(CODES_IN_SOURCES)
+        return [row[0] for row in rows if row[0] in unknown and row[1] and row[2]] if unknown else []
 
     def _learn_weights(self, texts: set[str]) -> None:
         """Turn weights into thousandths, each once; one that is too small becomes None."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import shlex
 import zlib
 from collections.abc import Iterator, Mapping
@@ -16,9 +17,10 @@ from typing import IO, Any, NamedTuple
 
 from vkood.extras import install_command
 from vkood.files import open_regular
-from vkood.knowledge.facts import normalise_concept, to_thousandths, unknown_relation
+from vkood.knowledge.facts import DROPPED_RELATIONS, normalise_concept, to_thousandths, unknown_relation
 from vkood.knowledge.sources.batches import (
-    RELATION_CODES,
+    CODES_IN_SOURCES,
+    MAX_LINE_BYTES,
     Batch,
     Tally,
     UnreadableSourceError,
@@ -33,7 +35,10 @@ COLUMNS = ("subject", "relation", "object")
 """A table must have these columns; "weight" and "source" are read if they are there, others are passed over."""
 
 _ROWS = 10_000
-_CODE_OF = {name.lower(): code for name, code in RELATION_CODES.items()}
+_LEFT_OUT = -1
+"""In place of a relation's code."""
+_KNOWN = {name.lower(): code for name, code in CODES_IN_SOURCES.items()}
+_CODES = _KNOWN | {name.lower(): _LEFT_OUT for name in DROPPED_RELATIONS}
 
 
 class _Row(NamedTuple):
@@ -44,24 +49,51 @@ class _Row(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class _RelationNames:
+    """What a table's names of relations stand for."""
+
+    codes: Mapping[str, int]
+    skips_unknown: bool
+    tally: Tally
+
+    def code(self, name: str) -> int:
+        """Return a relation's code, or `_LEFT_OUT`; what is no relation is counted.
+
+        Raises:
+            ValueError: If it is none, and such rows are not to be left out.
+        """
+        code = self.codes.get(_letters(name), _LEFT_OUT if self.skips_unknown else None)
+        if code is None or code == _LEFT_OUT:
+            self.tally.unknown_relation(" ".join(name.removeprefix("/r/").split()))
+        if code is None:
+            raise ValueError(unknown_relation("its relation", name, listed=False).rstrip("."))
+        return code
+
+
+@dataclass(frozen=True, slots=True)
 class TableSource:
     """The facts of a table.
 
-    Concepts are normalised; a relation may also be written as "is_a", "is a" or "/r/IsA". Without a weight a fact
-    weighs 1, and without a source it has the table's name.
+    Concepts are normalised; a relation may also be written as "is_a", "is a" or "/r/IsA". Relations of earlier
+    editions of ConceptNet are read by their names of today ("InstanceOf" as "IsA") or left out ("InheritsFrom"), as
+    ConceptNet does. Without a weight a fact weighs 1, and without a source it has the table's name.
 
     Args:
         path: The file; its name ends in one of `SUFFIXES`.
         name: What the facts' source is called; by default the file's name, without its ending.
         licence: Under which terms the table may be used.
+        unknown_relations: What becomes of rows with another relation than `RELATIONS`: "error" counts them as
+            unreadable, "skip" leaves them out; or a file with a name and the relation that it stands for on each line,
+            separated by a tab or a comma; without a relation, such rows are left out.
 
     Raises:
-        ValueError: If the file is none of that kind.
+        ValueError: If the file is none of that kind, or that of the relations cannot be read.
     """
 
     path: Path
     name: str = ""
     licence: str = ""
+    unknown_relations: str | Path = "error"
 
     def __post_init__(self) -> None:
         """Refuse a file that is no table."""
@@ -71,6 +103,12 @@ class TableSource:
             raise ValueError(
                 f"A table must be a file that ends in {', '.join(SUFFIXES)}; got {self.path.name!r}."
             )
+        if isinstance(self.unknown_relations, Path):
+            _read_relations(self.unknown_relations)
+        elif self.unknown_relations not in ("error", "skip"):
+            raise ValueError(
+                f"`unknown_relations` must be 'error', 'skip' or a `Path`; got {self.unknown_relations!r}."
+            )
 
     @property
     def info(self) -> SourceInfo:
@@ -78,12 +116,22 @@ class TableSource:
         name = normalise_source(self.name) or self.path.name.split(".")[0]
         options = "".join(
             f" {option} {shlex.quote(value)}"
-            for option, value in (("--name", self.name), ("--licence", self.licence))
+            for option, value in (
+                ("--name", self.name),
+                ("--licence", self.licence),
+                ("--unknown-relations", self._unknown_relations_option),
+            )
             if value
         )
         return SourceInfo(
             name=name, licence=self.licence, rebuild=f"table {shlex.quote(self.path.name)}{options}"
         )
+
+    @property
+    def _unknown_relations_option(self) -> str:
+        if isinstance(self.unknown_relations, Path):
+            return self.unknown_relations.name
+        return "" if self.unknown_relations == "error" else self.unknown_relations
 
     @property
     def size(self) -> int | None:
@@ -93,6 +141,8 @@ class TableSource:
     def batches(self, tally: Tally) -> Iterator[Batch]:
         """Give all facts, some thousands at a time."""
         name = self.info.name
+        mapped = _read_relations(self.unknown_relations) if isinstance(self.unknown_relations, Path) else {}
+        names = _RelationNames(_CODES | mapped, self.unknown_relations == "skip", tally)
         rows = self._rows(tally)
         try:
             while chunk := list(islice(rows, _ROWS)):
@@ -100,9 +150,14 @@ class TableSource:
                 for line, cells in chunk:
                     tally.num_lines += 1
                     try:
-                        facts.append(_fact(cells, name))
+                        fact = _fact(cells, name, names)
                     except ValueError as error:
                         tally.unreadable(self.path.name, line, str(error))
+                        continue
+                    if fact is None:
+                        tally.num_left_out += 1
+                    else:
+                        facts.append(fact)
                 tally.num_facts += len(facts)
                 if facts:
                     yield Batch(*map(list, zip(*facts, strict=True)))
@@ -223,18 +278,52 @@ def _require_columns(names: list[str], file: str) -> list[str]:
     return names
 
 
-def _fact(cells: Mapping[str, Any] | str, name: str) -> tuple[str, int, str, int, str]:
-    """Read one row.
+def _read_relations(path: Path) -> dict[str, int]:
+    """Read which relations stand for the unknown ones of a table.
+
+    Raises:
+        ValueError: If there is no such file, or a line of it is none; with the line's number.
+    """
+    codes: dict[str, int] = {}
+    with open_regular(path, what="file of relations") as file:
+        lines = file.read(MAX_LINE_BYTES).decode("utf-8-sig", "replace").splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        where = f"{path.name}, line {number}"
+        cells = [cell.strip() for cell in re.split("[\t,]", line)]
+        if len(cells) != 2 or not cells[0]:
+            raise ValueError(
+                f"{where}: it must have a name and the relation that it stands for, separated by a tab or a "
+                f"comma; got {line[:80]!r}."
+            )
+        name, relation = cells
+        if _letters(name) in _KNOWN:
+            raise ValueError(f"{where}: {name!r} is a relation already; leave the line out.")
+        if relation and _letters(relation) not in _KNOWN:
+            raise ValueError(f"{where}: {unknown_relation('the second column', relation)}")
+        codes[_letters(name)] = _KNOWN[_letters(relation)] if relation else _LEFT_OUT
+    return codes
+
+
+def _letters(relation: str) -> str:
+    """A relation without what may be written in more than one way: "is_a", "is a" or "/r/IsA"."""
+    return relation.removeprefix("/r/").replace("_", "").replace(" ", "").lower()
+
+
+def _fact(
+    cells: Mapping[str, Any] | str, name: str, names: _RelationNames
+) -> tuple[str, int, str, int, str] | None:
+    """Read one row; None if it is to be left out.
 
     Raises:
         ValueError: If it is no fact, with the reason.
     """
     if isinstance(cells, str):
         raise ValueError(cells)
-    relation = _text(cells, "relation")
-    code = _CODE_OF.get(relation.removeprefix("/r/").replace("_", "").replace(" ", "").lower())
-    if code is None:
-        raise ValueError(unknown_relation("its relation", relation, listed=False).rstrip("."))
+    code = names.code(_text(cells, "relation"))
+    if code == _LEFT_OUT:
+        return None
     subject, object_ = (normalise_concept(_text(cells, column)) for column in ("subject", "object"))
     if not subject or not object_:
         raise ValueError("its subject and object must have at least one word")

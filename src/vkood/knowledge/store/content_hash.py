@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vkood.knowledge.facts import RELATIONS
-
 
 class ContentHash:
     """The hash of a store's facts, taken up piece by piece.
@@ -30,7 +28,12 @@ class ContentHash:
         """Take up rows of the table of facts, in their order."""
         self._facts.update(np.ascontiguousarray(rows, "<u4").tobytes())
 
-    def result(self, sources: Iterable[str]) -> str:
-        """Return the hash, when all was taken up."""
-        parts = [self._concepts.hexdigest(), self._facts.hexdigest(), *RELATIONS, *sources]
+    def result(self, relations: Iterable[str], sources: Iterable[str]) -> str:
+        """Return the hash, when all was taken up.
+
+        Args:
+            relations: The relations that the file names, in the order of their numbers.
+            sources: The sources that it names, likewise.
+        """
+        parts = [self._concepts.hexdigest(), self._facts.hexdigest(), *relations, *sources]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""A fact as an English sentence, one wording for each relation of ConceptNet."""
+"""A fact as an English sentence, one wording for each relation of ConceptNet, the negated ones included."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from vkood.knowledge.language.lemmas import article, third_person
 from vkood.knowledge.language.noun_forms import is_kind_of_name, kind_form, may_be_place, name_form
@@ -14,6 +14,7 @@ from vkood.knowledge.language.phrases import (
     gerund_phrase,
     head,
     is_activity,
+    is_done_to_another,
     is_many,
     is_mass,
     is_name_alone,
@@ -52,16 +53,25 @@ def sentence_of(subject: str, relation: str, object_: str) -> str:
         'scissors are tools.'
         >>> sentence_of("guffaw", "IsA", "laugh")
         'a guffaw is a laugh.'
+        >>> sentence_of("penguin", "NotCapableOf", "fly"), sentence_of("person", "NotDesires", "be ill")
+        ('a penguin cannot fly.', 'a person does not want to be ill.')
     """
     return f"{_WORDINGS[relation](subject, object_)}."
 
 
-def _be(subject: str) -> str:
-    return "are" if is_many(subject) else "is"
+def _be(subject: str, *, negated: bool = False) -> str:
+    be = "am" if subject == "i" else "are" if _takes_many(subject) else "is"
+    return f"{be} not" if negated else be
 
 
-def _agreeing(subject: str, verb: str) -> str:
-    return verb if is_many(subject) else third_person(verb)
+def _agreeing(subject: str, verb: str, *, negated: bool = False) -> str:
+    if negated:
+        return f"{'do' if _takes_many(subject) else 'does'} not {verb}"
+    return verb if _takes_many(subject) else third_person(verb)
+
+
+def _takes_many(subject: str) -> bool:
+    return subject in ("i", "you") or subject.rsplit(" ", 1)[-1] in ("we", "they") or is_many(subject)
 
 
 def _quoted(concept: str) -> str:
@@ -76,28 +86,34 @@ _WHAT_ONE_DOES = frozenset(("act", "activity", "exercise", "game", "hobby", "pas
 # --- What a thing is ------------------------------------------------------------------------------------------------
 
 
-def _is_a(subject: str, object_: str) -> str:
+def _is_a(subject: str, object_: str, *, negated: bool = False) -> str:
+    thing, verb, kind = _thing_and_kind(subject, object_)
+    return f"{thing} {verb} not {kind}" if negated else f"{thing} {verb} {kind}"
+
+
+def _thing_and_kind(subject: str, object_: str) -> tuple[str, str, str]:
+    """What is of a kind, "is" or "are", and the kind."""
     kind = kind_phrase(object_)
     form = kind_form(subject, object_)
     if form is not None:
-        return f"{with_article(form)} is {kind}"
+        return with_article(form), "is", kind
     name = name_form(subject)
     if object_ == "river" and name is not None:
-        return f"the {name.text} is a river"  # not the state of that name
+        return f"the {name.text}", "is", "a river"  # not the state of that name
     if object_ == "wood" and name is None and not is_many(subject):
-        return f"{written(subject)} is a wood"  # not the tree
+        return written(subject), "is", "a wood"  # not the tree
     if object_ in ("island", "mountain") and name is not None and is_many(subject):
-        return f"{name_phrase(subject)} are {several(object_)}"
+        return name_phrase(subject), "are", several(object_)
     if is_name_alone(subject) or (is_kind_of_name(object_) and name is not None):
         if may_be_counted(object_):
             # A name is that of one: "is a war"; but "is a kind of hyperthyroidism".
             is_one = is_kind_of_name(object_)
             kind = f"{article(object_) if is_one else 'a kind of'} {written(object_)}"
-        return f"{name_phrase(subject)} {_be(subject) if is_name_alone(subject) else 'is'} {kind}"
+        return name_phrase(subject), _be(subject) if is_name_alone(subject) else "is", kind
     are_things = is_many(subject) and not object_.startswith(("a ", "an "))
     if are_things and kind.startswith(("a ", "an ")):
         # Many of one kind: "scissors are tools".
-        return f"{noun_phrase(subject)} are {several(object_)}"
+        return noun_phrase(subject), "are", several(object_)
     thing = thing_phrase(subject)
     if not is_many(subject) and (
         is_many(object_)
@@ -106,19 +122,23 @@ def _is_a(subject: str, object_: str) -> str:
         or (is_activity(subject) and kind.startswith(_ARTICLES) and head(object_) not in _WHAT_ONE_DOES)
     ):
         # Right of masses and of count nouns: "barratry is a kind of fraud", "a kneel is a kind of motion".
-        return f"{thing} is a kind of {written(object_)}"
-    return f"{thing} {_be(subject)} {kind}"
+        return thing, "is", f"a kind of {written(object_)}"
+    return thing, "is" if subject == "i" else _be(subject), kind  # iodine
 
 
-def _has_property(subject: str, object_: str) -> str:
+def _has_property(subject: str, object_: str, *, negated: bool = False) -> str:
+    object_ = object_.removeprefix("be ")  # "is able to swim"
     is_done = begins_with_verb(object_) and object_ not in ADJECTIVES  # "a sandal is open"
     text = noun_phrase(object_) if is_done else quality(object_)
-    return f"{noun_phrase(subject)} {_be(subject)} {text}"
+    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} {text}"
 
 
-def _has_a(subject: str, object_: str) -> str:
+def _has_a(subject: str, object_: str, *, negated: bool = False) -> str:
     whole, part = _names(subject, object_)
-    verb = third_person("involve") if is_activity(subject) else _agreeing(subject, "have")
+    if not is_activity(subject):
+        verb = _agreeing(subject, "have", negated=negated)
+    else:
+        verb = "does not involve" if negated else third_person("involve")
     return f"{whole} {verb} {part}"
 
 
@@ -139,36 +159,38 @@ def _name_if_place(concept: str) -> str:
     return name_phrase(concept) if may_be_name else thing_phrase(concept)
 
 
-def _capable_of(subject: str, object_: str) -> str:
+def _capable_of(subject: str, object_: str, *, negated: bool = False) -> str:
+    can = "cannot" if negated else "can"
     base = base_phrase(object_)
     if base is not None:
-        return f"{noun_phrase(subject)} can {base}"
+        return f"{noun_phrase(subject)} {can} {base}"
     if not (
         is_activity(object_)
         or is_mass(object_)
         or object_.startswith(("a ", "an ", "the "))
         or (is_many(object_) and " " not in object_)
     ):
-        return f"{noun_phrase(subject)} can {written(object_)}"  # what something is capable of is done
-    return f"{noun_phrase(subject)} {_be(subject)} capable of {doing(object_)}"
+        return f"{noun_phrase(subject)} {can} {written(object_)}"  # what something is capable of is done
+    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} capable of {doing(object_)}"
 
 
-def _desires(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_agreeing(subject, 'want')} {_wanted(object_)}"
+def _desires(subject: str, object_: str, *, negated: bool = False) -> str:
+    return f"{noun_phrase(subject)} {_agreeing(subject, 'want', negated=negated)} {_wanted(object_)}"
 
 
 def _wanted(object_: str) -> str:
-    if begins_with_verb(object_.removeprefix("to ")):
+    event = object_.removeprefix("to ")
+    if begins_with_verb(event):
         return f"to {base_phrase(object_)}"
-    return noun_phrase(object_)
+    return f"to {written(event)}" if is_done_to_another(event) else noun_phrase(object_)
 
 
 def _receives(subject: str, object_: str) -> str:
     return f"{noun_phrase(subject)} can be {participle_phrase(object_)}"
 
 
-def _made_of(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_be(subject)} made of {material(object_)}"
+def _made_of(subject: str, object_: str, *, negated: bool = False) -> str:
+    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} made of {material(object_)}"
 
 
 def _created_by(subject: str, object_: str) -> str:
@@ -281,6 +303,12 @@ _WORDINGS: dict[str, Callable[[str, str], str]] = {
     "MadeOf": _made_of,
     "MannerOf": _manner_of,
     "MotivatedByGoal": _motivated_by,
+    "NotCapableOf": partial(_capable_of, negated=True),
+    "NotDesires": partial(_desires, negated=True),
+    "NotHasA": partial(_has_a, negated=True),
+    "NotHasProperty": partial(_has_property, negated=True),
+    "NotIsA": partial(_is_a, negated=True),
+    "NotMadeOf": partial(_made_of, negated=True),
     "ObstructedBy": _obstructed_by,
     "PartOf": _part_of,
     "ReceivesAction": _receives,
