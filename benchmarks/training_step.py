@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,42 +22,54 @@ from vkood.mixture import fit_mixture
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.training import train
 
+GATES: dict[str, dict[str, Any]] = {
+    "the default": {},
+    "two Gaussians": {"family": "diagonal", "num_components": 2},
+}
+
 
 def training_step(rounds: int, steps: int) -> dict[str, object]:
-    """The layer's share in a step of the demo's own training: its rows, its collator, its Trainer.
+    """The layer's share in a step of the demo's own training: its rows, its collator, its Trainer."""
+    return {name: _of_gate(name, gate, rounds, steps) for name, gate in GATES.items()}
 
-    Steps are timed as they are taken, by Numba and by torch in turns, then the layer alone on its last inputs.
-    """
+
+def _of_gate(name: str, gate: dict[str, Any], rounds: int, steps: int) -> dict[str, object]:
+    """Steps are timed as they are taken, where Numba fits by Numba and by torch in turns; then the layer alone."""
     with tempfile.TemporaryDirectory() as folder:
         workshop, plan = Workshop(folder=Path(folder)), Plan(steps=steps)
         save_text_tower(workshop.text_tower, seed=0)
         new_image_tower(0).resnet.save_pretrained(workshop.image_tower)  # what it has learnt takes no time
         image_processor().save_pretrained(workshop.image_tower)
         prepare(read_easy_vqa_knowledge(epochs=plan.epochs, floods=[]), workshop.tables)
-        watch = _Watch()
-        train(plan.training(workshop, "filtered"), task=TimedAnswering(single_answer=True, watch=watch))
+        watch = _Watch(turns=bool(gate))
+        run = plan.training(workshop, "filtered")
+        run = replace(run, model=replace(run.model, config=run.model.config | {"gate": gate}))
+        train(run, task=TimedAnswering(single_answer=True, watch=watch))
     spans = [after - before for before, after in pairwise(watch.moments)]
     first = len(spans) // 3 // 2 * 2  # steps to warm up, in pairs
-    in_torch, by_numba = spans[first::2], spans[first + 1 :: 2]  # the first span begins after a step by Numba
-    pairs = min(len(in_torch), len(by_numba))
+    seconds = {"whole step": spans[first:]}
+    if watch.turns:
+        in_torch, by_numba = spans[first::2], spans[first + 1 :: 2]  # the first span follows a step by Numba
+        seconds = {"whole step": by_numba, "whole step in torch": in_torch}
+        pairs = min(len(in_torch), len(by_numba))
+        slower = ratio(in_torch[:pairs], by_numba[:pairs])
+        print(f"A step in torch takes {slower:.3f} times as long as by Numba (pairs)")
     watch.layer.backend = None
-    seconds = {"whole step": by_numba, "whole step in torch": in_torch} | interleaved(
-        _alone(watch.layer, watch.last), rounds
-    )
-    print(
-        f"A step in torch takes {ratio(in_torch[:pairs], by_numba[:pairs]):.3f} times as long as by Numba (pairs)"
-    )
+    seconds |= interleaved(_alone(watch.layer, watch.last), rounds)
     taken = watch.last["solution"].steps
     facts = tuple(watch.last["named"]["candidate_mask"].shape)
     measured = f"context {tuple(watch.last['named']['context'].shape)}, facts {facts}"
-    _print_shares(f"{measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds)
+    _print_shares(
+        f"{name}; {measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds
+    )
     return {"measured": measured, "seconds": seconds}
 
 
 class _Watch(TrainerCallback):
     """Notes when each step ends, lets the back ends take turns, and keeps what the layer was last given."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, turns: bool) -> None:
+        self.turns = turns
         self.moments: list[float] = []
         self.last: dict[str, Any] = {}
         self.layer: Any = None
@@ -66,7 +78,7 @@ class _Watch(TrainerCallback):
         """Observe a model's layer from now on."""
         self.layer = model.base_model.outlier_layer
         assert isinstance(self.layer, OutlierLayer)
-        self.layer.backend = "numba"
+        self.layer.backend = "numba" if self.turns else None
         self.layer.register_forward_hook(self._remember, with_kwargs=True)
 
     @override
@@ -74,13 +86,14 @@ class _Watch(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         self.moments.append(clock())
-        self.layer.backend = "torch" if self.layer.backend == "numba" else "numba"
+        if self.turns:
+            self.layer.backend = "torch" if self.layer.backend == "numba" else "numba"
 
     def _remember(
-        self, module: object, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any
+        self, module: OutlierLayer, positional: tuple[Tensor, ...], named: dict[str, Any], output: Any
     ) -> None:
-        del module
-        self.last = {"positional": positional, "named": named, "solution": output.solution}
+        if module.training:
+            self.last = {"positional": positional, "named": named, "solution": output.solution}
 
 
 @dataclass(frozen=True, kw_only=True)
