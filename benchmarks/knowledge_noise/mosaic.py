@@ -55,9 +55,8 @@ def _kernel(variance: float = 1.0, *, fusion: bool = True) -> Arm:
     return Arm(gate=options, change=_held, steer_fusion=fusion)
 
 
-def _spherical(num_components: int = 1, *, fusion: bool = True) -> Arm:
-    options = {"steering": "weights", "num_components": num_components, "temperature": None}
-    return Arm(gate=options, change=_held, steer_fusion=fusion)
+def _spherical(*, fusion: bool = True) -> Arm:
+    return Arm(gate={"steering": "weights", "temperature": None}, change=_held, steer_fusion=fusion)
 
 
 def _implicit(model: VkoodForVisualQuestionAnswering) -> None:
@@ -76,7 +75,9 @@ MOSAIC_ARMS: dict[str, Arm] = {
     "no gate": Arm(gate={"kind": "none"}),
     "mixture K=4, not steered": _mixture(4, fusion=False, steering="none", variance_strength=1.0),
     "spherical K=1, in the fusion too": _spherical(),
-    "spherical K=4, in the fusion too": _spherical(4),
+    "spherical K=1, weights": _spherical(fusion=False),
+    "spherical K=1, weights, free threshold": replace(_spherical(fusion=False), change=None),
+    "spherical K=1, in the fusion too, free threshold": replace(_spherical(), change=None),
     "kernel, weights": _kernel(fusion=False),
     "kernel, weights in the fusion too": _kernel(),
     "kernel, in the fusion too, free threshold": replace(_kernel(), change=None),
