@@ -18,6 +18,7 @@ PUBLIC_NAMES = {
     "Diagonal",
     "Explanation",
     "Fact",
+    "FactFilter",
     "FactStore",
     "Full",
     "Gate",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         load_checkpoint,
         load_model,
     )
-    from vkood.pipelines import Explanation, OutlierDetector, VkoodProcessor, gate_attention
+    from vkood.pipelines import Explanation, FactFilter, OutlierDetector, VkoodProcessor, gate_attention
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -56,6 +56,7 @@ __all__ = [
     "Diagonal",
     "Explanation",
     "Fact",
+    "FactFilter",
     "FactStore",
     "Full",
     "Gate",
@@ -126,7 +127,7 @@ _OFFERED_BY = {
         "load_checkpoint",
         "load_model",
     ],
-    "pipelines": ["Explanation", "OutlierDetector", "VkoodProcessor", "gate_attention"],
+    "pipelines": ["Explanation", "FactFilter", "OutlierDetector", "VkoodProcessor", "gate_attention"],
     "solve": [
         "Anderson",
         "Implicit",

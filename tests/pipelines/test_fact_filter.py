@@ -1,0 +1,250 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from vkood import FactFilter, GateConfig
+from vkood.models.loading import LoadingError
+from vkood.pipelines.fact_filter import UNTRAINED
+
+DIRECTIONS = {
+    "rain": [1.0, 0, 0, 0],
+    "umbrella": [0.9, 0.4, 0, 0],
+    "wet": [0.7, 0, 0.7, 0],
+    "violin": [0, 0, 0.2, 1.0],
+    "music": [0, 0, 0, 1.0],
+}
+
+
+class Words:
+    """An encoder that knows a few words."""
+
+    width, fingerprint = 4, "words"
+
+    def __init__(self):
+        self.texts = []
+
+    def __call__(self, sentences):
+        self.texts += sentences
+        return torch.nn.functional.normalize(torch.tensor([DIRECTIONS[text] for text in sentences]), dim=-1)
+
+
+def tagger(picture):
+    assert picture.mode == "RGB"
+    return (
+        [("umbrella", 0.6), ("violin", 0.2)] if picture.size == (2, 2) else [{"label": "music", "score": 0.5}]
+    )
+
+
+def new_filter(**options):
+    return FactFilter(Words(), **options)
+
+
+PICTURE = Image.new("RGB", (2, 2))
+DOCUMENTS = ["music", "umbrella", "wet", "umbrella"]
+
+
+def test_ranks_by_cosine_untrained():
+    hits = new_filter().rank("rain", DOCUMENTS)
+    assert [hit["corpus_id"] for hit in hits] == [1, 3, 2, 0]
+    cosines = np.array([0.9 / 0.97**0.5, 0.9 / 0.97**0.5, 0.5**0.5, 0.0])
+    logits = 10 * cosines / 1.01**0.5 - 3  # 0.1 pseudo-tokens of the prior
+    np.testing.assert_allclose([hit["score"] for hit in hits], 1 / (1 + np.exp(-logits)), rtol=1e-5)
+
+
+def test_form_of_a_cross_encoder():
+    fact_filter = new_filter()
+    hits = fact_filter.rank("rain", DOCUMENTS, top_k=1, return_documents=True)
+    assert hits == [{"corpus_id": 1, "score": pytest.approx(0.997, abs=1e-3), "text": "umbrella"}]
+    scores = fact_filter.predict([("rain", "wet"), ("music", "wet"), ("rain", "umbrella")])
+    assert isinstance(scores, np.ndarray)
+    assert scores[2] > scores[0] > scores[1]
+    assert fact_filter.predict(("rain", "wet")) == pytest.approx(scores[0])
+    assert fact_filter.rank("rain", []) == []
+
+
+def test_a_score_depends_on_query_and_document_alone():
+    fact_filter = new_filter()
+    (alone,) = fact_filter.rank("rain", ["wet"])
+    assert alone["score"] == pytest.approx(fact_filter.rank("rain", DOCUMENTS)[2]["score"], abs=1e-6)
+
+
+def test_each_text_is_encoded_once():
+    fact_filter = new_filter()
+    fact_filter.predict([("rain", "wet"), ("rain", "umbrella"), ("wet", "umbrella")])
+    assert sorted(fact_filter.encoder.texts) == ["rain", "umbrella", "wet"]
+
+
+def test_pictures_are_what_the_tagger_says(tmp_path):
+    fact_filter = new_filter(tagger=tagger)
+    PICTURE.save(tmp_path / "picture.png")
+    ranks = [
+        [hit["score"] for hit in fact_filter.rank(query, ["rain", "music"])]
+        for query in (PICTURE, tmp_path / "picture.png", {"image": str(tmp_path / "picture.png")})
+    ]
+    assert ranks[0] == ranks[1] == ranks[2]
+    mean = 0.75 * np.array([0.9, 0.4, 0, 0]) / 0.97**0.5 + 0.25 * np.array([0, 0, 0.2, 1.0]) / 1.04**0.5
+    cosine = mean[0] / (mean @ mean + 0.01) ** 0.5
+    assert ranks[0][0] == pytest.approx(1 / (1 + np.exp(3 - 10 * cosine)), rel=1e-5)
+    assert fact_filter.rank(Image.new("L", (3, 3)), ["rain", "music"])[0]["corpus_id"] == 1
+
+
+def test_text_and_picture_both_count_the_text_more():
+    fact_filter = new_filter(tagger=tagger)
+    both = {"text": "rain", "image": Image.new("RGB", (3, 3))}  # of music
+    scores = fact_filter.predict([(both, "rain"), (both, "music"), ("rain", "music")])
+    assert scores[0] > scores[1] > scores[2]
+
+
+def test_pictures_need_a_tagger():
+    with pytest.raises(
+        ValueError, match=r"has a picture, but there is no `tagger` .* pass one, say `transformers\.pipe"
+    ):
+        new_filter().rank(PICTURE, DOCUMENTS)
+
+
+def test_filter_and_calibration():
+    fact_filter = new_filter()
+    assert fact_filter.filter("rain", DOCUMENTS) == ["umbrella", "wet", "umbrella"]
+    calibration = fact_filter.calibrate([("rain", "umbrella")] * 40, keep_rate=0.95)
+    assert fact_filter.filter("rain", DOCUMENTS) == ["umbrella", "umbrella"]
+    assert fact_filter.layer.gate.threshold.item() == pytest.approx(calibration.threshold)
+
+
+class Noisy:
+    """A sentence "3 7" is of topic 3; documents and queries of a topic lie along different axes, and noise."""
+
+    width, fingerprint = 24, "noisy"
+
+    def __call__(self, sentences):
+        vectors = []
+        for sentence in sentences:
+            kind, topic, number = sentence.split()
+            vector = 0.5 * np.random.default_rng(int(number)).normal(size=24) / 24**0.5
+            vector[int(topic)] += 0.5
+            vector[12 if kind == "query" else 13] += 1.0  # how it is put
+            vectors.append(vector / np.linalg.norm(vector))
+        return np.array(vectors)
+
+
+def labelled(topics, *, seed):
+    """Queries of some topics, each with a document of its own and three of other topics."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for _ in range(60):
+        topic, *others = rng.permutation(topics)[:4]
+        query = f"query {topic} {rng.integers(10**6)}"
+        rows += [(query, f"document {t} {rng.integers(10**6)}", t == topic) for t in (topic, *others)]
+    return rows
+
+
+def accuracy(fact_filter, rows):
+    scores = fact_filter.predict([row[:2] for row in rows])
+    return float(((scores >= 0.5) == np.array([row[2] for row in rows])).mean())
+
+
+def test_learns_from_labels_and_generalises():
+    fact_filter = FactFilter(Noisy())
+    held_out = labelled(range(12), seed=1)
+    before = accuracy(fact_filter, held_out)
+    assert fact_filter.fit(labelled(range(12), seed=0)) is fact_filter
+    after = accuracy(fact_filter, held_out)
+    assert before < 0.8
+    assert after > 0.87
+
+
+def test_learning_keeps_near_to_what_the_encoder_knows():
+    """Few labels, all of topics 0 to 3, do no harm to other topics."""
+    fact_filter = FactFilter(Noisy())
+    others = labelled(range(4, 12), seed=1)
+    ranked = FactFilter(Noisy()).predict([row[:2] for row in others]).reshape(-1, 4).argmax(1)
+    fact_filter.fit(labelled(range(4), seed=0)[:40])
+    fitted = fact_filter.predict([row[:2] for row in others]).reshape(-1, 4).argmax(1)
+    assert (fitted == 0).mean() >= (ranked == 0).mean() - 0.02
+
+
+def test_saved_and_loaded(tmp_path):
+    fact_filter = FactFilter(Noisy())
+    rows = labelled(range(12), seed=0)
+    fact_filter.fit(rows).save_pretrained(tmp_path / "filter")
+    loaded = FactFilter.from_pretrained(tmp_path / "filter", encoder=Noisy())
+    pairs = [row[:2] for row in rows]
+    np.testing.assert_array_equal(loaded.predict(pairs), fact_filter.predict(pairs))
+    assert {path.name for path in (tmp_path / "filter").iterdir()} == {
+        "fact_filter.json",
+        "fact_filter.safetensors",
+    }
+
+
+def test_encoder_of_the_package_is_saved_by_name(tmp_path):
+    FactFilter().save_pretrained(tmp_path / "filter")
+    loaded = FactFilter.from_pretrained(tmp_path / "filter", tagger=tagger)
+    assert loaded.rank(PICTURE, ["Violins make music.", "Umbrellas keep you dry."])[0]["corpus_id"] == 1
+
+
+@pytest.mark.parametrize("damage", ["no folder", "no json", "other encoder", "nan", "shape", "names"])
+def test_damaged_folders_are_refused(tmp_path, damage):
+    folder = tmp_path / "filter"
+    new_filter().save_pretrained(folder)
+    weights = load_file(folder / "fact_filter.safetensors")
+    encoder = Words()
+    if damage == "no folder":
+        folder = tmp_path / "none"
+    elif damage == "no json":
+        (folder / "fact_filter.json").write_text("{")
+    elif damage == "other encoder":
+        encoder.fingerprint = "others"
+    elif damage == "nan":
+        weights["log_kappa"][0] = float("nan")
+    elif damage == "shape":
+        weights["log_kappa"] = torch.zeros(3)
+    else:
+        weights["more"] = torch.zeros(3)
+    if folder.exists():
+        save_file(weights, folder / "fact_filter.safetensors")
+    with pytest.raises(LoadingError, match=r"fact.filter"):
+        FactFilter.from_pretrained(folder, encoder=encoder)
+
+
+def test_an_encoder_without_a_name_is_asked_for(tmp_path):
+    new_filter().save_pretrained(tmp_path / "filter")
+    assert json.loads((tmp_path / "filter" / "fact_filter.json").read_text())["encoder"] is None
+    with pytest.raises(LoadingError, match="an encoder without a name: pass it as `encoder`"):
+        FactFilter.from_pretrained(tmp_path / "filter")
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f: f.rank({"words": "rain"}, DOCUMENTS), "a query must be a text, a picture"),
+        (lambda f: f.rank({"text": None, "image": None}, DOCUMENTS), "a query must be a text, a picture"),
+        (lambda f: f.rank("rain", "wet"), "`documents` must be a list of texts"),
+        (lambda f: f.rank("rain", DOCUMENTS, top_k=0), "`top_k` must be a whole number"),
+        (lambda f: f.predict([("rain", "wet", 1)]), r"row 0 must be \(query, document\)"),
+        (lambda f: f.fit([("rain", "wet")]), r"row 0 must be \(query, document, relevant\)"),
+        (lambda f: f.fit([("rain", "wet", True)]), "rows that are relevant and rows that are not"),
+    ],
+)
+def test_bad_arguments_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(new_filter())
+
+
+def test_taggers_without_probabilities_are_refused():
+    with pytest.raises(ValueError, match="`tagger` must return concepts with probabilities"):
+        new_filter(tagger=lambda picture: [("rain", 0.0)]).rank(PICTURE, DOCUMENTS)
+
+
+def test_gates_without_a_mixture_are_refused():
+    with pytest.raises(ValueError, match="`gate` must be of the kind \"mixture\"; got 'kernel'"):
+        new_filter(gate=GateConfig(kind="kernel"))
+
+
+def test_progress_is_shown_if_asked(capsys):
+    new_filter(gate=replace(UNTRAINED, num_components=1)).rank("rain", DOCUMENTS, show_progress_bar=True)
+    assert capsys.readouterr().out == ""
