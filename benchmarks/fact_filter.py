@@ -119,18 +119,20 @@ def main() -> None:
     own = torch.tensor([number[fact] for fact in own_fact])
     questions = [row["question"] for row in rows]
     encoder = Remembered(SentenceEncoder(get_model_path()))
-    vectors, asked = encoder(facts), encoder(questions)
+    vectors, question_vectors = encoder(facts), encoder(questions)
 
     concepts = [[concept.entry for concept in linked] for linked in Linker().link_many(questions)]
     captioned = torch.tensor([n for n, row in enumerate(rows) if row["captions"]])
     named = torch.stack([mean_direction(encoder, names) for names in concepts])
     pictured = torch.stack([mean_direction(encoder, rows[n]["captions"]) for n in captioned.tolist()])
-    results: dict[str, Any] = {"question": ranking(asked, vectors, own)}
+    results: dict[str, Any] = {"question": ranking(question_vectors, vectors, own)}
     for weight in WEIGHTS:
-        results[f"question, concepts {weight}"] = ranking(asked + weight * named, vectors, own)
-    results["question (of pictures with captions)"] = ranking(asked[captioned], vectors, own[captioned])
+        results[f"question, concepts {weight}"] = ranking(question_vectors + weight * named, vectors, own)
+    results["question (of pictures with captions)"] = ranking(
+        question_vectors[captioned], vectors, own[captioned]
+    )
     for weight in WEIGHTS:
-        context = asked[captioned] + weight * pictured
+        context = question_vectors[captioned] + weight * pictured
         results[f"question, captions {weight}"] = ranking(context, vectors, own[captioned])
     results |= learnt(encoder, questions, facts, own)
     columns = ("first_1", "first_5", "first_20", "kept", "let_through")

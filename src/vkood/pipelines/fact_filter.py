@@ -221,8 +221,8 @@ class FactFilter:
             assert projection is not None
             nn.init.eye_(projection.weight)
             nn.init.zeros_(projection.bias)
-        learnt = vectors.present & ~late[:, None]
-        self._minimise(list(self.layer.parameters()), vectors, learnt, relevant)
+        fitted = vectors.present & ~late[:, None]
+        self._minimise(list(self.layer.parameters()), vectors, fitted, relevant)
         self._minimise(list(self.layer.gate.parameters()), vectors, held_out, relevant)
         return self
 
