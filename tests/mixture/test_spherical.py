@@ -5,7 +5,7 @@ import math
 import numpy
 import pytest
 import torch
-from hypothesis import arguments, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import ive
@@ -92,7 +92,7 @@ def test_scores_are_the_density_but_for_a_constant_and_distances_go_with_the_den
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@arguments(weighted_sets(), st.integers(1, 4), st.integers(0, 50), st.floats(0.1, 50), st.floats(0, 1))
+@given(weighted_sets(), st.integers(1, 4), st.integers(0, 50), st.floats(0.1, 50), st.floats(0, 1))
 def test_em_never_lowers_the_objective(weighted, components, seed, kappa, certainty):
     tokens, weights = directions(weighted[0]), weighted[1]
     family = Spherical(kappa=kappa)
@@ -240,7 +240,7 @@ def test_rules_go_from_one_step_at_the_constant_fixed_point_to_the_exact_gradien
 
 
 @settings(deadline=None, max_examples=60, derandomize=True)
-@arguments(weighted_sets(), st.integers(1, 4), st.sampled_from([0.0, 0.3]))
+@given(weighted_sets(), st.integers(1, 4), st.sampled_from([0.0, 0.3]))
 def test_every_set_has_a_fit_and_finite_gradients(weighted, components, background):
     tokens, weights = (part.requires_grad_() for part in weighted)
     family = Spherical(kappa=20.0, background=background)
