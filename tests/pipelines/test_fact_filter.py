@@ -8,6 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from vkood import FactFilter, GateConfig
+from vkood.gating.calibration import CalibrationWarning
 from vkood.models.loading import LoadingError
 from vkood.pipelines.fact_filter import UNTRAINED
 
@@ -131,12 +132,13 @@ class Noisy:
         return np.array(vectors)
 
 
-def labelled(topics, *, seed):
-    """Queries of some topics, each with a document of its own and three of other topics."""
+def labelled(topics, *, seed, num_queries=60, num_others=3):
+    """Queries of some topics, each with a document of its own and some of other topics."""
     rng = np.random.default_rng(seed)
     rows = []
-    for _ in range(60):
-        topic, *others = rng.permutation(topics)[:4]
+    for _ in range(num_queries):
+        topic, *others = rng.permutation(topics)
+        others = np.resize(others, num_others)
         query = f"query {topic} {rng.integers(10**6)}"
         rows += [(query, f"document {t} {rng.integers(10**6)}", t == topic) for t in (topic, *others)]
     return rows
@@ -157,12 +159,39 @@ def test_learns_from_labels_and_generalises():
     assert after > 0.87
 
 
+def test_learning_keeps_what_is_relevant_however_many_others_there_are():
+    """One row in 21 is relevant; a gate of the least cross-entropy would keep 55 % of them."""
+    rows = labelled(range(12), seed=0, num_queries=120, num_others=20)
+    fact_filter = FactFilter(Noisy()).fit(rows)
+    further = labelled(range(12), seed=1, num_queries=120, num_others=20)
+    kept = fact_filter.predict([row[:2] for row in further]) >= 0.5
+    relevant = np.array([row[2] for row in further])
+    assert 0.9 < kept[relevant].mean() < 1
+    assert kept[~relevant].mean() < 0.3
+
+
+@pytest.mark.parametrize(("num_queries", "kept"), [(19, 19), (40, 39)])
+def test_few_relevant_rows_calibrate_together(num_queries, kept):
+    """Of n scores the one of rank ceil(0.95 (n + 1)) is the threshold."""
+    rows = labelled(range(12), seed=0, num_queries=num_queries)
+    scores = FactFilter(Noisy()).fit(rows).predict([row[:2] for row in rows if row[2]])
+    assert (scores >= 0.5).sum() == kept
+
+
+def test_too_few_relevant_rows_are_all_kept_with_a_warning():
+    rows = labelled(range(12), seed=0, num_queries=6)
+    fact_filter = FactFilter(Noisy())
+    with pytest.warns(CalibrationWarning, match="6 scores cannot promise to keep 0.95"):
+        fact_filter.fit(rows)
+    assert (fact_filter.predict([row[:2] for row in rows if row[2]]) >= 0.5).all()
+
+
 def test_learning_keeps_near_to_what_the_encoder_knows():
     """Few labels, all of topics 0 to 3, do no harm to other topics."""
     fact_filter = FactFilter(Noisy())
     others = labelled(range(4, 12), seed=1)
     ranked = FactFilter(Noisy()).predict([row[:2] for row in others]).reshape(-1, 4).argmax(1)
-    fact_filter.fit(labelled(range(4), seed=0)[:40])
+    fact_filter.fit(labelled(range(4), seed=0, num_queries=19))
     fitted = fact_filter.predict([row[:2] for row in others]).reshape(-1, 4).argmax(1)
     assert (fitted == 0).mean() >= (ranked == 0).mean() - 0.02
 

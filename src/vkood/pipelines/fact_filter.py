@@ -7,8 +7,10 @@ probabilities. Where a query has both, the picture counts half as much as the te
 
 **Learning.** `fit` starts at projections that are the identity, and minimises the cross-entropy of the gates plus
 0.01 |W - I|^2 over all rows by L-BFGS: few labels move it little from what the encoder knows. Gates of rows that were
-learnt from are too steep, so a fifth of the queries is held out for threshold and temperature. Targets are not 0 and 1,
-but what as many rows allow (Platt 1999): (n+ + 1) / (n+ + 2) and 1 / (n- + 2).
+learnt from are too steep, so a fifth of the queries is held out for the temperature. Targets are not 0 and 1, but what
+as many rows allow (Platt 1999): (n+ + 1) / (n+ + 2) and 1 / (n- + 2). Where one row in 21 is relevant, the gate of the
+least cross-entropy shuts out many that are. What is to be kept does not hang on how many others there are, so the
+threshold is the split-conformal one of the relevant rows that were held out.
 
 Legend: Q queries, M context vectors, N documents, D width of a vector.
 """
@@ -35,7 +37,7 @@ from typing_extensions import NotRequired
 from vkood.fields import Optional, Whole, require_fields, shown
 from vkood.files import complete_folder, read_json_object, write_text
 from vkood.gating import GateOutput, OutlierLayer
-from vkood.gating.calibration import Calibration
+from vkood.gating.calibration import Calibration, smallest_count
 from vkood.gating.configuration import GateConfig
 from vkood.images import decode_image
 from vkood.knowledge import SentenceTower
@@ -54,6 +56,7 @@ another's (`python benchmarks/fact_filter.py`)."""
 _PICTURE_WEIGHT = 0.5
 _PULL = 0.01
 _HELD_OUT = 5
+_KEEP_RATE = 0.95
 _STEPS = 50
 _BATCH = 1_024
 _CONFIG, _WEIGHTS = "fact_filter.json", "fact_filter.safetensors"
@@ -175,7 +178,7 @@ class FactFilter:
         _, gate = self._judge([query], [documents])
         return [text for text, open_ in zip(documents, gate[0].tolist(), strict=True) if open_ >= 0.5]
 
-    def calibrate(self, pairs: Sequence[Any], keep_rate: float = 0.95) -> Calibration:
+    def calibrate(self, pairs: Sequence[Any], keep_rate: float = _KEEP_RATE) -> Calibration:
         """Set what is kept, from (query, document) pairs that belong together and that `fit` has not had.
 
         Args:
@@ -190,7 +193,12 @@ class FactFilter:
         return self.layer.calibrate(score[places], keep_rate)
 
     def fit(self, triples: Iterable[Any]) -> FactFilter:
-        """Learn from labelled rows: a projection that begins as the identity, the concentration and the threshold.
+        """Learn from labelled rows: a projection that begins as the identity, the concentration and the gate.
+
+        The threshold is then set so that `filter` keeps 95 % of the relevant documents, however many others there are:
+        by `calibrate`, on the relevant rows of the fifth of the queries that is held out. If these are fewer than the
+        19 that its promise needs, all relevant rows take their place; as most of them were learnt from, less than 95 %
+        may be kept, and `calibrate` on further pairs mends that.
 
         Args:
             triples: (query, document, relevant) rows, relevant or not; rows of one query belong together. Documents
@@ -198,6 +206,9 @@ class FactFilter:
 
         Raises:
             ValueError: All rows are relevant, or none is.
+
+        Warns:
+            CalibrationWarning: Fewer than 19 rows are relevant; the threshold then keeps them all.
         """
         rows = list(triples)
         queries, documents, places = _grouped(rows, 3)
@@ -224,6 +235,12 @@ class FactFilter:
         fitted = vectors.present & ~late[:, None]
         self._minimise(list(self.layer.parameters()), vectors, fitted, relevant)
         self._minimise(list(self.layer.gate.parameters()), vectors, held_out, relevant)
+        belongs = relevant > 0
+        unseen = belongs & late[:, None]
+        with torch.no_grad():
+            score = self._scored(vectors).score
+        enough = int(unseen.sum()) >= smallest_count(_KEEP_RATE)
+        self.layer.calibrate(score[unseen if enough else belongs], _KEEP_RATE)
         return self
 
     def _minimise(
