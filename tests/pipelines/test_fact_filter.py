@@ -7,43 +7,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from support.word_encoder import WordEncoder, new_filter, tagger
 from vkood import FactFilter, GateConfig
 from vkood.gating.calibration import CalibrationWarning
 from vkood.models.loading import LoadingError
 from vkood.pipelines.fact_filter import UNTRAINED
-
-DIRECTIONS = {
-    "rain": [1.0, 0, 0, 0],
-    "umbrella": [0.9, 0.4, 0, 0],
-    "wet": [0.7, 0, 0.7, 0],
-    "violin": [0, 0, 0.2, 1.0],
-    "music": [0, 0, 0, 1.0],
-}
-
-
-class Words:
-    """An encoder that knows a few words."""
-
-    width, fingerprint = 4, "words"
-
-    def __init__(self):
-        self.texts = []
-
-    def __call__(self, sentences):
-        self.texts += sentences
-        return torch.nn.functional.normalize(torch.tensor([DIRECTIONS[text] for text in sentences]), dim=-1)
-
-
-def tagger(picture):
-    assert picture.mode == "RGB"
-    return (
-        [("umbrella", 0.6), ("violin", 0.2)] if picture.size == (2, 2) else [{"label": "music", "score": 0.5}]
-    )
-
-
-def new_filter(**options):
-    return FactFilter(Words(), **options)
-
 
 PICTURE = Image.new("RGB", (2, 2))
 DOCUMENTS = ["music", "umbrella", "wet", "umbrella"]
@@ -220,7 +188,7 @@ def test_damaged_folders_are_refused(tmp_path, damage):
     folder = tmp_path / "filter"
     new_filter().save_pretrained(folder)
     weights = load_file(folder / "fact_filter.safetensors")
-    encoder = Words()
+    encoder = WordEncoder()
     if damage == "no folder":
         folder = tmp_path / "none"
     elif damage == "no json":
