@@ -279,7 +279,9 @@ def test_a_layer_on_vectors_of_one_encoder_needs_no_training():
 
 def test_a_shared_projection_is_one_module():
     layer = OutlierLayer(6, 6, 4, joint="shared")
-    assert layer.joint.candidate_projection is layer.joint.context_projection
+    assert sum(parameter.numel() for parameter in layer.joint.parameters()) == 4 * 6 + 4
+    with pytest.raises(RuntimeError, match="context_projection"):
+        layer.load_state_dict(OutlierLayer(6, 6, 4).state_dict())
     facts = batch()[0]
     torch.testing.assert_close(layer.joint.candidates(facts, None), layer.joint.context(facts, None))
 

@@ -180,9 +180,8 @@ class GateConfig:
         """What steers the layer, for text and image tokens of the given widths; None if nothing does."""
         if self.kind == "none" or self.steering == "none":
             return None
-        return TextSteering(
-            text_dim, image_dim, self.joint_dim or JOINT_DIM, self.num_components, self.steering
-        )
+        width = image_dim if self.joint == "identity" else self.joint_dim or JOINT_DIM
+        return TextSteering(text_dim, image_dim, width, self.num_components, self.steering)
 
 
 _RULES: dict[str, Rule] = {

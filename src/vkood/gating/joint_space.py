@@ -90,7 +90,8 @@ class JointSpace(nn.Module):
         if joint == "separate":
             self.context_projection = None if context_dim is None else nn.Linear(context_dim, self.joint_dim)
         else:
-            self.context_projection = self.candidate_projection
+            self.context_projection = None  # a shared one is saved once
+        self._shares = joint == "shared"
 
     def candidates(
         self, candidates: Tensor, mask: Tensor | None, *, raw: bool = False
@@ -119,7 +120,11 @@ class JointSpace(nn.Module):
             )
         _check_shapes("context", context, width, mask, "context_mask")
         project = self._raw if raw else self._projected
-        return project("context", self.context_projection, context, mask)
+        return project("context", self._of_context, context, mask)
+
+    @property
+    def _of_context(self) -> nn.Linear | None:
+        return self.candidate_projection if self._shares else self.context_projection
 
     @property
     def precision(self) -> torch.dtype | None:
@@ -209,7 +214,7 @@ def _raise_not_finite(name: str, features: Tensor, mask: Tensor | None) -> NoRet
     if bool(finite.all()):
         raise ValueError(
             f"`{name}` is finite, but its projection into the joint space is not: its numbers are too large, up to "
-            f"{float(features.abs().max()):.3g}, or the projection's weights are not finite."
+            f"{float(features.detach().abs().max()):.3g}, or the projection's weights are not finite."
         )
     row, item = (~finite).nonzero()[0].tolist()
     raise ValueError(

@@ -151,7 +151,8 @@ class Spherical(Family):
     ) -> Float[Tensor, "sets tokens components"]:
         """The logarithm of weight times density, of each token under each component.
 
-        Densities are per area of the sphere, as scipy's `vonmises_fisher` has them.
+        Densities are per area of the sphere, as scipy's `vonmises_fisher` has them, for means of length 1. A mean that
+        is shorter, of few tokens or tokens that cancel, keeps the constant of kappa: its density sums to less than 1.
         """
         kappa, dim = torch.exp(-mixture.log_scale), tokens.shape[-1]
         log_area = math.log(2) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
