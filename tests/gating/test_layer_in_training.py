@@ -188,17 +188,3 @@ def the_operator() -> None:
 
 def test_the_operator_is_one_that_torch_accepts():
     in_a_new_process(the_operator)
-
-
-@pytest.mark.parametrize(
-    "options", [{"num_components": 3}, {"family": Spherical(kappa=5.0, background=0.2)}], ids=str
-)
-def test_a_compiled_spherical_layer_is_the_plain_one(options):
-    torch.manual_seed(0)
-    layer, (facts, image) = OutlierLayer(6, 5, 4, **options), batch()
-    compiled: Any = torch.compile(layer, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(facts, context=image).gate, layer(facts, context=image).gate)
-    expected = torch.autograd.grad(layer(facts, context=image).log_gate.sum(), list(layer.parameters()))
-    actual = torch.autograd.grad(compiled(facts, context=image).log_gate.sum(), list(layer.parameters()))
-    for left, right in zip(actual, expected, strict=True):
-        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
