@@ -154,10 +154,11 @@ class Calibration:
             belongs: Whether each belongs.
             groups: Their groups, if the calibration has any.
         """
-        if not isinstance(belongs, Tensor) or belongs.dtype != torch.bool or belongs.shape != scores.shape:
+        require_kind("belongs", belongs, Tensor)
+        if belongs.dtype != torch.bool or belongs.shape != scores.shape:
             raise ValueError(
-                f"`belongs` must be a boolean tensor of the shape of `scores`, {tuple(scores.shape)}; got "
-                f"{getattr(belongs, 'dtype', type(belongs).__name__)} of shape {tuple(getattr(belongs, 'shape', ()))}."
+                f"`belongs` must be boolean and of the shape of `scores`, {tuple(scores.shape)}; got {belongs.dtype} of "
+                f"shape {tuple(belongs.shape)}."
             )
         there, kept = torch.isfinite(scores), self.keeps(scores, groups)
         kept = kept & there
