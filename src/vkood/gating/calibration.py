@@ -157,8 +157,8 @@ class Calibration:
         require_kind("belongs", belongs, Tensor)
         if belongs.dtype != torch.bool or belongs.shape != scores.shape:
             raise ValueError(
-                f"`belongs` must be boolean and of the shape of `scores`, {tuple(scores.shape)}; got {belongs.dtype} of "
-                f"shape {tuple(belongs.shape)}."
+                f"`belongs` must be boolean and of the shape of `scores`, {tuple(scores.shape)}; got {belongs.dtype} "
+                f"of shape {tuple(belongs.shape)}."
             )
         there, kept = torch.isfinite(scores), self.keeps(scores, groups)
         kept = kept & there
