@@ -122,6 +122,7 @@ def test_a_report_counts_what_is_kept():
         (torch.zeros(3), {"keep_rate": 0.0}, "`keep_rate`"),
         (torch.zeros(3), {"groups": torch.zeros(2, dtype=torch.long)}, "`groups` must hold a whole number"),
         (torch.zeros(3), {"groups": torch.tensor([0, -1, 2])}, "`groups` must hold a whole number"),
+        (torch.tensor([0.0, torch.inf]), {"groups": torch.tensor([0, 4])}, "each group .*; 4 has none"),
     ],
 )
 def test_errors_name_the_argument(scores, options, words):

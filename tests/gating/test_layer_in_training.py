@@ -181,10 +181,35 @@ def the_operator() -> None:
     (method,) = graph_operator._methods
     first = (torch.zeros(2, 2), torch.randn(2, 2, 3), torch.zeros(2, 2, 3))
     prior = Prior().of_sets(2, tokens)
-    arguments = (method, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
+    arguments = (method, 0.0, DEFAULT_SOLVER.max_steps, [tokens, weights, *prior], list(first))
     checks = ("test_schema", "test_autograd_registration", "test_faketensor")  # others tell NaN from NaN
     torch.library.opcheck(graph_operator._solve, arguments, test_utils=checks)
 
 
 def test_the_operator_is_one_that_torch_accepts():
     in_a_new_process(the_operator)
+
+
+def compiled_spherical_layers() -> dict[str, Any]:
+    """How far compiled layers, whose fits iterate, are from the plain ones in gates and gradients."""
+    differences: dict[str, Any] = {}
+    for name_, options in (
+        ("components", {"num_components": 3}),
+        ("background", {"family": Spherical(kappa=5.0, background=0.2)}),
+    ):
+        torch.manual_seed(0)
+        layer, (facts, image) = OutlierLayer(6, 5, 4, **options), batch()
+        compiled: Any = torch.compile(layer, backend="eager", fullgraph=True)
+        results = []
+        for each in (layer, compiled):
+            out = each(facts, context=image)
+            results.append([out.gate, *torch.autograd.grad(out.log_gate.sum(), list(layer.parameters()))])
+        differences[name_] = torch.stack(
+            [(left - right).abs().max() for left, right in zip(*results, strict=True)]
+        ).detach()
+    return differences
+
+
+def test_compiled_spherical_layers_are_the_plain_ones():
+    for difference in in_a_new_process(compiled_spherical_layers).values():
+        assert (difference < 1e-5).all()

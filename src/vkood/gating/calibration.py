@@ -242,7 +242,11 @@ def _by_group(scores: Tensor, groups: Tensor, finite: Tensor) -> dict[int, Tenso
             f"`groups` must hold a whole number of at least 0 for each score, {tuple(scores.shape)}; got "
             f"{groups.dtype} of shape {tuple(groups.shape)}."
         )
-    present: list[int] = groups[finite].unique().tolist()
+    present: list[int] = groups.unique().tolist()
+    if empty := [group for group in present if not bool(finite[groups == group].any())]:
+        raise ValueError(
+            f"each group must hold at least one finite score; {', '.join(map(str, empty[:5]))} has none. Leave it out."
+        )
     return {group: scores[finite & (groups == group)] for group in present}
 
 

@@ -53,9 +53,11 @@ def fit_mixture(
         weights: (sets, tokens) weight of each token, at least 0; boolean masks count as 0 and 1. All 1
             if None.
         num_components: Number of components of each mixture.
-        family: Gaussians with the covariance `Diagonal` (the default), `Isotropic`, `Tied` or `Full`.
+        family: Gaussians with the covariance `Diagonal` (the default), `Isotropic`, `Tied` or `Full`; or `Spherical`,
+            for tokens of which the direction counts.
         prior: The conjugate prior; `Prior()` if None.
-        start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart.
+        start: Means to start from, (components, dim) or (sets, components, dim); by default tokens far apart, or
+            for `Spherical` the densest ones.
         solver: How to iterate EM; squared extrapolation to a tolerance of 1e-4 if None.
         gradient: How gradients pass through the fit; `LastIterate()` if None.
         backend: "torch", "numba" or "triton" to force what computes the fit; `choose_backend` says what None means.

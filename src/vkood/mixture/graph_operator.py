@@ -13,9 +13,11 @@ from torch import Tensor
 
 from vkood.mixture.backends import BackendName, choose_backend, solve_fit
 from vkood.mixture.families.base import Family, Parameters
+from vkood.mixture.families.spherical import Spherical
 from vkood.solve import Gradient, LastIterate, Solution, Solver, Status
 
 # Operators take tensors, numbers and names: what else a solve needs is kept here, by a name that says it all.
+_SPHERICAL = Spherical()
 _methods: dict[str, tuple[Family, Solver, BackendName | None]] = {}
 
 
@@ -32,10 +34,14 @@ def solve_in_graph(
     Its trace has a column for every step that the solver may take.
     """
     assert isinstance(gradient, LastIterate)
-    method = _remember(family, solver, backend)
+    if isinstance(family, Spherical):
+        # made in the graph, around a concentration that is an operand of the step: the background is all it needs
+        method, background = _remember(_SPHERICAL, solver, backend), family.background
+    else:
+        method, background = _remember(family, solver, backend), 0.0
     with torch.no_grad():
         *fixed, status, steps, residual, trace = _solve(
-            method, solver.max_steps, [operand.detach() for operand in operands], list(start)
+            method, background, solver.max_steps, [operand.detach() for operand in operands], list(start)
         )
     finite = status != int(Status.NOT_FINITE)  # of an enumeration the compiler would make a constant
 
@@ -62,16 +68,20 @@ def solve_in_graph(
     "vkood::em_fixed_point",
     mutates_args=(),
     # written out, since torch finds no annotations where a test's checks of shapes wrap the function
-    schema="(str method, SymInt max_steps, Tensor[] operands, Tensor[] start) "
+    schema="(str method, float background, SymInt max_steps, Tensor[] operands, Tensor[] start) "
     "-> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
-def _solve(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) -> tuple[Tensor, ...]:
+def _solve(
+    method: str, background: float, max_steps: int, operands: list[Tensor], start: list[Tensor]
+) -> tuple[Tensor, ...]:
     """The parameters of the fixed point; status, steps, residual and trace (B, max_steps) of the solve."""
     if method not in _methods:
         raise RuntimeError(
             f"this graph was compiled in another process, for {method}; compile the model in this one."
         )
     family, solver, backend = _methods[method]
+    if isinstance(family, Spherical):
+        family = Spherical(background=background)
     with torch.no_grad():
         solution = solve_fit(tuple(start), tuple(operands), family, solver, LastIterate(), backend)
     trace = torch.nn.functional.pad(solution.trace, (0, max_steps - solution.trace.shape[1]), value=torch.nan)
@@ -86,8 +96,10 @@ def _solve(method: str, max_steps: int, operands: list[Tensor], start: list[Tens
 
 
 @_solve.register_fake  # pyright: ignore[reportUnknownMemberType] (untyped in torch)
-def _(method: str, max_steps: int, operands: list[Tensor], start: list[Tensor]) -> tuple[Tensor, ...]:
-    del method
+def _(
+    method: str, background: float, max_steps: int, operands: list[Tensor], start: list[Tensor]
+) -> tuple[Tensor, ...]:
+    del method, background
     tokens, sets = operands[0], len(operands[0])
     return (
         *(torch.empty_like(part) for part in start),
