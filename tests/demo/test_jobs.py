@@ -85,4 +85,4 @@ def test_a_quick_plan_is_a_part_of_the_whole():
     quick, full = plan(quick=True), plan()
     assert set(quick.irrelevant) < set(full.irrelevant)
     assert set(quick.contradicting) < set(full.contradicting)
-    assert (quick.epochs, full.epochs) == (5, 16)  # 16 pictures of 4,000 a step
+    assert (quick.epochs, full.epochs) == (3, 8)  # 16 pictures of 4,000 a step
