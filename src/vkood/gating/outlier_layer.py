@@ -26,7 +26,7 @@ from vkood.gating.population import PopulationMixture
 from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend, fused_by_kernels
 from vkood.mixture.families.base import Family
 from vkood.mixture.families.gaussian import Covariance, Diagonal
-from vkood.mixture.families.spherical import MAX_KAPPA, Spherical
+from vkood.mixture.families.spherical import Spherical
 from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, mahalanobis
@@ -156,7 +156,7 @@ class OutlierLayer(nn.Module):
         """The family of mixtures; a spherical one with the concentration that is learnt."""
         if self.log_kappa is None:
             return self._family
-        return replace(self._family, kappa=self.log_kappa.float().clamp(max=math.log(MAX_KAPPA)).exp())
+        return replace(self._family, kappa=self.log_kappa.float().exp())
 
     @override
     def forward(
