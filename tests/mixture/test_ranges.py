@@ -64,7 +64,7 @@ COUNTS: list[tuple[Callable[..., Any], str]] = [
     (Implicit, "history"),
     (Neumann, "terms"),
     (fit, "num_components"),
-    *((layer, option) for option in ("candidate_dim", "joint_dim", "num_components")),
+    *((layer, option) for option in ("candidate_dim", "num_components")),
     *((kernel, option) for option in ("candidate_dim", "context_dim", "joint_dim")),
     (population, "num_components"),
     (population, "dim"),
@@ -100,6 +100,13 @@ def test_numbers_are_finite_and_in_their_range(make, option, also):
     for value in [*NO_REAL, *also]:
         with pytest.raises(ValueError, match=f"^`{option}` must be a finite number .*; got "):
             make(**{option: value})
+
+
+def test_a_layer_may_choose_the_width_of_its_joint_space():
+    assert layer(joint_dim=None).joint.joint_dim == 64
+    for value in (0, -1, 2.5, "4", True):
+        with pytest.raises(ValueError, match=r"^`joint_dim` must be .*a whole number from 1 to .*; got "):
+            layer(joint_dim=value)
 
 
 def test_thresholds_may_be_below_zero_and_be_left_to_the_layer():

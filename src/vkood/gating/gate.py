@@ -26,10 +26,8 @@ from vkood.solve import Solution
 GateMode = Literal["soft", "hard", "straight_through"]
 
 _MAX_SIZE = 1e30  # in the range of single precision
-BEGINNING_RULES: dict[str, Rule] = {
-    "threshold": Optional(Real(-_MAX_SIZE, _MAX_SIZE)),
-    "temperature": Optional(Real(1 / _MAX_SIZE, _MAX_SIZE)),
-}
+_RULES = {"threshold": Real(-_MAX_SIZE, _MAX_SIZE), "temperature": Real(1 / _MAX_SIZE, _MAX_SIZE)}
+BEGINNING_RULES: dict[str, Rule] = {name: Optional(rule) for name, rule in _RULES.items()}
 """Of a threshold and a temperature to begin with; None for a layer's own."""
 
 
@@ -99,7 +97,7 @@ class Gate(nn.Module):
         modes = Choice(get_args(GateMode))
         require_fields(
             {"gate": mode, "inference": inference, "threshold": threshold, "temperature": temperature},
-            {"gate": modes, "inference": Optional(modes), **BEGINNING_RULES},
+            {"gate": modes, "inference": Optional(modes), **_RULES},
         )
         self.mode: GateMode = mode
         self.inference: GateMode | None = inference

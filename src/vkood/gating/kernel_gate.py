@@ -58,8 +58,8 @@ class KernelGate(nn.Module):
     ) -> None:
         super().__init__()
         require_fields(
-            {"bandwidth": bandwidth, "context_dim": context_dim},
-            {"bandwidth": Real(1e-30, 1e30), "context_dim": Whole()},
+            {"bandwidth": bandwidth, "context_dim": context_dim, "joint_dim": joint_dim},
+            {"bandwidth": Real(1e-30, 1e30), "context_dim": Whole(), "joint_dim": Whole()},
         )
         self.joint = JointSpace(candidate_dim, context_dim, joint_dim)
         self.log_bandwidth = nn.Parameter(torch.tensor(math.log(bandwidth)))
