@@ -47,7 +47,7 @@ class FitWatch:
         >>> with FitWatch(model.vkood) as watch:
         ...     output = model(**batch, fact_features=torch.randn(1, 6, 4))
         >>> watch.maps().patches.shape
-        (1, 2, 4, 4)
+        (1, 1, 4, 4)
     """
 
     def __init__(self, core: Any) -> None:
