@@ -105,25 +105,7 @@ class KernelGate(nn.Module):
         return GateOutput(log_gate=log_gate, gate=gate, score=score.masked_fill(~mask, torch.inf))
 
     def calibrate(self, scores: Float[Tensor, "*axes"], keep_rate: float = 0.95) -> Calibration:
-        """Set the threshold so that the given share of further candidates that belong is kept.
-
-        Split-conformal, with a promise for finite samples: P(keep a candidate that belongs) >= keep_rate, if they are
-        exchangeable with those whose scores are given.
-
-        Args:
-            scores: Held-out scores that this layer gave to candidates that belong, of any shape; infinite ones do not
-                count.
-            keep_rate: The share to keep, in (0, 1].
-
-        Returns:
-            The calibration, whose `report` says what it does to further candidates.
-
-        Raises:
-            ValueError: A score is NaN, or there is no finite one.
-
-        Warns:
-            CalibrationWarning: There are too few scores for the promise.
-        """
+        """Set the threshold so that the given share of further candidates that belong is kept; as `OutlierLayer`'s."""
         return self.gate.calibrate(scores, keep_rate)
 
     def _score(self, joint: Tensor, tokens: Tensor, weights: Tensor) -> Tensor:
