@@ -14,6 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
     [
         ("outlier-layer.md", "GateOutput(gate=(2, 5) float32, candidates=8"),
         ("choosing.md", "2 rows: 2 converged"),
+        ("shapes.md", "torch.Size([4, 10]) torch.Size([4, 2, 64]) torch.Size([4])\ntensor(True)"),
         ("calibration.md", "of the candidates that belong (95.0% promised)"),
     ],
 )

@@ -1,0 +1,82 @@
+"""Configuration of the site: `python scripts/build_docs.py` builds it, and fails at the first warning."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import vkood
+
+ROOT = Path(__file__).resolve().parent.parent
+REPOSITORY = "https://github.com/vkood/vkood"
+
+project = "vkood"
+author = "the vkood developers"
+copyright = author
+version = release = vkood.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+
+# Docstrings write code in single backticks.
+default_role = "code"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+napoleon_numpy_docstring = False
+napoleon_attr_annotations = False
+add_module_names = False
+# Names of dimensions ("batch answers") are looked up as if they were classes, and some are attributes of several.
+suppress_warnings = ["ref.python"]
+toc_object_entries_show_parents = "hide"
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"vkood {version}"
+html_theme_options = {
+    "source_repository": f"{REPOSITORY}/",
+    "source_branch": "main",
+    "source_directory": "docs/",
+}
+html_copy_source = False
+html_show_sphinx = False
+
+_OUTWARD = re.compile(r"\]\(((?:\.\./)+)([^)#]*)(#[^)]*)?\)")
+"""A link of a page that leads upwards."""
+
+
+def _lead_out(app: Any, page: str, source: list[str]) -> None:
+    """Let links that leave the pages, which work in the checkout, lead to the repository.
+
+    Raises:
+        ValueError: If there is no such file.
+    """
+    folder = (ROOT / "docs" / page).parent
+
+    def target(match: re.Match[str]) -> str:
+        up, rest, anchor = match.groups()
+        path = (folder / up / rest).resolve()
+        if not path.exists():
+            raise ValueError(f"docs/{page}.md links to {up}{rest}, which is not there.")
+        if path.is_relative_to(ROOT / "docs") or path == ROOT / "CHANGELOG.md":
+            return match.group()
+        kind = "tree" if path.is_dir() else "blob"
+        return f"]({REPOSITORY}/{kind}/main/{path.relative_to(ROOT)}{anchor or ''})"
+
+    source[0] = _OUTWARD.sub(target, source[0])
+
+
+def _as_written(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let a docstring's bars and stars of formulas and shapes stand for themselves."""
+    for number, line in enumerate(lines):
+        parts = line.split("`")
+        parts[::2] = [re.sub(r"(?<![*\\])([|]|\*(?=\w)(?<!\*\*))", r"\\\1", part) for part in parts[::2]]
+        lines[number] = "`".join(parts)
+
+
+def setup(app: Any) -> None:
+    """Connect what the pages and the docstrings need."""
+    app.connect("source-read", _lead_out)
+    app.connect("autodoc-process-docstring", _as_written, priority=100)
