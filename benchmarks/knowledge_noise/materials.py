@@ -27,7 +27,7 @@ from vkood.files import complete_file
 from vkood.knowledge import FactEncoder
 from vkood.knowledge.embeddings.padding import pad_facts
 from vkood.models.towers import SentenceEncoder
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 MOSAIC_KNOWLEDGE = (
     "which object has the same colour as the {shape}?",

@@ -35,7 +35,7 @@ from vkood.knowledge import FactStore
 from vkood.metrics import auroc
 from vkood.mixture import Mixture
 from vkood.models.towers import SentenceEncoder
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 from ..measuring import clock, print_table, setting, write_json
 from .labelled_photographs import (

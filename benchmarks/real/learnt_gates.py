@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from vkood.metrics import auroc
 from vkood.models.towers import SentenceEncoder
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 from ..measuring import print_table, setting, write_json
 from .gate import DEFAULT_DATA, SCRATCH, WEIGHT_POWER, prepared, scores_as_they_come

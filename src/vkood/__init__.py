@@ -4,9 +4,9 @@ Importing `vkood` alone loads no PyTorch and touches no disk, network or GPU: ea
 imported when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
+from vkood.lazy_names import lazy_getattr
 from vkood.registration import register_with_transformers
 
 __version__ = "0.1.0.dev0"
@@ -141,24 +141,10 @@ _OFFERED_BY = {
         "fixed_point",
     ],
 }
-_ROOM_OF = {name: room for room, names in _OFFERED_BY.items() for name in names}
-_ROOMS = frozenset(__all__).difference(_ROOM_OF, ["__version__"])
+_OFFERED = frozenset(name for names in _OFFERED_BY.values() for name in names)
+_ROOMS = sorted(frozenset(__all__).difference(_OFFERED, ["__version__"]))
 
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, and keep it."""
-    if name in _ROOMS:
-        return importlib.import_module(f"vkood.{name}")
-    if name in _ROOM_OF:
-        value: object = getattr(importlib.import_module(f"vkood.{_ROOM_OF[name]}"), name)
-        globals()[name] = value
-        return value
-    hint = ""
-    if not name.startswith("_"):
-        from vkood.spelling import nearest
-
-        hint = "".join(f"; did you mean {near!r}?" for near in nearest(name, __all__, cutoff=0.75)[:1])
-    raise AttributeError(f"module 'vkood' has no attribute {name!r}{hint}")
+__getattr__ = lazy_getattr(__name__, _OFFERED_BY, _ROOMS)
 
 
 def __dir__() -> list[str]:

@@ -10,8 +10,8 @@ from typing import Any
 
 _AUTO_CLASSES = "transformers.models.auto.configuration_auto"
 """Every Auto class imports this module."""
-_REGISTERS = "vkood.pipelines"
-"""Importing this room, and the models below it, registers them."""
+_REGISTERS = "vkood.pipelines.processor"
+"""Importing this module, and the models below it, registers them."""
 
 
 def register_with_transformers() -> None:

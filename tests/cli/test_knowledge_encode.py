@@ -12,7 +12,7 @@ from vkood import models
 from vkood.cli import app
 from vkood.cli.knowledge.encode import ENCODER
 from vkood.knowledge import Fact, FactEncoder, build_store
-from vkood.pipelines import processor
+from vkood.pipelines import encoding
 
 FACTS = [
     Fact("umbrella", "UsedFor", "keeping dry"),
@@ -69,7 +69,7 @@ def test_facts_are_encoded_once(store, towers, tmp_path):
 
 
 def test_the_encoder_by_default_is_the_one_of_the_demo():
-    assert ENCODER == processor.FACT_ENCODER
+    assert ENCODER == encoding.FACT_ENCODER
 
 
 def test_an_interrupted_run_goes_on(store, monkeypatch, tmp_path):

@@ -16,7 +16,7 @@ from support.tiny_vqa import tiny_tokenizer
 from vkood.knowledge import Fact, FactStore, build_store
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.pipelines import VkoodProcessor
-from vkood.pipelines.processor import cache_folder
+from vkood.pipelines.encoding import cache_folder
 
 
 @pytest.fixture(scope="module", name="processor")

@@ -85,9 +85,9 @@ def test_tasks(tmp_path, recipe, data, changes, metrics):
 
 def test_no_home_folder_is_needed(tmp_path, monkeypatch):
     """Vectors of facts lie beside the tables, also those of the report's examples."""
-    from vkood.pipelines import processor
+    from vkood.pipelines import encoding
 
-    processor._fact_encoder.cache_clear()
+    encoding._fact_encoder.cache_clear()
     monkeypatch.setenv("HOME", "/proc/none")
     assert "soft_score" in trained("vqa", tmp_path / "run", "optimisation.steps=1")["validation"]
     assert (tmp_path / "run" / "report.html").is_file()

@@ -114,7 +114,7 @@ def _metrics(evaluation: EasyVqaEvaluation) -> tuple[dict[str, float], int]:
     """The model's numbers on a table that is prepared for the purpose, and how many questions it has."""
     quieten_transformers()
     from vkood.data.prepare import prepare
-    from vkood.pipelines.processor import cache_folder
+    from vkood.pipelines.encoding import cache_folder
     from vkood.train.evaluation import evaluate
     from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run
 

@@ -28,7 +28,7 @@ from vkood.demo.towers import pretrain_image_tower
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.fit_watch import ComponentMaps, FitWatch
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 from vkood.tasks import EvaluationOptions, Scores
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.assembly import assemble

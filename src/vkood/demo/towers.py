@@ -21,7 +21,7 @@ from transformers import (
 from vkood.data import COLOURS, SHAPES, load_easy_vqa
 from vkood.data.easy_vqa_knowledge import COLOUR_QUESTIONS, SHAPE_QUESTIONS
 from vkood.models.loading import load_tokenizer
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 from vkood.recipes.easy_vqa import SMALL_FUSION, SMALL_RESNET
 from vkood.train.parameter_groups import parameter_groups
 

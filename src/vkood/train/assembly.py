@@ -20,7 +20,7 @@ from vkood.data.rows import Rows
 from vkood.data.tables import Table, TableError, find_tables
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
-from vkood.pipelines.processor import sentence_encoder_folder
+from vkood.pipelines.encoding import sentence_encoder_folder
 from vkood.tasks import EvaluationOptions, Scores, Task
 from vkood.tasks.answering import QuestionTask
 from vkood.tasks.ranks import rank
