@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _REPORT = "conversion.json"
 _CONVERTED = re.compile(
-    r"conversion\.json|config\.json|generation_config\.json|model[\w.-]*\.safetensors(\.index\.json)?"
+    r"conversion\.json|README\.md|config\.json|generation_config\.json|model[\w.-]*\.safetensors(\.index\.json)?"
 )
 _MAX_ANSWER_BYTES = 64 * 2**20
 
@@ -102,7 +102,7 @@ def convert(
         model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task, names)
     except CheckpointError as error:
         refuse(str(error))
-    _save(model, report, output)
+    _save(model, report, checkpoint, output)
     for line in (report.summary if quiet else str(report)).split("\n"):
         say(line)
     say(f"{report.model} is in {output}; {output / _REPORT} has the outcome of every key.")
@@ -158,8 +158,9 @@ def _read_answers(path: Path) -> list[str]:
     return [numbers[place] for place in range(len(numbers))]
 
 
-def _save(model: PreTrainedModel, report: CheckpointReport, output: Path) -> None:
+def _save(model: PreTrainedModel, report: CheckpointReport, checkpoint: Path, output: Path) -> None:
     from vkood.files import complete_folder
+    from vkood.models.card import CardDetails, write_card
 
     outcomes = [
         {"name": key.name, "outcome": key.outcome, "ours": list(key.ours), "allowed": key.allowed}
@@ -169,6 +170,11 @@ def _save(model: PreTrainedModel, report: CheckpointReport, output: Path) -> Non
         output.absolute().parent.mkdir(parents=True, exist_ok=True)
         with complete_folder(output) as unfinished:
             model.save_pretrained(unfinished)
+            write_card(
+                unfinished,
+                model,
+                CardDetails(data=f"Converted from `{checkpoint.name}`, which was trained elsewhere."),
+            )
             (unfinished / _REPORT).write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         refuse(f"the model cannot be written to {str(output)!r}: {error.strerror or error}.")

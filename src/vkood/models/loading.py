@@ -34,6 +34,7 @@ from typing_extensions import override
 
 from vkood.fields import Optional, Whole, require_fields
 from vkood.files import FileProblem, open_regular, read_json_object
+from vkood.models.card import WithCard
 from vkood.models.fields import MAX_IMAGE_SIZE, reason, require_plausible
 
 Source = str | Path
@@ -235,7 +236,7 @@ def _saved_as(config: Any) -> type[StrictlyLoadedModel] | None:
     return _own_class(names[0]) if isinstance(names, list) and names else None
 
 
-class StrictlyLoadedModel(PreTrainedModel):
+class StrictlyLoadedModel(WithCard, PreTrainedModel):
     """A model whose `from_pretrained` makes up no weights."""
 
     @override

@@ -19,6 +19,7 @@ from typing_extensions import override
 
 from vkood.data.rows import Rows
 from vkood.files import write_text
+from vkood.models.card import CardDetails, write_card
 from vkood.models.loading import LoadingError, load_model, require_finite
 from vkood.tasks import Scores, Task
 from vkood.tasks.ranks import gathered, rank, world_size
@@ -328,9 +329,24 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
         ledger.write(folder)
         results["cost"] = ledger.as_dict()
         write_report(folder, assembly, model)
+        _write_cards(folder, assembly, results)
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
         log(f"results are in {folder / RESULTS_FILE}, and a report in {folder / 'report.html'}")
     trainer.accelerator.wait_for_everyone()
+
+
+def _write_cards(folder: Path, assembly: Assembly, results: dict[str, Any]) -> None:
+    """Say in the cards of the run's models what they were trained on, and in the reported one's what it scores."""
+    data = assembly.run.data
+    trained = f"Tables {', '.join(data.train)}, by the recipe `{assembly.run.recipe}` of vkood."
+    reported = "test" if "test" in results else "validation"
+    tables = ", ".join(getattr(data, reported))
+    for name in (BEST, LAST):
+        if (folder / name).is_dir():
+            model = assembly.built.model
+            scores = results.get(reported, {}) if name == results["model"] else {}
+            details = CardDetails(data=trained, metrics=scores, evaluated_on=f"{tables} ({reported})")
+            write_card(folder / name, plain(model), details)
 
 
 def _write_scores(folder: Path, name: str, scores: Scores) -> None:
