@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.ambiguous_words import NUM_FACTS, NUM_SENTENCES, Contexts, Material, read_words, shared_words
-from benchmarks.relevance_gates import CosineGate, Mahalanobis, NearestTokensGate, start_alike
+from benchmarks.knowledge_relevance import __main__ as benchmark
+from benchmarks.knowledge_relevance.ambiguous_words import (
+    NUM_FACTS,
+    NUM_SENTENCES,
+    Contexts,
+    Material,
+    read_words,
+    shared_words,
+)
+from benchmarks.knowledge_relevance.gates import CosineGate, Mahalanobis, NearestTokensGate, start_alike
 from scipy.spatial.distance import mahalanobis as by_scipy
-
-from benchmarks import knowledge_relevance as benchmark
 
 WIDTH = 6
 

@@ -51,7 +51,7 @@ Query = str | Path | Image.Image | Mapping[str, Any]
 
 UNTRAINED = GateConfig(joint="identity", threshold=-3.0)
 """Half open at a cosine of 0.3: of FVQA's questions 9 in 10 have their own fact's vector nearer than that, and 1 in 25
-another's (`python benchmarks/fact_filter.py`)."""
+another's (`python -m benchmarks.fact_filter`)."""
 
 _PICTURE_WEIGHT = 0.5
 _PULL = 0.01

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from benchmarks.knowledge_figures.labelled import PARTS, agreement, read_labelled
+from benchmarks.knowledge.labelled import PARTS, agreement, read_labelled
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import interleaved, run_parts, setting, write_json
 from PIL import Image, ImageDraw
 from torch import Tensor
 from transformers import BertConfig, ViTConfig
@@ -34,6 +33,8 @@ from vkood.models import (
 from vkood.recipes.resolve import resolve
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
+
+from ..measuring import interleaved, run_parts, setting, write_json
 
 _IMAGES, _TEXTS, _WORDS, _PAIRS_AT_ONCE = 200, 1000, 16, 50
 _TOWER: dict[str, Any] = {
@@ -216,7 +217,7 @@ def _recall(assembly: Assembly, candidates: int | None) -> float:
 
 def main() -> None:
     """Measure, print, and write down."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4000, help="of the small model's training")

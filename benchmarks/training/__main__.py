@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import interleaved, ratio, run_parts, setting, write_json
 from torch.utils.data import DataLoader, Subset
 
 from vkood.data.batches import Collator
@@ -33,6 +32,8 @@ from vkood.train.assembly import assemble
 from vkood.train.parameter_groups import parameter_groups
 from vkood.train.record import read_metrics
 from vkood.train.run import Run
+
+from ..measuring import interleaved, ratio, run_parts, setting, write_json
 
 _WIDTH, _LAYERS, _BATCH = 384, 8, 16
 _TOTAL = 128
@@ -222,7 +223,7 @@ def many_rows(folder: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, print, and write down."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=48, help="synthetic pictures in each split")

@@ -15,9 +15,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from measuring import interleaved, milliseconds, print_table, ratio
-
 from vkood.knowledge import Fact, FactStore, build_store
+
+from ..measuring import interleaved, milliseconds, print_table, ratio
 
 FACTS, QUICK_FACTS = 200_000, 20_000
 NAMES = 100

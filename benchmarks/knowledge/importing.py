@@ -12,9 +12,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measuring import print_table
-
-from knowledge_figures.synthetic_dump import write_dump
+from ..measuring import print_table
+from .synthetic_dump import write_dump
 
 ROUNDS = 2
 

@@ -1,6 +1,6 @@
 """Accuracy against samples seen and seconds: what knowledge and the layer are worth in the course of a training.
 
-    python benchmarks/sample_efficiency.py --json benchmarks/results/sample_efficiency.json \
+    python -m benchmarks.sample_efficiency --json benchmarks/results/sample_efficiency.json \
         --png benchmarks/results/sample_efficiency.png
 
 The demo's three arms train by the demo's own functions on the same questions in the same order, and are tested on the
@@ -22,10 +22,8 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from demo_seeds import prepare
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
-from measuring import print_table, setting, write_json
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 from typing_extensions import override
@@ -36,6 +34,9 @@ from vkood.demo.plan import PLAIN_TEST, Arm, Plan, Workshop
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
+
+from ..demo_seeds.preparing import prepare
+from ..measuring import print_table, setting, write_json
 
 TARGET = 0.95
 FLOOD = 48
@@ -204,7 +205,9 @@ def draw(records: Sequence[Record], path: Path) -> None:
 def main() -> None:
     """Run what is not in the file yet, print the tables, draw the curves."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.sample_efficiency",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--arms", nargs="+", choices=get_args(Arm), default=list(ARMS))

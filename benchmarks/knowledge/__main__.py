@@ -1,6 +1,6 @@
 """How fast, how large and how good the knowledge is: import, lookup, linking, encoding.
 
-python benchmarks/knowledge.py --json benchmarks/results/knowledge.json
+python -m benchmarks.knowledge --json benchmarks/results/knowledge.json
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 from pathlib import Path
 
 import torch
-from measuring import setting, write_json
+
+from ..measuring import setting, write_json
 
 PARTS = ("importing", "looking_up", "linking", "encoding")
 
@@ -19,7 +20,9 @@ PARTS = ("importing", "looking_up", "linking", "encoding")
 def main() -> None:
     """Run the parts that were asked for, print their tables, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.knowledge",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="small and few: a first impression")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="these parts alone")
@@ -32,7 +35,7 @@ def main() -> None:
         results = json.loads(arguments.json.read_text())
     for name in arguments.only:
         # A part imports packages that the others do not need.
-        part = importlib.import_module(f"knowledge_figures.{name}")
+        part = importlib.import_module(f".{name}", __package__)
         results[name] = {"setting": setting(), **part.run(arguments.quick)}
         write_json(arguments.json, results)
 

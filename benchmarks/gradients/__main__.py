@@ -1,6 +1,6 @@
 """How close each gradient of a fit is to the exact one, and what it costs.
 
-    python benchmarks/gradients.py --threads 1 --json benchmarks/results/gradients.json
+    python -m benchmarks.gradients --threads 1 --json benchmarks/results/gradients.json
 
 The exact gradient takes the Jacobian J of the EM map as a dense matrix and solves u = (I - J^T)^-1 g, all in
 float64, at a fixed point found to 1e-12. A cosine of 1 and a norm ratio of 1 are exact.
@@ -14,12 +14,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from measuring import interleaved, milliseconds, print_table, setting, write_json
-from synthetic_sets import clustered_sets
 from torch import Tensor
 
 from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
 from vkood.solve import Gradient, Implicit, LastIterate, Neumann, Squarem, Unrolled
+
+from ..measuring import interleaved, milliseconds, print_table, setting, write_json
+from ..synthetic_sets import clustered_sets
 
 SOLVER = Squarem(tolerance=1e-12, max_steps=3000)
 GRADIENTS: dict[str, Gradient] = {
@@ -131,7 +132,9 @@ def compared(kind: str, shape: tuple[int, int, int, int], rounds: int) -> dict[s
 def main() -> None:
     """Run all, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.gradients",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="few sets and rounds")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -1,7 +1,7 @@
 """What the layer costs on a GPU: its share of a training step at full size, and the kernels beside other ways to fit.
 
-benchmarks/gpu.sh            # at most five minutes; says so where there is no GPU
-benchmarks/gpu.sh --smoke    # tiny sizes on the CPU with interpreted kernels, to find mistakes of the script
+timeout 300 python -m benchmarks.gpu    # at most five minutes; says so where there is no GPU
+python -m benchmarks.gpu --smoke        # tiny sizes on the CPU with interpreted kernels, to find mistakes
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from measuring import milliseconds, print_table
 from torch import Tensor
 
 from vkood.gating import OutlierLayer
 from vkood.mixture import Prior, Spherical, fit_mixture
 from vkood.models import VkoodConfig, VkoodForVisualQuestionAnswering
 from vkood.solve import LastIterate, Picard
+
+from ..measuring import milliseconds, print_table
 
 TARGET = 0.05
 """Largest share of a training step that 20 facts may take."""
@@ -265,15 +266,17 @@ def layers(sizes: Sizes) -> dict[str, list[float]]:
 
 def main() -> None:
     """Measure and print; where there is no GPU, say so."""
-    parser = argparse.ArgumentParser(description="What the layer costs on a GPU.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu", description="What the layer costs on a GPU."
+    )
     parser.add_argument(
         "--smoke", action="store_true", help="tiny sizes on the CPU, with interpreted kernels"
     )
-    parser.add_argument("--output", help="a JSON file for the numbers")
+    parser.add_argument("--json", help="file for the numbers")
     arguments = parser.parse_args()
     if not (arguments.smoke or torch.cuda.is_available()):
         print(
-            "There is no GPU here, so nothing was measured; `benchmarks/gpu.sh --smoke` tries the script out."
+            "There is no GPU here, so nothing was measured; `python -m benchmarks.gpu --smoke` tries it out on the CPU."
         )
         return
     sizes = SMOKE if arguments.smoke else FULL
@@ -288,8 +291,8 @@ def main() -> None:
     verdict = "met" if share <= TARGET else "missed"
     judged = "of no meaning on a CPU" if arguments.smoke else f"target {TARGET:.0%}, {verdict}"
     print(f"{sizes.facts} facts take {share:.1%} of a training step; {judged}.")
-    if arguments.output:
-        with open(arguments.output, "w", encoding="utf-8") as file:
+    if arguments.json:
+        with open(arguments.json, "w", encoding="utf-8") as file:
             json.dump({"device": _device_name(sizes), "seconds": results, "share": share}, file, indent=1)
 
 

@@ -1,6 +1,6 @@
 """How fast the fit inside the outlier layer is, beside torchdeq, scikit-learn and its own floor.
 
-    python benchmarks/outlier_layer.py --threads 1 --json benchmarks/results/outlier_layer.json
+    python -m benchmarks.outlier_layer --threads 1 --json benchmarks/results/outlier_layer.json
 
 All contestants of a table solve the same EM map on the same data from the same start, in the same process,
 taking turns. Legend: B sets, M tokens, D dimensions, K components.
@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import (
+from torch import Tensor
+
+from vkood.mixture import BackendName, Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
+from vkood.mixture.families.gaussian import expectation, maximization, starting_mixture
+from vkood.mixture.fit import DEFAULT_SOLVER
+from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
+
+from ..measuring import (
     interleaved,
     milliseconds,
     peak_bytes,
@@ -26,14 +33,8 @@ from measuring import (
     setting,
     write_json,
 )
-from synthetic_sets import clustered_sets
-from torch import Tensor
-from training_step import training_step
-
-from vkood.mixture import BackendName, Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
-from vkood.mixture.families.gaussian import expectation, maximization, starting_mixture
-from vkood.mixture.fit import DEFAULT_SOLVER
-from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
+from ..synthetic_sets import clustered_sets
+from .training_step import training_step
 
 TOLERANCE, BUDGET = 1e-4, 300
 SHAPES = ((64, 40, 64, 2), (32, 197, 64, 4))
@@ -372,7 +373,9 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
 def main() -> None:
     """Run all, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.outlier_layer",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--quick", action="store_true", help="few rounds, small sets, the usual solver of torchdeq"

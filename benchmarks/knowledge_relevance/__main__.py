@@ -1,6 +1,6 @@
 """How well gates separate the facts of the right meaning of an ambiguous word from those of the wrong one.
 
-    python benchmarks/knowledge_relevance.py --json benchmarks/results/knowledge_relevance.json
+    python -m benchmarks.knowledge_relevance --json benchmarks/results/knowledge_relevance.json
 
 "A crane is wading through the marsh": that a crane has feathers belongs here, that it has a hook does not. The words,
 two meanings of each with four sentences and four facts, are in `ambiguous_words.tsv`, written and labelled by us. A
@@ -25,9 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from ambiguous_words import Contexts, Material, read_words, shared_words
-from measuring import print_table, setting, write_json
-from relevance_gates import (
+from torch import Tensor
+from torch.nn import functional
+
+from vkood.gating import KernelGate, OutlierLayer
+from vkood.metrics import auroc, false_positive_rate
+from vkood.mixture import Diagonal, Prior, Spherical
+
+from ..measuring import print_table, setting, write_json
+from .ambiguous_words import Contexts, Material, read_words, shared_words
+from .gates import (
     CosineGate,
     Mahalanobis,
     NearestTokensGate,
@@ -36,12 +43,6 @@ from relevance_gates import (
     start_alike,
     start_gate,
 )
-from torch import Tensor
-from torch.nn import functional
-
-from vkood.gating import KernelGate, OutlierLayer
-from vkood.metrics import auroc, false_positive_rate
-from vkood.mixture import Diagonal, Prior, Spherical
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 EPOCHS = (2, 4, 8, 16)
@@ -257,7 +258,9 @@ def summary(records: list[dict[str, dict]], state: str, test: str) -> list[list[
 def main() -> None:
     """Run all, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.knowledge_relevance",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--quick", action="store_true", help="one split, and two learning rates")
     parser.add_argument("--splits", type=int, default=5, help="how many halves of the words")

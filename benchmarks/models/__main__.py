@@ -1,6 +1,6 @@
 """Both families at full size: against the same fusion with eager attention, as METER writes it, and plain BLIP.
 
-    python benchmarks/models.py --json benchmarks/results/models.json
+    python -m benchmarks.models --json benchmarks/results/models.json
 
 Random weights, since only time and memory are asked for; contestants take turns and share their weights.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import milliseconds, peak_bytes, print_table, ratio, setting, write_json
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import (
@@ -35,6 +34,8 @@ from vkood.models import (
     VkoodForVisualQuestionAnswering,
 )
 from vkood.models.fusion import Attention, CoAttention
+
+from ..measuring import milliseconds, peak_bytes, print_table, ratio, setting, write_json
 
 NUM_FACTS, WORDS = 20, 50
 _MASKED = -10_000.0
@@ -336,7 +337,9 @@ def _report(title: str, names: tuple[str, ...], forward: Any, step: Any) -> dict
 def main() -> None:
     """Run, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.models",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)

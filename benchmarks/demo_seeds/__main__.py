@@ -1,6 +1,6 @@
 """The filtered arm of `vkood demo` over several seeds: is what the demo shows what it usually does?
 
-    python benchmarks/demo_seeds.py --seeds 0 1 2 3 4 --json benchmarks/results/demo_seeds.json
+    python -m benchmarks.demo_seeds --seeds 0 1 2 3 4 --json benchmarks/results/demo_seeds.json
 
 Every seed runs the demo's own functions: facts, tokenizer, tower, training, test, on one thread. A seed that is
 in the file is not run again.
@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import print_table, setting, write_json
 from transformers.utils import logging
 
 from vkood.data.readers.easy_vqa import Flood
 from vkood.demo import jobs
-from vkood.demo.plan import PLAIN_TEST, Plan, Workshop, plan
-from vkood.demo.towers import save_text_tower
+from vkood.demo.plan import PLAIN_TEST, Workshop, plan
+
+from ..measuring import print_table, setting, write_json
+from .preparing import prepare
 
 _FLOODS = (("irrelevant", "0"), ("irrelevant", "150"), ("contradicting", "48"))
 
@@ -45,13 +46,6 @@ def run_seed(seed: int) -> dict[str, Any]:
     return record | results | {"num_questions": numbers}
 
 
-def prepare(workshop: Workshop, planned: Plan) -> dict[str, int]:
-    """What the demo prepares: text tower, vectors of facts, tables. Returns how many questions each table has."""
-    save_text_tower(workshop.text_tower, seed=planned.seed)
-    jobs.encode_facts(workshop, lambda done: None)
-    return jobs.prepare_tables(planned, workshop, lambda done: None)
-
-
 def _row(record: dict[str, Any]) -> list[float]:
     floods = [record["knowledge"][kind][number] for kind, number in _FLOODS]
     return [record["easy_vqa"], *floods, record["filter"]["irrelevant"]["0"]["auroc"]]
@@ -60,7 +54,9 @@ def _row(record: dict[str, Any]) -> list[float]:
 def main() -> None:
     """Run the seeds, print the table, write the numbers."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.demo_seeds",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--json", type=Path, help="file for the numbers")

@@ -1,4 +1,4 @@
-"""The gates that `knowledge_relevance.py` compares with `OutlierLayer`; all have its face.
+"""The gates that the benchmark compares with `OutlierLayer`; all have its face.
 
 Legend: B contexts, N candidates, T tokens, D features, J dimensions of the joint space.
 """
@@ -8,13 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from ambiguous_words import Contexts
 from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import override
 
 from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
 from vkood.gating.joint_space import JointSpace
+
+from .ambiguous_words import Contexts
 
 
 class JointGate(nn.Module):

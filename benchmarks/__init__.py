@@ -1,0 +1,1 @@
+"""Measurements of the library, each in a folder of its own; `README.md` lists them."""

@@ -1,1 +1,0 @@
-"""The parts of `benchmarks/knowledge.py`: one module for each figure."""

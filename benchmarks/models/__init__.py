@@ -1,0 +1,4 @@
+"""Both families at full size: time and memory.
+
+Run it as `python -m benchmarks.models`.
+"""

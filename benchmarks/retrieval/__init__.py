@@ -1,0 +1,4 @@
+"""How fast retrieval is scored.
+
+Run it as `python -m benchmarks.retrieval`.
+"""

@@ -1,0 +1,4 @@
+"""Accuracy against samples seen and seconds.
+
+Run it as `python -m benchmarks.sample_efficiency`.
+"""

@@ -1,0 +1,4 @@
+"""How fast training is.
+
+Run it as `python -m benchmarks.training`.
+"""
