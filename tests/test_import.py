@@ -126,6 +126,13 @@ def test_type_checkers_and_the_interpreter_find_the_same_names():
     assert imported | {"__version__"} == PUBLIC_NAMES
 
 
+def test_no_public_name_of_pipelines_is_hidden_by_a_module():
+    """An imported module becomes an attribute of its package, in the place of any name like its own."""
+    assert vkood.pipelines.__file__ is not None
+    modules = {path.stem for path in Path(vkood.pipelines.__file__).parent.glob("*.py")}
+    assert modules.isdisjoint(vkood.pipelines.__all__)
+
+
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(
         AttributeError, match="'vkood' has no attribute 'OutlierLayers'; did you mean 'OutlierLayer'"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from vkood.pipelines.attention_gates import gate_attention
     from vkood.pipelines.detector import OutlierDetector
     from vkood.pipelines.fact_filter import FactFilter, Query, Tagger
-    from vkood.pipelines.fact_prompts import FactPrompts, fact_prompts, open_facts
     from vkood.pipelines.processor import VkoodProcessor
+    from vkood.pipelines.prompts import FactPrompts, fact_prompts, open_facts
     from vkood.reporting.explanation import ExplainedFact, Explanation
 
 __all__ = [
@@ -38,7 +38,7 @@ __getattr__ = lazy_getattr(
         "detector": ["OutlierDetector"],
         "explanation": ["ExplainedFact", "Explanation"],
         "fact_filter": ["FactFilter", "Query", "Tagger"],
-        "fact_prompts": ["FactPrompts", "fact_prompts", "open_facts"],
+        "prompts": ["FactPrompts", "fact_prompts", "open_facts"],
         "processor": ["VkoodProcessor"],
     },
 )
