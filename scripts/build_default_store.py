@@ -70,7 +70,7 @@ from vkood.knowledge.verbalize.wording import sentence_of
 FOLDER = Path(__file__).resolve().parent.parent / "src" / "vkood" / "knowledge" / "data"
 STORE = "default.db"
 LICENCE_FILE = "WORDNET-LICENSE.txt"
-MAX_BYTES = 12_000_000
+MAX_BYTES = 14_000_000
 
 _IS_A = RELATION_CODES["IsA"]
 _HAS_PROPERTY = RELATION_CODES["HasProperty"]
