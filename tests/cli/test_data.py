@@ -44,7 +44,7 @@ def test_rows_are_counted(tmp_path, own):
     [
         (("--max-bad", "nan"), "`--max-bad`"),
         (("--max-bad", "-1"), "`--max-bad`"),
-        (("--facts-per-concept", "0"), "`--facts-per-concept`"),
+        (("--max-facts", "0"), "`--max-facts`"),
         (("--min-answers", "0"), "`--min-answers`"),
         (("--encoding", "utf-99"), "got 'utf-99'"),
         (("--encoding", "rot13"), "got 'rot13'"),

@@ -44,7 +44,10 @@ def test_json(path):
     record = json.loads(run("Two umbrellas near a fire hydrant", "--store", path, "--json").stdout)
     assert [concept["entry"] for concept in record["concepts"]] == ["umbrella", "fire hydrant"]
     assert record["concepts"][0]["text"] == "umbrellas"
-    assert record["concepts"][0]["facts"][0]["sentence"] == "an umbrella is used for keeping dry."
+    first = record["facts"][0]
+    assert (first["sentence"], first["concepts"]) == ("a fire hydrant is [red].", ["fire hydrant"])
+    assert first["relevance"] > record["facts"][-1]["relevance"]
+    assert "'fire hydrant' in the text" in first["why"]
     assert record["scene_graph"]["relations"][0]["name"] == "near"
 
 

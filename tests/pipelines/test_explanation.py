@@ -97,7 +97,7 @@ def test_hostile_text_is_shown_as_it_is_written(tmp_path):
         text=HOSTILE,
         picture=picture(),
         answers=[(HOSTILE, 0.5)],
-        facts=[ExplainedFact(LinkedFact(HOSTILE, Concept((0, len(HOSTILE)), "a", "a")), 0.5, 1.0)],
+        facts=[ExplainedFact(LinkedFact(HOSTILE, (Concept((0, len(HOSTILE)), "a", "a"),)), 0.5, 1.0)],
     )
     assert len(str(explanation).splitlines()) == 3
     assert repr(explanation) == str(explanation)

@@ -199,7 +199,10 @@ def test_saved_and_loaded(processor, tmp_path, monkeypatch):
     saved = tmp_path / "processor_config.json"
     content = json.loads(saved.read_text())
     assert "fact_cache" not in content
-    saved.write_text(json.dumps(content | {"fact_cache": str(tmp_path / "elsewhere")}))
+    # Processors saved by earlier versions have `facts_per_concept`.
+    saved.write_text(
+        json.dumps(content | {"fact_cache": str(tmp_path / "elsewhere"), "facts_per_concept": 5})
+    )
     model = VkoodForVisualQuestionAnswering(two_stream_config(fact_dim=384))
     model.save_pretrained(tmp_path)
     for loaded in (VkoodProcessor.from_pretrained(tmp_path), AutoProcessor.from_pretrained(tmp_path)):

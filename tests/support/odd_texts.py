@@ -2,7 +2,7 @@
 
 import pytest
 
-from vkood.knowledge.linking.linker import MAX_CHARACTERS
+from vkood.knowledge.linking.query import MAX_CHARACTERS
 
 WRITINGS = [
     ("a t v on a wall", [("tv", "t v"), ("wall", "wall")]),

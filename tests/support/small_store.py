@@ -16,18 +16,21 @@ class SmallStore:
     def longest_entry(self) -> int:
         return max(len(entry.split()) for entry in self.entries)
 
-    def known(self, names: Iterable[str]) -> frozenset[str]:
+    @property
+    def content_hash(self) -> str:
+        return "\n".join(sorted(self.entries))
+
+    def known(self, names: Iterable[str], *, objects: bool = False) -> frozenset[str]:
         self.questions += 1
         return self.entries.intersection(names)
 
-    def lookup(
-        self, concepts: Sequence[str], relations: Iterable[str] | None = None, limit: int | None = 5
-    ) -> dict[str, list[Fact]]:
-        if limit is not None and limit < 1:
-            raise ValueError(f"`limit` must be at least 1; got {limit}.")
+    def names(self) -> Iterable[str]:
+        return sorted(self.entries)
+
+    def about(self, concepts: Sequence[str], limit: int | None = 1000) -> dict[str, list[Fact]]:
         self.questions += 1
         facts = {
             name: [Fact(name, "IsA", f"{name} {kind}") for kind in ("thing", "sort", "kind")]
             for name in concepts
         }
-        return {name: facts[name][:limit] if name in self.entries else [] for name in concepts}
+        return {name: facts[name] if name in self.entries else [] for name in concepts}

@@ -48,9 +48,9 @@ def prepare(
         str,
         typer.Option(help="Where facts are looked up: default, none, or a store's file.", metavar="STORE"),
     ] = "default",
-    facts_per_concept: Annotated[
-        int, typer.Option(help="Max number of facts for each concept that a text names.")
-    ] = 5,
+    max_facts: Annotated[
+        int, typer.Option(help="Max number of facts of a text, the most relevant first.")
+    ] = 20,
     min_answers: Annotated[
         int | None,
         typer.Option(help="Min occurrences of an answer in the vocabulary (VQA: 9; own: 1)."),
@@ -98,7 +98,7 @@ def prepare(
                 source,
                 output,
                 facts=_store(facts),
-                facts_per_concept=facts_per_concept,
+                max_facts=max_facts,
                 max_bad=max_bad,
                 on_rows=on_rows,
             )

@@ -156,7 +156,7 @@ def prepare(
     output: str | Path,
     *,
     facts: FactStore | str | None = "default",
-    facts_per_concept: int = 5,
+    max_facts: int = 20,
     max_bad: float = 0.01,
     on_rows: Callable[[str, int], None] | None = None,
 ) -> Prepared:
@@ -170,7 +170,7 @@ def prepare(
         output: The folder of the tables; created if there is none. Tables of the same names are replaced.
         facts: The store in which the words of texts are looked up; "default" for the one that comes with vkood; None
             for no facts. A source that has facts of its own keeps those.
-        facts_per_concept: Max number of facts for each concept that a text names, the heaviest first.
+        max_facts: Max number of facts of a text, the most relevant first.
         max_bad: Max share of a table's rows that may be left out because they cannot be read.
         on_rows: Called with a table's name and how many rows of it are written.
 
@@ -187,10 +187,8 @@ def prepare(
         )
     if not 0 <= max_bad <= 1:
         raise ValueError(f"`max_bad` (`--max-bad`) must be a share from 0 to 1; got {max_bad}.")
-    if facts_per_concept < 1:
-        raise ValueError(
-            f"`facts_per_concept` (`--facts-per-concept`) must be 1 or more; got {facts_per_concept}."
-        )
+    if max_facts < 1:
+        raise ValueError(f"`max_facts` (`--max-facts`) must be 1 or more; got {max_facts}.")
     source.bad.require_few(max_bad)
     if not source.tables:
         raise SourceError(f"{source.name} has no rows.{source.bad.first}")
@@ -203,7 +201,7 @@ def prepare(
     if source.has_facts:
         facts = None
     store = FactStore.open() if isinstance(facts, str) else facts
-    linked = _Facts(store, facts_per_concept)
+    linked = _Facts(store, max_facts)
     output = Path(output)
     is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)

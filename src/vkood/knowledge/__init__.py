@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept
     from vkood.knowledge.linking.linked_fact import Concept, LinkedFact
     from vkood.knowledge.linking.linker import Linker, facts_for, link
+    from vkood.knowledge.linking.query import FactQuery
     from vkood.knowledge.scene_graphs.graph import Attribute, Relation, SceneGraph, SceneObject
     from vkood.knowledge.scene_graphs.scene_parser import SceneParser, parse
     from vkood.knowledge.scene_graphs.spacy_model import ParserMissingError
@@ -33,6 +34,7 @@ __all__ = [
     "ConceptNetSource",
     "Fact",
     "FactEncoder",
+    "FactQuery",
     "FactStore",
     "LinkedFact",
     "Linker",
@@ -68,6 +70,7 @@ _OFFERED_BY = {
     "facts": ["Fact", "RELATIONS", "normalise_concept"],
     "linking.linked_fact": ["Concept", "LinkedFact"],
     "linking.linker": ["Linker", "facts_for", "link"],
+    "linking.query": ["FactQuery"],
     "scene_graphs.graph": ["Attribute", "Relation", "SceneGraph", "SceneObject"],
     "scene_graphs.scene_parser": ["SceneParser", "parse"],
     "scene_graphs.spacy_model": ["ParserMissingError"],

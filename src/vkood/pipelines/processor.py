@@ -16,7 +16,7 @@ from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
 from vkood.images import ImageSource, decode_image
-from vkood.knowledge import LinkedFact
+from vkood.knowledge import FactQuery, LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
 from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 from vkood.knowledge.linking.linker import Store, default_linker
@@ -55,7 +55,7 @@ class VkoodProcessor(ProcessorMixin):
         fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
             that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`. It is a matter of the machine,
             so it is neither saved nor read from saved processors.
-        facts_per_concept: Max number of facts for each concept that a text names, the heaviest first.
+        max_facts: Max number of facts of a text, the most relevant first.
         max_length: Max number of tokens of a text; what is longer is cut.
 
     Example:
@@ -71,16 +71,16 @@ class VkoodProcessor(ProcessorMixin):
         tokenizer: Any,
         fact_encoder: str = FACT_ENCODER,
         fact_cache: str | None = None,
-        facts_per_concept: int = 5,
+        max_facts: int = 20,
         max_length: int = 50,
     ) -> None:
         super().__init__(image_processor, tokenizer)
-        for name, value in (("facts_per_concept", facts_per_concept), ("max_length", max_length)):
+        for name, value in (("max_facts", max_facts), ("max_length", max_length)):
             if value < 1:
                 raise ValueError(f"`{name}` must be at least 1; got {value}.")
         self.fact_encoder = fact_encoder
         self.fact_cache = fact_cache
-        self.facts_per_concept = facts_per_concept
+        self.max_facts = max_facts
         self.max_length = max_length
 
     @override
@@ -234,9 +234,15 @@ class VkoodProcessor(ProcessorMixin):
         return BatchFeature(batch)
 
     def facts_for(
-        self, texts: Sequence[str], facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]]
+        self,
+        texts: Sequence[str | FactQuery],
+        facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]],
     ) -> list[list[LinkedFact]]:
-        """The facts of each text, worded, with the concepts that led to them; arguments as for a call.
+        """The facts of each text, the most relevant first, with the concepts that led to them; arguments as for a call.
+
+        Args:
+            texts: The texts; or queries, that have descriptions and concepts of a picture too.
+            facts: As for a call.
 
         Raises:
             ValueError: If there are not as many lists of sentences as texts.
@@ -247,9 +253,9 @@ class VkoodProcessor(ProcessorMixin):
                     f'`facts` must be a store, lists of sentences, or "default"; got the text {facts!r}. '
                     "Open a store's file with `FactStore.open`, and put a single sentence into a list."
                 )
-            return default_linker().facts_for_many(texts, self.facts_per_concept)
+            return default_linker().facts_for_many(texts, self.max_facts)
         if isinstance(facts, Store):
-            return default_linker(facts).facts_for_many(texts, self.facts_per_concept)
+            return default_linker(facts).facts_for_many(texts, self.max_facts)
         if not isinstance(facts, list | tuple):
             raise ValueError(f"`facts` must be a store or lists of sentences; got {type(facts).__name__}.")
         lists: list[Any] = list(facts)

@@ -82,7 +82,7 @@ _WITH_NUMBER = (
     "data tiny coco --output {folder}/o --seed={value}",
     "data prepare vqav2 --root {raw}/vqav2 --output {folder}/o --facts=none --min-answers={value}",
     "data prepare vqav2 --root {raw}/vqav2 --output {folder}/o --facts=none --max-bad={value}",
-    "data prepare vqav2 --root {raw}/vqav2 --output {folder}/o --facts=none --facts-per-concept={value}",
+    "data prepare vqav2 --root {raw}/vqav2 --output {folder}/o --facts=none --max-facts={value}",
     "evaluate {best} --data {tables} --output {folder}/o --limit={value}",
     "evaluate {best} --data easy-vqa-knowledge --limit=2 --seed={value}",
     "evaluate {best} --data easy-vqa-knowledge --limit=2 --irrelevant={value}",

@@ -88,7 +88,7 @@ class TestLookup:
             store.lookup(["lemon"], relations="IsA")
 
     def test_a_single_text_is_no_list_of_names(self, store):
-        for ask in (store.lookup, store.known):
+        for ask in (store.lookup, store.about, store.known):
             with pytest.raises(ValueError, match=r"write \['lemon'\]"):
                 ask("lemon")
 
@@ -97,7 +97,8 @@ class TestLookup:
     )
     def test_strange_names(self, store, name):
         assert store.lookup([name]) == {name: []}
-        assert store.known([name]) == frozenset()
+        assert store.about([name]) == {name: []}
+        assert store.known([name]) == store.known([name], objects=True) == frozenset()
         assert store.search(name) == []
         assert store.neighbours(name) == []
 
@@ -110,6 +111,29 @@ class TestLookup:
 class TestOtherQuestions:
     def test_known(self, store):
         assert store.known(["Lemon", "leaf", "fire_hydrant", "x"]) == {"lemon", "fire hydrant"}
+
+        assert store.known(["Lemon", "leaf", "x"], objects=True) == {"lemon", "leaf"}
+
+    def test_names(self, store):
+        assert list(store.names()) == sorted({end for fact in FACTS for end in (fact.subject, fact.object)})
+
+    def test_about(self, store):
+        about = store.about(["Tree", "fire_hydrant", "x"])
+        assert [(fact.subject, fact.object) for fact in about["Tree"]] == [
+            ("tree", "leaf"),
+            ("fruit", "tree"),
+            ("lemon", "tree"),
+        ]
+        assert objects(about)["fire_hydrant"] == ["putting out fire"]
+        assert about["x"] == []
+        assert len(store.about(["tree"], limit=1)["tree"]) == 2
+        with pytest.raises(ValueError, match="`limit` must be at least 1"):
+            store.about(["tree"], limit=0)
+
+    def test_about_has_a_fact_of_a_thing_with_itself_once(self, tmp_path):
+        build_store(tmp_path / "facts.db", [[Fact("dog", "IsA", "dog"), Fact("pug", "IsA", "dog")]])
+        with FactStore.open(tmp_path / "facts.db") as store:
+            assert [fact.subject for fact in store.about(["dog"])["dog"]] == ["dog", "pug"]
 
     def test_search(self, store):
         assert store.search("fire") == ["fire hydrant", "fireman"]

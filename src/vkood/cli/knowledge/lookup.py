@@ -39,7 +39,9 @@ def lookup(
         Path | None,
         typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
     ] = None,
-    limit: Annotated[int, typer.Option(help="Most facts for a concept.", metavar="N")] = 5,
+    limit: Annotated[
+        int, typer.Option(help="Max number of facts, the most relevant first.", metavar="N")
+    ] = 20,
     json_out: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show the scene that a text describes, and what is known of the things in it."""
@@ -85,12 +87,21 @@ def _record(known: _Lookup) -> dict[str, object]:
         {
             **dataclasses.asdict(concept),
             "text": known.text[slice(*concept.span)],
-            "facts": [linked.as_dict() for linked in known.facts if linked.concept == concept],
         }
         for concept in known.concepts
     ]
     graph = None if known.graph is None else dataclasses.asdict(known.graph)
-    return {"text": known.text, "parser": known.parser, "concepts": concepts, "scene_graph": graph}
+    return {
+        "text": known.text,
+        "parser": known.parser,
+        "concepts": concepts,
+        "facts": [_record_of(linked) for linked in known.facts],
+        "scene_graph": graph,
+    }
+
+
+def _record_of(linked: LinkedFact) -> dict[str, object]:
+    return {**linked.as_dict(), "concepts": [concept.entry for concept in linked.concepts]}
 
 
 def _print(known: _Lookup) -> None:
@@ -99,6 +110,7 @@ def _print(known: _Lookup) -> None:
 
     tree = Tree(plain(known.text if len(known.text) <= 200 else known.text[:199] + "…", "bold"))
     _draw_scene(tree, known)
+    _draw_concepts(tree, known)
     _draw_facts(tree, known)
     Console().print(tree)
 
@@ -125,19 +137,24 @@ def _draw_scene(tree: Tree, known: _Lookup) -> None:
                 branch.add(Text.assemble(plain(f"{'not ' * relation.negated}{relation.name} "), other))
 
 
+def _draw_concepts(tree: Tree, known: _Lookup) -> None:
+    from rich.text import Text
+
+    if not known.concepts:
+        return
+    concepts = tree.add("Concepts")
+    for concept in known.concepts:
+        mark = ", absent: its facts are left out" if concept.negated else ""
+        where = f" ({concept.span[0]}-{concept.span[1]}{mark})"
+        concepts.add(Text.assemble(plain(concept.entry, "cyan"), (where, "dim")))
+
+
 def _draw_facts(tree: Tree, known: _Lookup) -> None:
     from rich.text import Text
 
-    facts = tree.add("Facts")
-    if not known.concepts:
+    facts = tree.add("Facts, the most relevant first")
+    if not known.facts:
         facts.add("The store knows nothing of what is named here.")
-    drawn: set[str] = set()
-    for concept in known.concepts:
-        where = f"{concept.span[0]}-{concept.span[1]}"
-        mark = ", absent: its facts are left out" if concept.negated else ""
-        mark += ", as above" if concept.entry in drawn else ""
-        branch = facts.add(Text.assemble(plain(concept.entry, "cyan"), (f" ({where}{mark})", "dim")))
-        for linked in known.facts:
-            if linked.concept == concept:
-                branch.add(Text.assemble(plain(linked.sentence), " ", plain(linked.source, "dim")))
-                drawn.add(concept.entry)
+    for linked in known.facts:
+        relevance = f" {linked.relevance:.1f} "
+        facts.add(Text.assemble(plain(linked.sentence), (relevance, "cyan"), plain(linked.source, "dim")))

@@ -110,6 +110,27 @@ def plural(word: str) -> str:
     return word + ("es" if word in _PLURAL_IN_OES else "s")
 
 
+@lru_cache(maxsize=65_536)
+def stem(word: str) -> str:
+    """Return what the forms of a word have in common, so that "cuts", "cutting" and "cut" match; it may be no word.
+
+    Args:
+        word: A word in lower case.
+
+    Example:
+        >>> [stem(word) for word in ("knives", "cutting", "baked", "bake", "dog")]
+        ['knif', 'cut', 'bak', 'bak', 'dog']
+    """
+    word = singular(word)
+    for ending in ("ing", "ed"):
+        if word.endswith(ending) and len(word) > len(ending) + 2:
+            word = word.removesuffix(ending)
+            if len(word) > 2 and word[-1] == word[-2] and word[-1] not in "ls":
+                word = word[:-1]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
+
+
 # --- Verbs ----------------------------------------------------------------------------------------------------------
 
 _DOUBLING = words("verbs", "doubling_last_letter")

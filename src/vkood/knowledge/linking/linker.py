@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from vkood.fields import require_kind
 from vkood.knowledge.facts import Fact
-from vkood.knowledge.language.lemmas import singular
 from vkood.knowledge.language.plain_text import PlainText, plain_text
 from vkood.knowledge.language.words import Words, guess_kinds, split_words
 from vkood.knowledge.linking.linked_fact import Concept, LinkedFact
-from vkood.knowledge.linking.matching import Match, Scope, candidates, choose
+from vkood.knowledge.linking.matching import MAX_NAME_WORDS, Match, Scope, candidates, choose
+from vkood.knowledge.linking.query import FactQuery, as_query, require_texts
+from vkood.knowledge.linking.reading import Gathered, Reading, concept_of, gather, located, read
+from vkood.knowledge.linking.relevance import ConceptFacts, Rarity, best, ends_in
+
+_Value = TypeVar("_Value")
 
 BATCH = 512
 """Texts that are looked at together: the store is asked once for all of them."""
@@ -24,13 +27,23 @@ MAX_NAMES = 500_000
 """Names of which a linker remembers whether the store has them, at most."""
 
 MAX_TEXTS = 50_000
-"""Texts and entries of which a linker remembers the concepts and the facts, at most."""
+"""Texts that a linker remembers, at most."""
 
-MAX_CHARACTERS = 100_000
-"""More is no caption and no question, but a file passed by mistake."""
+MAX_FACTS = 200_000
+"""Facts that a linker remembers from one batch to the next, at most."""
+
+MAX_FACTS_OF_CONCEPT = 1_000
+"""Facts that are considered of a concept as subject, and as many as object: the heaviest."""
 
 MAX_REMEMBERED_LENGTH = 1_000
 """Characters of a text that is remembered, at most."""
+
+
+MAX_STORES = 4
+"""Stores whose counts of words are remembered in a process, at most."""
+
+_RARITIES: dict[str, Rarity] = {}
+"""By the store's content hash."""
 
 
 @runtime_checkable
@@ -42,14 +55,21 @@ class Store(Protocol):
         """Most words in a subject."""
         ...
 
-    def known(self, names: Iterable[str]) -> frozenset[str]:
-        """Return which of the names are subjects of facts."""
+    @property
+    def content_hash(self) -> str:
+        """Tells stores of different facts apart."""
         ...
 
-    def lookup(
-        self, concepts: Sequence[str], relations: Iterable[str] | None = None, limit: int | None = 5
-    ) -> dict[str, list[Fact]]:
-        """Return the facts of each concept."""
+    def known(self, names: Iterable[str], *, objects: bool = False) -> frozenset[str]:
+        """Return which of the names are subjects of facts, or objects too."""
+        ...
+
+    def about(self, concepts: Sequence[str], limit: int | None = 1000) -> dict[str, list[Fact]]:
+        """Return the facts that have each concept at either end."""
+        ...
+
+    def names(self) -> Iterable[str]:
+        """Return all subjects and objects."""
         ...
 
 
@@ -72,7 +92,7 @@ class Linker:
         >>> [concept.entry for concept in linker.link("Two dogs near a fire hydrant, but no cat.")]
         ['dog', 'fire hydrant', 'cat']
         >>> linker.link("no cat")[0]
-        Concept(span=(3, 6), lemma='cat', entry='cat', negated=True)
+        Concept(span=(3, 6), lemma='cat', entry='cat', negated=True, origin='text')
     """
 
     def __init__(self, store: Store | None = None, scope: Scope = "things") -> None:
@@ -93,8 +113,10 @@ class Linker:
     def forget(self) -> None:
         """Forget texts, names and facts: all that was read and looked up."""
         self._known: dict[str, bool] = {}
-        self._concepts: dict[str, tuple[Concept, ...]] = {}
-        self._facts: dict[tuple[str, int | None], tuple[Fact, ...]] = {}
+        self._named: dict[str, bool] = {}
+        self._facts: dict[tuple[str, bool], ConceptFacts] = {}
+        self._num_facts = 0
+        self.forget_texts()
 
     def __getstate__(self) -> dict[str, Any]:
         """Pickle the linker's options, not its caches."""
@@ -112,7 +134,8 @@ class Linker:
 
     def forget_texts(self) -> None:
         """Forget the texts that were read; names and facts stay."""
-        self._concepts = {}
+        self._concepts: dict[str, tuple[Concept, ...]] = {}
+        self._readings: dict[str, Reading] = {}
 
     def link(self, text: str) -> list[Concept]:
         """Return the concepts of a text, in its order.
@@ -128,52 +151,51 @@ class Linker:
         Raises:
             ValueError: If `texts` is a single text, an item is no text, or a text is too long.
         """
-        texts = list(_checked(texts))
+        texts = require_texts(texts)
         concepts_of = {text: self._concepts[text] for text in texts if text in self._concepts}
         new = [text for text in dict.fromkeys(texts) if text not in concepts_of]
         plain = [plain_text(text) for text in new]
-        for text, form, (concepts, _) in zip(
-            new, plain, self.link_plain(form.text for form in plain), strict=True
-        ):
-            if form.starts is not None:
-                concepts = [replace(concept, span=form.span(*concept.span)) for concept in concepts]
-            concepts_of[text] = tuple(concepts)
-        if len(self._concepts) + len(new) > MAX_TEXTS:
-            self._concepts = {}
-        self._concepts.update(
-            (text, concepts_of[text]) for text in new[:MAX_TEXTS] if len(text) <= MAX_REMEMBERED_LENGTH
-        )
+        linked = self._matches((form.text for form in plain), phrases=False)
+        for text, form, (words, matches, _) in zip(new, plain, linked, strict=True):
+            concepts_of[text] = tuple(located(words, matches, form))
+        self._concepts = _remembered(self._concepts, {text: concepts_of[text] for text in new})
         return [list(concepts_of[text]) for text in texts]
 
-    def facts_for(self, text: str, limit: int | None = 5, *, negated: bool = False) -> list[LinkedFact]:
-        """Return the facts of the concepts of a text, each once, with what led to it.
+    def facts_for(
+        self, query: str | FactQuery, limit: int | None = 20, *, negated: bool = False
+    ) -> list[LinkedFact]:
+        """Return the facts of a text, or of a text and a picture: the most relevant first, each once.
+
+        They are facts that begin or end in a concept of text, captions or picture. Which of them fit best, the words
+        decide that they share with text and captions, the relation that the text asks for, and whether they join a
+        concept of the text with one of the picture.
 
         Args:
-            text: A caption or a question.
-            limit: Max number of facts of a concept, the heaviest first; None for all.
-            negated: Also facts of what the text says is absent.
+            query: A caption or a question; or a `FactQuery`, that has descriptions and concepts of the picture too.
+            limit: Max number of facts in all; None for all.
+            negated: Also facts of what a text says is absent.
 
         Raises:
-            ValueError: If `text` is no text or is too long, or `limit` is below 1.
+            ValueError: If `query` is neither, a text is too long, or `limit` is below 1.
         """
-        return self.facts_for_many([text], limit, negated=negated)[0]
+        return self.facts_for_many([query], limit, negated=negated)[0]
 
     def facts_for_many(
-        self, texts: Iterable[str], limit: int | None = 5, *, negated: bool = False
+        self, queries: Iterable[str | FactQuery], limit: int | None = 20, *, negated: bool = False
     ) -> list[list[LinkedFact]]:
-        """Return the facts of each text, as `facts_for` does; faster than text by text."""
-        first_concepts: list[dict[str, Concept]] = []
-        for concepts in self.link_many(texts):
-            first_concepts.append({})
-            for concept in concepts:
-                if negated or not concept.negated:
-                    first_concepts[-1].setdefault(concept.entry, concept)
-        self._look_up({entry for first in first_concepts for entry in first}, limit)
-        facts = self._facts
-        return [
-            [LinkedFact(fact, concept) for entry, concept in first.items() for fact in facts[entry, limit]]
-            for first in first_concepts
-        ]
+        """Return the facts of each query, as `facts_for` does; faster than query by query."""
+        if isinstance(queries, str | FactQuery):
+            raise ValueError(f"`queries` must be a list; got one query: write [{queries!r:.60}].")
+        if limit is not None and limit < 1:
+            raise ValueError(f"`limit` must be at least 1; got {limit}.")
+        rest = map(as_query, queries)
+        facts: list[list[LinkedFact]] = []
+        while batch := list(islice(rest, BATCH)):
+            readings = self._read(text for query in batch for text in (query.text, *query.captions))
+            of_queries = [gather(query, readings, negated=negated) for query in batch]
+            self._look_up(dict.fromkeys(key for gathered in of_queries for key in gathered.keys))
+            facts.extend(self._ranked(gathered, limit) for gathered in of_queries)
+        return facts
 
     def link_plain(self, texts: Iterable[str]) -> Iterator[tuple[list[Concept], Words]]:
         """Yield the concepts and the words of texts in their plain form, with their places there.
@@ -181,36 +203,83 @@ class Linker:
         Args:
             texts: Texts as `plain_text` gives them.
         """
+        for words, matches, _ in self._matches(texts, phrases=False):
+            yield [concept_of(words, match) for match in matches], words
+
+    def _matches(
+        self, texts: Iterable[str], *, phrases: bool
+    ) -> Iterator[tuple[Words, list[Match], list[Match]]]:
+        """Yield the words of texts, which of them name subjects, and, if asked for, which name any end of a fact."""
         rest = iter(texts)
         while batch := list(islice(rest, BATCH)):
             split = [split_words(text) for text in batch]
             for words in split:
                 words.kinds = guess_kinds(words)
-            runs = [candidates(words, self._store.longest_entry) for words in split]
-            self._ask({form for text in runs for place in text for run in place for form in run.forms})
-            known = self._known.__getitem__
+            longest = MAX_NAME_WORDS if phrases else self._store.longest_entry
+            runs = [candidates(words, longest) for words in split]
+            names = {form for text in runs for place in text for run in place for form in run.forms}
+            known = self._known = self._asked(names, self._known, objects=False)
+            named = self._named = self._asked(names, self._named, objects=True) if phrases else self._named
             for words, places in zip(split, runs, strict=True):
-                matches = choose(words, places, known, self._scope)
-                yield [_concept(words, match) for match in matches], words
+                further = choose(words, places, named.__getitem__, "phrases") if phrases else []
+                yield words, choose(words, places, known.__getitem__, self._scope), further
 
-    def _ask(self, names: set[str]) -> None:
-        new = names.difference(self._known)
+    def _asked(self, names: set[str], answers: dict[str, bool], *, objects: bool) -> dict[str, bool]:
+        """What is known of names, with the answers for those that are new."""
+        new = names.difference(answers)
+        if not new:
+            return answers
+        if len(answers) + len(new) > MAX_NAMES:
+            answers, new = {}, names
+        known = self._store.known(new, objects=objects)
+        answers.update((name, name in known) for name in new)
+        return answers
+
+    def _read(self, texts: Iterable[str]) -> Mapping[str, Reading]:
+        """What each text has in it."""
+        readings = {text: self._readings.get(text) for text in texts}
+        new = [text for text, reading in readings.items() if reading is None]
+        plain = [plain_text(text) for text in new]
+        of_new: dict[str, Reading] = {}
+        matches = self._matches((form.text for form in plain), phrases=True)
+        for text, form, (words, concepts, phrases) in zip(new, plain, matches, strict=True):
+            of_new[text] = read(words, concepts, phrases, form)
+        self._readings = _remembered(self._readings, of_new)
+        return {text: reading or of_new[text] for text, reading in readings.items()}
+
+    def _rarity(self) -> Rarity:
+        """How rare words are in the store; counted once in a process."""
+        key = self._store.content_hash
+        if key not in _RARITIES:
+            while len(_RARITIES) >= MAX_STORES:
+                del _RARITIES[next(iter(_RARITIES))]
+            _RARITIES[key] = Rarity(self._store.names())
+        return _RARITIES[key]
+
+    def _look_up(self, keys: Mapping[tuple[str, bool], None]) -> None:
+        """Have the facts of entries at hand."""
+        new = [key for key in keys if key not in self._facts]
         if not new:
             return
-        if len(self._known) + len(new) > MAX_NAMES:
-            self._known = {}
-            new = names
-        known = self._store.known(new)
-        self._known.update((name, name in known) for name in new)
+        if self._num_facts > MAX_FACTS:
+            self._facts, self._num_facts, new = {}, 0, list(keys)
+        rarity = self._rarity()
+        about = self._store.about(list(dict.fromkeys(entry for entry, _ in new)), MAX_FACTS_OF_CONCEPT)
+        for entry, is_phrase in new:
+            facts = [fact for fact in about[entry] if not is_phrase or ends_in(fact, entry)]
+            self._facts[entry, is_phrase] = ConceptFacts(entry, facts, rarity)
+            self._num_facts += len(facts)
 
-    def _look_up(self, entries: set[str], limit: int | None) -> None:
-        new = [entry for entry in entries if (entry, limit) not in self._facts]
-        if not new and limit is not None and limit >= 1:
-            return
-        if len(self._facts) + len(new) > MAX_TEXTS:
-            self._facts, new = {}, list(entries)
-        for entry, facts in self._store.lookup(new, limit=limit).items():
-            self._facts[entry, limit] = tuple(facts)
+    def _ranked(self, gathered: Gathered, limit: int | None) -> list[LinkedFact]:
+        """The best facts of a query."""
+        if not gathered.concepts:
+            return []
+        shared = gathered.shared(self._rarity())
+        facts = [self._facts[key] for key in gathered.keys]
+        return [
+            LinkedFact(fact, gathered.leading_to(fact), relevance)
+            for fact, relevance in best(facts, shared, limit)
+        ]
 
 
 def plain_form(text: str) -> PlainText:
@@ -219,30 +288,18 @@ def plain_form(text: str) -> PlainText:
     Raises:
         ValueError: If it is no text, or is too long.
     """
-    [text] = _checked([text])
+    [text] = require_texts([text])
     return plain_text(text)
 
 
-def _checked(texts: Iterable[str]) -> Iterator[str]:
-    if isinstance(texts, str):
-        raise ValueError(f"`texts` must be a list of texts; got one text: write [{texts[:40]!r}].")
-    for text in texts:
-        if not isinstance(text, str):
-            raise ValueError(f"`text` must be a text; got {type(text).__name__}.")
-        if len(text) > MAX_CHARACTERS:
-            raise ValueError(
-                f"`text` must have at most {MAX_CHARACTERS:,} characters; got {len(text):,}. Split it into sentences."
-            )
-        yield text
-
-
-def _concept(words: Words, match: Match) -> Concept:
-    first, last, entry = match.first, match.last, match.entry
-    lemma = entry
-    if len(entry.replace("-", " ").split()) != last - first + 1:
-        # Written apart in the text, together in the store: "sail boats".
-        lemma = " ".join([*words.lower[first:last], singular(words.lower[last])])
-    return Concept((words.starts[first], words.ends[last]), lemma, entry, match.negated)
+def _remembered(before: dict[str, _Value], new: Mapping[str, _Value]) -> dict[str, _Value]:
+    """What is remembered of texts, with what is new; all from before is forgotten if that is too much."""
+    if len(before) + len(new) > MAX_TEXTS:
+        before = {}
+    for text, value in islice(new.items(), MAX_TEXTS):
+        if len(text) <= MAX_REMEMBERED_LENGTH:
+            before[text] = value
+    return before
 
 
 @functools.lru_cache(maxsize=2)
@@ -268,20 +325,19 @@ def link(text: str, store: Store | None = None) -> list[Concept]:
     return default_linker(store).link(text)
 
 
-def facts_for(text: str, store: Store | None = None, limit: int | None = 5) -> list[LinkedFact]:
-    """Find the facts of the concepts of a text, each with the concept that led to it.
+def facts_for(query: str | FactQuery, store: Store | None = None, limit: int | None = 20) -> list[LinkedFact]:
+    """Find the facts of a text, or of a text and a picture: the most relevant first.
 
     Args:
-        text: A caption or a question.
+        query: A caption or a question; or a `FactQuery`, that has descriptions and concepts of the picture too.
         store: By default the store that comes with vkood.
-        limit: Max number of facts of a concept, the heaviest first; None for all.
+        limit: Max number of facts in all; None for all.
 
     Raises:
-        ValueError: If `text` is no text or is too long, or `limit` is below 1.
+        ValueError: If `query` is neither, a text is too long, or `limit` is below 1.
 
     Example:
-        >>> facts = facts_for("A man holding an umbrella", limit=3)
-        >>> {fact.concept.entry for fact in facts} == {"man", "umbrella"}
-        True
+        >>> facts_for("What is an umbrella used for?", limit=1)[0].fact.relation
+        'UsedFor'
     """
-    return default_linker(store).facts_for(text, limit)
+    return default_linker(store).facts_for(query, limit)

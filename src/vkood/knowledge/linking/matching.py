@@ -16,6 +16,10 @@ from vkood.knowledge.language.words import Words
 from vkood.knowledge.linking.denial import Denials, find_denials
 
 Scope = Literal["things", "all"]
+"""Names of things, or verbs and adjectives too."""
+
+Reach = Literal["things", "all", "phrases"]
+"""As a scope; "phrases" are all of these, and runs of words with a verb in them ("eat fish")."""
 
 MAX_NAME_WORDS = 6
 """Longer entries are sayings, not names."""
@@ -128,7 +132,7 @@ def _with_folded(run: Candidate) -> Candidate:
 
 
 def choose(
-    words: Words, runs: list[list[Candidate]], known: Callable[[str], bool], scope: Scope
+    words: Words, runs: list[list[Candidate]], known: Callable[[str], bool], scope: Reach
 ) -> list[Match]:
     """Take from left to right the longest runs that are entries and name something.
 
@@ -136,7 +140,7 @@ def choose(
         words: The words, with their kinds.
         runs: What `candidates` gave.
         known: Whether the store has an entry.
-        scope: "things", or "all" for verbs and adjectives too.
+        scope: Which entries count.
     """
     denials: Denials | None = None
     matches: list[Match] = []
@@ -158,7 +162,7 @@ def choose(
 
 
 def _match_at(
-    words: Words, runs: list[Candidate], known: Callable[[str], bool], scope: Scope
+    words: Words, runs: list[Candidate], known: Callable[[str], bool], scope: Reach
 ) -> tuple[int, int, str] | None:
     for run in runs:
         if not _names(words, run.first, run.last, scope):
@@ -182,13 +186,15 @@ def _are_vessels(words: Words, place: int) -> bool:
     return after in ("of", "filled", "full") or (place > 0 and words.kinds[place - 1] in ("number", "noun"))
 
 
-def _names(words: Words, first: int, last: int, scope: Scope) -> bool:
+def _names(words: Words, first: int, last: int, scope: Reach) -> bool:
     """Whether a run of words is used as a name."""
     kinds, lower = words.kinds, words.lower
     if first != last:
+        if scope == "phrases":
+            return True
         are_initials = len(lower[first]) == 1 and max(map(len, lower[first : last + 1])) <= 2
         return are_initials or _run_names(words, first, last)
-    if scope == "all":
+    if scope != "things":
         return kinds[last] not in ("determiner", "auxiliary", "preposition", "conjunction", "number")
     if kinds[last] == "noun":
         return True

@@ -42,6 +42,27 @@ FROM json_each(:names) AS name
 CROSS JOIN concept AS subject ON subject.text = name.value
 WHERE EXISTS (SELECT 1 FROM fact WHERE fact.subject = subject.id)
 """
+_NAMED = """
+SELECT concept.text
+FROM json_each(:names) AS name
+CROSS JOIN concept ON concept.text = name.value
+"""
+# From each name to the facts that it begins, and to those that it ends.
+_ABOUT = """
+SELECT subject.text, fact.relation, object.text, fact.thousandths, fact.source, name.value
+FROM json_each(:names) AS name
+CROSS JOIN concept AS subject ON subject.text = name.value
+CROSS JOIN fact ON fact.subject = subject.id AND fact.position < :limit
+CROSS JOIN concept AS object ON object.id = fact.object
+UNION ALL
+SELECT subject.text, fact.relation, object.text, fact.thousandths, fact.source, name.value
+FROM json_each(:names) AS name
+CROSS JOIN concept AS object ON object.text = name.value
+CROSS JOIN fact INDEXED BY incoming ON fact.object = object.id
+CROSS JOIN concept AS subject ON subject.id = fact.subject
+WHERE fact.subject <> fact.object
+"""
+_NAMES = "SELECT text FROM concept ORDER BY id"
 _SEARCH = """
 SELECT text FROM concept
 WHERE text >= :first AND text < :last AND EXISTS (SELECT 1 FROM fact WHERE fact.subject = concept.id)
@@ -242,17 +263,49 @@ class FactStore:
                 facts.append(fact)
         return {as_written: list(facts_of[name]) for as_written, name in names.items()}
 
-    def known(self, names: Iterable[str]) -> frozenset[str]:
+    def about(self, concepts: Sequence[str], limit: int | None = 1000) -> dict[str, list[Fact]]:
+        """Find the facts that have a concept at either end, of many concepts with one query.
+
+        Args:
+            concepts: Names of subjects or objects, in any case, with spaces or underscores.
+            limit: Max number of facts of a concept as subject, and as many as object, the heaviest first; None for all.
+
+        Returns:
+            The facts of each name, under the name as it was given: first those of which it is the subject.
+
+        Raises:
+            ValueError: If `concepts` is a single text, or `limit` is below 1.
+        """
+        limit = _require_limit(limit)
+        names = _normalised("`concepts`", concepts)
+        rows_of: dict[str, tuple[list[_Row], list[_Row]]] = {name: ([], []) for name in names.values()}
+        for *row, name in self._rows(_ABOUT, rows_of, limit):
+            if name not in rows_of or name not in (row[0], row[2]):
+                raise self._damaged(ValueError(f"it gives facts of {row[0]!r}, which was not looked up"))
+            rows_of[name][row[0] != name].append(tuple(row))
+        facts_of: dict[str, list[Fact]] = {}
+        for name, (outgoing, incoming) in rows_of.items():
+            incoming.sort(key=lambda row: -row[3])  # stable: equal weights stay in the order of subjects
+            facts_of[name] = list(self._made(iter(outgoing + incoming[:limit])))
+        return {as_written: list(facts_of[name]) for as_written, name in names.items()}
+
+    def known(self, names: Iterable[str], *, objects: bool = False) -> frozenset[str]:
         """Return which of the names, normalised, are the subject of a fact.
 
         Args:
             names: Any number of names.
+            objects: Also those that are only the object of a fact.
 
         Raises:
             ValueError: If `names` is a single text.
         """
-        rows = self._rows(_KNOWN, dict.fromkeys(_normalised("`names`", names).values()))
-        return frozenset(row[0] for row in rows)
+        normalised = dict.fromkeys(_normalised("`names`", names).values())
+        return frozenset(row[0] for row in self._rows(_NAMED if objects else _KNOWN, normalised))
+
+    def names(self) -> Iterator[str]:
+        """Iterate over all subjects and objects, each once, in alphabetical order."""
+        for row in self._query(_NAMES, {}):
+            yield row[0]
 
     def search(self, prefix: str, limit: int = 20) -> list[str]:
         """Return subjects that begin with these letters, in alphabetical order.
