@@ -95,8 +95,8 @@ def test_what_is_denied_leads_to_nothing_and_counts_for_nothing(linker):
 def test_the_words_that_ask_are_no_concepts_unless_they_are_all():
     with FactStore.open() as store:
         linker = Linker(store)
-        asked = linker.facts_for(FactQuery("Which object can cut you?", ("a knife",)), None)
-        assert not any("object" in (linked.fact.subject, linked.fact.object) for linked in asked)
+        facts = linker.facts_for(FactQuery("Which object can cut you?", ("a knife",)), None)
+        assert not any("object" in (linked.fact.subject, linked.fact.object) for linked in facts)
         assert linker.facts_for("an object")
 
 
