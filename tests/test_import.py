@@ -15,6 +15,7 @@ PUBLIC_NAMES = {
     "BlipVkoodForVisualQuestionAnswering",
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
+    "Calibration",
     "Diagonal",
     "Explanation",
     "Fact",

@@ -13,7 +13,7 @@ __version__ = "0.1.0.dev0"
 
 if TYPE_CHECKING:
     from vkood import data, demo, gating, knowledge, metrics, mixture, models, pipelines, solve, tasks, train
-    from vkood.gating import Gate, GateOutput, KernelGate, OutlierLayer
+    from vkood.gating import Calibration, Gate, GateOutput, KernelGate, OutlierLayer
     from vkood.knowledge import Fact, FactStore, LinkedFact, build_store, facts_for
     from vkood.mixture import Diagonal, Full, Isotropic, Mixture, Prior, Spherical, Tied, fit_mixture
     from vkood.models import (
@@ -53,6 +53,7 @@ __all__ = [
     "BlipVkoodForVisualQuestionAnswering",
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
+    "Calibration",
     "Diagonal",
     "Explanation",
     "Fact",
@@ -108,7 +109,7 @@ __all__ = [
 ]
 
 _OFFERED_BY = {
-    "gating": ["Gate", "GateOutput", "KernelGate", "OutlierLayer"],
+    "gating": ["Calibration", "Gate", "GateOutput", "KernelGate", "OutlierLayer"],
     "knowledge": ["Fact", "FactStore", "LinkedFact", "build_store", "facts_for"],
     "mixture": ["Diagonal", "Full", "Isotropic", "Mixture", "Prior", "Spherical", "Tied", "fit_mixture"],
     "models": [

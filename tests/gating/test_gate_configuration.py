@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 
 from support.every_model import blip_config, two_stream_config
 from vkood.gating import KernelGate, OutlierLayer
@@ -68,6 +69,11 @@ def test_names_alone_and_single_fields_are_enough():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
+        ({"kind": "kernel", "joint": "shared"}, '`gate`: the `joint` of a kernel gate must be "separate"'),
+        (
+            {"family": Spherical(torch.ones(1))},
+            "`gate`: the `kappa` of a configuration's `Spherical` must be a number",
+        ),
         ({"solver": "newton"}, "`gate`: `solver` must be one of squarem, anderson, picard.*got 'newton'"),
         ({"solver": None}, "`gate`: `solver` must be one of"),
         ({"solver": {"type": 3}}, "`gate`: `solver` must be one of"),

@@ -131,6 +131,7 @@ def test_unfinished_fits_warn():
         ({"num_components": 0}, ValueError, "`num_components` must be a whole number"),
         ({"family": "full"}, TypeError, "`family` must be of type Family or NoneType; got 'full'"),
         ({"prior": 1.0}, TypeError, "`prior` must be of type Prior"),
+        ({"family": Spherical(torch.tensor(2.0))}, ValueError, "`kappa` of `family` must be a number"),
     ],
 )
 def test_bad_options_are_refused(options, error, message):
@@ -142,3 +143,30 @@ def test_bad_shapes_are_refused():
     detector = OutlierDetector(Spherical())
     with pytest.raises(ValueError, match=r"got \(1, 1, 2\) and \(1, 2\)"):
         detector.score_candidates([[[0.0, 1.0]]], [[0.0, 1.0]])
+
+
+def test_padding_of_contexts_may_hold_anything():
+    detector = OutlierDetector(Spherical())
+    context, weights, candidates = [[1.0, 0.1], [np.nan, np.inf]], [1.0, 0.0], [[2.0, 0.0], [0.0, 2.0]]
+    scores = detector.score_candidates(context, candidates, context_weights=weights)
+    np.testing.assert_allclose(scores, detector.score_candidates(context[:1], candidates), rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[1.0], [[1.0, 1.0]], 1.0])
+def test_weights_of_another_shape_are_refused(weights):
+    with pytest.raises(
+        ValueError, match=r"`context_weights` must have a weight for each context vector, \(1, 2\)"
+    ):
+        OutlierDetector(Spherical()).score_candidates(
+            [[1.0, 0.1], [1.0, 0.2]], [[2.0, 0.0]], context_weights=weights
+        )
+
+
+def test_another_family_counts_from_the_next_fit_on():
+    X = clusters()
+    detector = OutlierDetector().fit(X)
+    before = detector.score_samples(X)
+    np.testing.assert_array_equal(detector.set_params(family=Spherical()).score_samples(X), before)
+    detector.fit(X)
+    with pytest.raises(NotFittedError, match="call `fit` again"):
+        detector.set_params(family=None).score_candidates(X[:3], X[:2])

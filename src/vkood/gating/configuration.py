@@ -113,6 +113,13 @@ class GateConfig:
                 'the `steering` of a kernel gate must be "none" or "weights", since it has no prior; '
                 f"got {self.steering!r}."
             )
+        if self.kind == "kernel" and self.joint != "separate":
+            raise ValueError(f'the `joint` of a kernel gate must be "separate"; got {self.joint!r}.')
+        if isinstance(self.family, Spherical) and not isinstance(self.family.kappa, int | float):
+            raise ValueError(
+                "the `kappa` of a configuration's `Spherical` must be a number, which JSON can hold; got a tensor. The "
+                "layer learns its concentration from there."
+            )
 
     @classmethod
     def from_dict(cls, values: Any) -> GateConfig:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float64
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
@@ -52,6 +52,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
 
     Attributes:
         mixture_: The fitted mixture, one set; of standardised features if Gaussian.
+        family_: Its family.
         scaler_: What standardises features; None for `Spherical`.
         offset_: `decision_function` is `score_samples` less this.
         n_features_in_: D.
@@ -93,6 +94,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """
         family, num_components = self._checked()
         X = validate_data(self, X, dtype=_KINDS)
+        self.family_ = family
         self.scaler_ = None if isinstance(family, Spherical) else StandardScaler().fit(X)
         vectors = _vectors(X, self.scaler_)
         self.mixture_, solution = fit_mixture(
@@ -165,6 +167,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         scaler = None
         if not isinstance(family, Spherical):
             check_is_fitted(self)
+            if self.scaler_ is None:
+                raise NotFittedError("`family` was set to a Gaussian one after `fit`; call `fit` again.")
             scaler = self.scaler_
         sets = [np.asarray(context, np.float64), np.asarray(candidates, np.float64)]
         single = sets[0].ndim == 2
@@ -175,14 +179,22 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
                 "`context` and `candidates` must be (queries, vectors, features), with as many queries and features "
                 f"each, or (vectors, features); got {np.shape(context)} and {np.shape(candidates)}."
             )
-        queries, _, dim = sets[0].shape
+        queries, count, dim = sets[0].shape
+        weights = None
+        if context_weights is not None:
+            shape = np.shape(context_weights)
+            if shape != ((count,) if single else (queries, count)):
+                raise ValueError(
+                    f"`context_weights` must have a weight for each context vector, {(queries, count)}; got {shape}."
+                )
+            weights = torch.as_tensor(np.asarray(context_weights, float)).reshape(queries, count)
+            sets[0] = np.where((weights > 0).numpy()[..., None], sets[0], 0.0)  # padding may hold anything
         tokens, judged = (
             _vectors(check_array(vectors.reshape(-1, dim)), scaler).reshape(vectors.shape) for vectors in sets
         )
-        weights = None if context_weights is None else torch.as_tensor(np.asarray(context_weights, float))
         mixture, _ = fit_mixture(
             tokens,
-            weights if weights is None else weights.reshape(queries, -1),
+            weights,
             num_components=num_components,
             family=family,
             prior=self.prior,
@@ -194,6 +206,10 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         """The family and the number of components, once all options are checked."""
         require_kind("family", self.family, (Family, NoneType))
         require_kind("prior", self.prior, (Prior, NoneType))
+        if isinstance(self.family, Spherical) and isinstance(self.family.kappa, torch.Tensor):
+            raise ValueError(
+                "the `kappa` of `family` must be a number, since nothing is learnt by gradients here; got a tensor."
+            )
         count = self.num_components
         count = int(count) if isinstance(count, np.integer) else count  # of a grid that is searched
         require_fields({"contamination": self.contamination, "num_components": count}, _RULES)
@@ -208,7 +224,7 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
         return torch.as_tensor(kmeans.fit(points.numpy()).cluster_centers_)
 
     def _log_density(self, vectors: Tensor) -> np.ndarray:
-        density = log_density(vectors[None], self.mixture_, self.family or Diagonal())[0].numpy()
+        density = log_density(vectors[None], self.mixture_, self.family_)[0].numpy()
         return (
             density
             if self.scaler_ is None
