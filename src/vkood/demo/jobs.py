@@ -6,7 +6,6 @@ Each runs in a process of its own: it reads and writes files, and reports how fa
 from __future__ import annotations
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.models.fit_watch import ComponentMaps, FitWatch
 from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
+from vkood.processes import peak_memory
 from vkood.tasks import EvaluationOptions, Scores
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.assembly import assemble
@@ -91,7 +91,7 @@ def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) ->
     return Outcome(
         seconds=time.monotonic() - started,
         process=os.getpid(),
-        peak_rss_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_rss_mb=peak_memory(),
         result=result,
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import queue
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -35,7 +34,7 @@ from vkood.demo.report import DemoReport, GalleryFact, GalleryItem, write_report
 from vkood.demo.towers import save_text_tower
 from vkood.files import write_text
 from vkood.images import decode_image
-from vkood.processes import outside_current_folder, worker_processes
+from vkood.processes import outside_current_folder, peak_memory, worker_processes
 from vkood.progress import Bars
 
 _SHOWN = {"no_facts": "no facts", "unfiltered": "all facts, unfiltered", "filtered": "facts, filtered"}
@@ -169,12 +168,11 @@ def _results(
     peaks = {outcome.process: 0.0 for outcome in outcomes.values()}
     for outcome in outcomes.values():
         peaks[outcome.process] = max(peaks[outcome.process], outcome.peak_rss_mb)
-    own_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {
         "seed": planned.seed,
         "quick": quick,
         "seconds": seconds,
-        "peak_rss_mb": own_peak + sum(peaks.values()),
+        "peak_rss_mb": peak_memory() + sum(peaks.values()),
         "versions": {package: importlib.metadata.version(package) for package in _PACKAGES},
         "num_questions": {
             "easy_vqa": num_questions[PLAIN_TEST],
