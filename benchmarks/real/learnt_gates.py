@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vkood import ConceptTagger
 from vkood.metrics import auroc
 from vkood.models.towers import SentenceEncoder
 from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
@@ -34,7 +35,6 @@ from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 from ..measuring import print_table, setting, write_json
 from .gate import DEFAULT_DATA, SCRATCH, WEIGHT_POWER, prepared, scores_as_they_come
 from .labelled_photographs import Material
-from .tags import ImageNetTagger
 from .untrained_gates import ARMS, Arm
 
 JOINT_DIM = 64
@@ -240,7 +240,7 @@ def main() -> None:
     material = prepared(
         DEFAULT_DATA / "labels.csv",
         DEFAULT_DATA / "images",
-        ImageNetTagger(),
+        ConceptTagger.default(),
         SentenceEncoder(sentence_encoder_folder(FACT_ENCODER)),
         options.scratch,
     )

@@ -1,6 +1,7 @@
 """Gates that need no training, on the same photographs: ours with other options, and its rivals.
 
-Each is tried with the probabilities themselves as weights and with their square roots, with the widths of its grid, and
+Each is tried with the classifier's uncalibrated probabilities as weights (the power of 0.8 of the calibrated ones) and
+with their square roots, with the widths of its grid, and
 with three kinds of score: its own; less what the candidate would have if any concept could be pictured; less the mean
 of the context's own tokens. All is chosen on the photographs of the split "train", kind by kind, by the AUROC over all
 of them.
@@ -25,11 +26,11 @@ from vkood.metrics import auroc
 from vkood.mixture import Diagonal, Prior, Spherical
 
 from ..measuring import print_table
-from .gate import measured, usual_scores
+from .gate import WEIGHT_POWER, measured, usual_scores
 from .labelled_photographs import Material
 
 KAPPAS = (5.0, 10.0, 20.0, 40.0)
-POWERS = (1.0, 0.5)
+POWERS = (2 * WEIGHT_POWER, WEIGHT_POWER)
 
 # How much of the usual score is taken off, where a score is not the logarithm of a density of the same kappa; both in
 # units of a cosine.

@@ -32,7 +32,15 @@ if TYPE_CHECKING:
         load_checkpoint,
         load_model,
     )
-    from vkood.pipelines import Explanation, FactFilter, OutlierDetector, VkoodProcessor, gate_attention
+    from vkood.pipelines import (
+        ConceptTagger,
+        Explanation,
+        FactFilter,
+        OutlierDetector,
+        PictureConcepts,
+        VkoodProcessor,
+        gate_attention,
+    )
     from vkood.solve import (
         Anderson,
         Implicit,
@@ -54,6 +62,7 @@ __all__ = [
     "BlipVkoodForVisualReasoning",
     "BlipVkoodModel",
     "Calibration",
+    "ConceptTagger",
     "Diagonal",
     "Explanation",
     "Fact",
@@ -73,6 +82,7 @@ __all__ = [
     "OutlierDetector",
     "OutlierLayer",
     "Picard",
+    "PictureConcepts",
     "Prior",
     "Solution",
     "Spherical",
@@ -128,7 +138,15 @@ _OFFERED_BY = {
         "load_checkpoint",
         "load_model",
     ],
-    "pipelines": ["Explanation", "FactFilter", "OutlierDetector", "VkoodProcessor", "gate_attention"],
+    "pipelines": [
+        "ConceptTagger",
+        "Explanation",
+        "FactFilter",
+        "OutlierDetector",
+        "PictureConcepts",
+        "VkoodProcessor",
+        "gate_attention",
+    ],
     "solve": [
         "Anderson",
         "Implicit",

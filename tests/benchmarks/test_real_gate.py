@@ -19,6 +19,7 @@ from benchmarks.real.tags import Tags, cached_tags
 from PIL import Image
 from torch import Tensor
 
+from vkood import PictureConcepts
 from vkood.knowledge import FactStore
 
 NOUNS = ("umbrella", "pizza", "elephant", "chair")
@@ -33,17 +34,15 @@ class ColourTagger:
     def __init__(self) -> None:
         self.calls = 0
 
-    def __call__(self, photographs: Sequence[Path]) -> Tags:
+    def __call__(self, photographs: Sequence[Path], /) -> list[PictureConcepts]:
         self.calls += 1
-        reds = []
+        shown = []
         for path in photographs:
             with Image.open(path) as picture:
-                reds.append(picture.getpixel((0, 0))[0])
-        first = torch.tensor(reds)
-        return Tags(
-            torch.stack([first, (first + 1) % len(NOUNS)], 1),
-            torch.tensor([[0.9, 0.1]]).expand(len(reds), 2),
-        )
+                red = picture.getpixel((0, 0))[0]
+            names = ((NOUNS[red], 0.9), (NOUNS[(red + 1) % len(NOUNS)], 0.1))
+            shown.append(PictureConcepts(names, concepts=()))
+        return shown
 
 
 def encode(sentences: Sequence[str]) -> Tensor:
@@ -107,7 +106,7 @@ def test_scores_are_those_of_the_docstring() -> None:
     """-kappa <mu, y> + log mean_c exp(kappa <x_c, y>), where the prior leaves mu a little short of length 1."""
     vectors = torch.nn.functional.normalize(torch.randn(6, 5), dim=-1)
     names, facts = vectors[:4], vectors[4:]
-    tags = Tags(torch.tensor([[0, 1]]), torch.tensor([[0.64, 0.36]]))
+    tags = Tags(torch.tensor([[0, 1]]), torch.tensor([[0.8**2.5, 0.6**2.5]]))
     drawn = Candidates(torch.tensor([[0, 1]]), torch.ones(1, 2).bool(), torch.tensor([[False, True]]))
     material = Material([], tags, drawn, names, {}, facts)
     total = (0.8 * names[0] + 0.6 * names[1]) / 1.4

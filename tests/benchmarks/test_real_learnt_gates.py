@@ -29,7 +29,9 @@ def test_aligned_projections_begin_as_the_encoder_and_learn(
     gate = learnt_gates.LearntGate(
         arm, 10.0, photographs.concept_vectors, learnt_gates.Start(shared=shared, aligned=True)
     )
-    own = arm.make(10.0)(photographs.facts, photographs.tokens, photographs.weights(0.5))
+    own = arm.make(10.0)(
+        photographs.facts, photographs.tokens, photographs.weights(learnt_gates.WEIGHT_POWER)
+    )
     begin = gate.scores(photographs)
     torch.testing.assert_close(begin, own, rtol=1e-4, atol=1e-4)
     gate.learn(photographs, rate=0.03, steps=[60])

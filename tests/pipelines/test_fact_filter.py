@@ -71,7 +71,7 @@ def test_text_and_picture_both_count_the_text_more():
 
 def test_pictures_need_a_tagger():
     with pytest.raises(
-        ValueError, match=r"has a picture, but there is no `tagger` .* pass one, say `transformers\.pipe"
+        ValueError, match=r'has a picture, but there is no `tagger` .* pass `tagger="default"`'
     ):
         new_filter().rank(PICTURE, DOCUMENTS)
 

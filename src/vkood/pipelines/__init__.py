@@ -1,8 +1,8 @@
 """Where a user's objects become tensors, and a model's tensors become answers.
 
-Here are the processor, explanations, gates in front of other models, a filter for retrieved documents, and a detector
-with scikit-learn's methods. Each public name is imported when it is first used: a photograph is explained without the
-models' share of `transformers`, whose import takes seconds.
+Here are the processor, a tagger of pictures, explanations, gates in front of other models, a filter for retrieved
+documents, and a detector with scikit-learn's methods. Each public name is imported when it is first used: a photograph
+is explained without the models' share of `transformers`, whose import takes seconds.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from vkood.lazy_names import lazy_getattr
 
 if TYPE_CHECKING:
     from vkood.pipelines.attention_gates import gate_attention
+    from vkood.pipelines.concept_tagger import ConceptTagger, PictureConcepts
     from vkood.pipelines.detector import OutlierDetector
     from vkood.pipelines.fact_filter import FactFilter, Query, Tagger
     from vkood.pipelines.processor import VkoodProcessor
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from vkood.reporting.explanation import ExplainedFact, Explanation
 
 __all__ = [
+    "ConceptTagger",
     "ExplainedFact",
     "Explanation",
     "FactFilter",
     "FactPrompts",
     "OutlierDetector",
+    "PictureConcepts",
     "Query",
     "Tagger",
     "VkoodProcessor",
@@ -35,6 +38,7 @@ __getattr__ = lazy_getattr(
     __name__,
     {
         "attention_gates": ["gate_attention"],
+        "concept_tagger": ["ConceptTagger", "PictureConcepts"],
         "detector": ["OutlierDetector"],
         "explanation": ["ExplainedFact", "Explanation"],
         "fact_filter": ["FactFilter", "Query", "Tagger"],

@@ -43,6 +43,7 @@ from vkood.images import decode_image
 from vkood.knowledge import SentenceTower
 from vkood.models.loading import LoadingError, problems, require_finite
 from vkood.models.towers import SentenceEncoder
+from vkood.pipelines.concept_tagger import ConceptTagger
 from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 from vkood.progress import Bars
 
@@ -72,7 +73,7 @@ class Ranked(TypedDict):
 
 @runtime_checkable
 class Tagger(Protocol):
-    """Says what a picture shows, such as a classifier of `transformers.pipeline("image-classification", top_k=20)`."""
+    """Says what a picture shows: a `ConceptTagger`, or `transformers.pipeline("image-classification", top_k=20)`."""
 
     def __call__(self, image: Image.Image, /) -> Iterable[Any]:
         """Return (concept, probability) pairs, or {"label": concept, "score": probability}."""
@@ -91,7 +92,7 @@ class FactFilter:
         encoder: Folder or hub name of a sentence encoder, the name of the package that carries one, or an object that
             encodes sentences, as `SentenceTower` says.
         gate: The layer that scores; half open at a cosine of 0.3 if None, which is right for the default encoder.
-        tagger: Says what a picture shows; without one, queries are texts.
+        tagger: Says what a picture shows; "default" for `ConceptTagger.default`; without one, queries are texts.
 
     Example:
         >>> facts = ["Umbrellas keep you dry.", "A violin has four strings.", "Rain falls from clouds."]
@@ -107,10 +108,10 @@ class FactFilter:
         encoder: str | Path | SentenceTower = FACT_ENCODER,
         *,
         gate: GateConfig | None = None,
-        tagger: Tagger | None = None,
+        tagger: Tagger | str | None = None,
     ) -> None:
         self.encoder = encoder
-        self.tagger = tagger
+        self.tagger = _tagger(tagger)
         if isinstance(encoder, str | Path):
             self._tower: SentenceTower = SentenceEncoder(sentence_encoder_folder(str(encoder)))
         else:
@@ -334,8 +335,8 @@ class FactFilter:
         """The names of what a picture shows, with weights that sum to 1."""
         if self.tagger is None:
             raise ValueError(
-                "the query has a picture, but there is no `tagger` that says what it shows: pass one, say "
-                '`transformers.pipeline("image-classification", top_k=20)`, or ask by text alone.'
+                "the query has a picture, but there is no `tagger` that says what it shows: pass "
+                '`tagger="default"`, or a `ConceptTagger` of another model, or ask by text alone.'
             )
         tags = [
             (tag["label"], tag["score"]) if isinstance(tag, Mapping) else tuple(tag)
@@ -371,7 +372,7 @@ class FactFilter:
         folder: str | Path,
         *,
         encoder: str | Path | SentenceTower | None = None,
-        tagger: Tagger | None = None,
+        tagger: Tagger | str | None = None,
     ) -> FactFilter:
         """Load what `save_pretrained` saved.
 
@@ -415,6 +416,17 @@ class _Vectors:
     weights: Float[Tensor, "queries vectors"]
     documents: Float[Tensor, "queries documents width"]
     present: Bool[Tensor, "queries documents"]
+
+
+def _tagger(tagger: Tagger | str | None) -> Tagger | None:
+    if not isinstance(tagger, str):
+        return tagger
+    if tagger != "default":
+        raise ValueError(
+            f'`tagger` must be "default", a tagger or None; got the text {tagger!r}. Load a model by '
+            f"`ConceptTagger.from_pretrained({tagger!r})`."
+        )
+    return ConceptTagger.default()
 
 
 def _parts(query: Any) -> tuple[str | None, Any]:
