@@ -12,7 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -95,18 +95,51 @@ def setting() -> dict[str, str | int]:
     }
 
 
+class Table(NamedTuple):
+    """A table of results.
+
+    Attributes:
+        title: What it shows.
+        header: A name for each column.
+        rows: Cells as they are shown.
+    """
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """The table without its title, in Markdown, with columns of one width."""
+        lines = [self.header, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+
+        def shown(cells: Sequence[str]) -> str:
+            padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+            return f"| {' | '.join(padded)} |"
+
+        rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+        return "\n".join([shown(self.header), rule, *map(shown, self.rows)])
+
+
+def targets_table(lines: Sequence[tuple[str, str, bool]]) -> Table:
+    """Targets beside what was measured.
+
+    Args:
+        lines: For each target what it asks for, what was measured, and whether it is met.
+    """
+    rows = [[target, measured, "met" if met else "missed"] for target, measured, met in lines]
+    return Table("Targets", ["target", "measured", ""], rows)
+
+
+def print_tables(tables: Mapping[str, Table]) -> None:
+    """Print tables one after the other."""
+    for table in tables.values():
+        print_table(*table)
+
+
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A Markdown table, to be pasted into the README."""
-    widths = [max(len(line[column]) for line in [header, *rows]) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
-
-    print(f"\n{title}\n")
-    print(line(header))
-    print("|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    for row in rows:
-        print(line(row), flush=True)
+    """A Markdown table under its title."""
+    print(f"\n{title}\n\n{Table(title, header, rows).markdown()}", flush=True)
 
 
 def run_parts(parts: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[str, Mapping[str, float]]:
@@ -118,6 +151,11 @@ def run_parts(parts: Mapping[str, Callable[[], Mapping[str, float]]]) -> dict[st
         for what, value in results[name].items():
             print(f"  {what}: {value:.4g}", flush=True)
     return results
+
+
+def as_read(content: Mapping[str, object]) -> dict[str, Any]:
+    """Results as they are read from a file: tables are made of nothing else."""
+    return json.loads(json.dumps(content))
 
 
 def write_json(path: Path | None, content: Mapping[str, object]) -> None:

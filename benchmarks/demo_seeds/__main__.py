@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +21,16 @@ from transformers.utils import logging
 
 from vkood.data.readers.easy_vqa import Flood
 from vkood.demo import jobs
-from vkood.demo.plan import PLAIN_TEST, Workshop, plan
+from vkood.demo.plan import PLAIN_TEST, Plan, Workshop, plan
 
-from ..measuring import print_table, setting, write_json
+from ..measuring import as_read, print_tables, setting, write_json
 from .preparing import prepare
+from .tables import tables
 
-_FLOODS = (("irrelevant", "0"), ("irrelevant", "150"), ("contradicting", "48"))
 
-
-def run_seed(seed: int) -> dict[str, Any]:
+def run_seed(seed: int, steps: int) -> dict[str, Any]:
     """Train and test the filtered arm."""
-    planned = plan(seed=seed)
+    planned = replace(plan(seed=seed), steps=steps)
     with tempfile.TemporaryDirectory() as folder:
         workshop = Workshop(folder=Path(folder))
         num_questions = prepare(workshop, planned)
@@ -46,11 +45,6 @@ def run_seed(seed: int) -> dict[str, Any]:
     return record | results | {"num_questions": numbers}
 
 
-def _row(record: dict[str, Any]) -> list[float]:
-    floods = [record["knowledge"][kind][number] for kind, number in _FLOODS]
-    return [record["easy_vqa"], *floods, record["filter"]["irrelevant"]["0"]["auroc"]]
-
-
 def main() -> None:
     """Run the seeds, print the table, write the numbers."""
     parser = argparse.ArgumentParser(
@@ -59,25 +53,21 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--steps", type=int, default=Plan.steps, help="optimiser steps of the arm")
     parser.add_argument("--json", type=Path, help="file for the numbers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     kept = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
-    records: list[dict[str, Any]] = kept.get("seeds", [])
+    records: list[dict[str, Any]] = [
+        record for record in kept.get("seeds", []) if record["steps"] == arguments.steps
+    ]
     for seed in arguments.seeds:
         if all(record["seed"] != seed for record in records):
-            records.append(run_seed(seed))
+            records.append(run_seed(seed, arguments.steps))
             write_json(arguments.json, {"setting": setting(), "seeds": records})
-    records = sorted(
-        (record for record in records if record["seed"] in arguments.seeds), key=lambda r: r["seed"]
-    )
-    columns = list(zip(*map(_row, records), strict=True))
-    rows = [[str(record["seed"]), *(f"{value:.4f}" for value in _row(record))] for record in records]
-    rows.append(["mean", *(f"{statistics.mean(values):.4f}" for values in columns)])
-    rows.append(["worst", *(f"{min(values):.4f}" for values in columns)])
-    header = ["seed", "easy-VQA", "no flood", "150 irrelevant", "48 contradicting", "filter AUROC"]
-    print_table(f"Filtered arm of the demo, {records[0]['steps']} steps", header, rows)
+    chosen = [record for record in records if record["seed"] in arguments.seeds]
+    print_tables(tables(as_read({"seeds": chosen})))
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ from vkood.pipelines import gate_attention, open_facts
 
 from ..knowledge_noise.materials import Materials, load_materials, standardised
 from ..knowledge_noise.training import quiet
-from ..measuring import print_table, setting, write_json
+from ..measuring import as_read, print_tables, setting, write_json
 from .questions import of_one_kind
+from .tables import tables
 from .training import Plan, calibrated_gate, gated, trained_layer, trained_vlm
 from .vlm import SmallVlm
 
@@ -100,7 +101,6 @@ def main() -> None:
     gate = calibrated_gate(materials, layer, plan, KEEP)
     limit = 96 if options.quick else None
     results = {str(flood): test(materials, vlm, layer, gate, flood, limit) for flood in FLOODS}
-    show(results)
     content = {
         "setting": setting(),
         "plan": {"seed": plan.seed, "vlm_steps": plan.vlm_steps, "layer_steps": plan.layer_steps},
@@ -108,6 +108,7 @@ def main() -> None:
         "cpu_seconds": seconds,
         "irrelevant facts": results,
     }
+    print_tables(tables(as_read(content)))
     write_json(options.json, content)
 
 
@@ -158,28 +159,6 @@ def test(
             "others": float((all_gates[~matches] >= 0.5).float().mean()),
         },
     }
-
-
-def show(results: dict[str, dict[str, Any]]) -> None:
-    """Print the table of the README."""
-    rows: list[list[str]] = []
-    for name in ARMS:
-        row = [name]
-        for result in results.values():
-            tokens = result["tokens a prompt"]
-            saved = 1 - tokens[name] / tokens["all facts"]
-            row += [f"{result['accuracy'][name]:.3f}", f"{tokens[name]:.0f} ({saved:.0%} saved)"]
-        rows.append(row)
-    header = [""]
-    for flood in results:
-        header += [f"{flood} irrelevant: accuracy", "tokens a prompt"]
-    print_table("Answers to knowledge questions", header, rows)
-    for flood, result in results.items():
-        gates = result["open gates"]
-        print(
-            f"{flood} irrelevant: AUROC {result['auroc']:.3f}; open: {gates['matching']:.1%} of the facts that match, "
-            f"{gates['others']:.1%} of the others."
-        )
 
 
 if __name__ == "__main__":

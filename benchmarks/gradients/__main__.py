@@ -19,8 +19,9 @@ from torch import Tensor
 from vkood.mixture import Diagonal, Mixture, Prior, em_step, farthest_tokens, fit_mixture
 from vkood.solve import Gradient, Implicit, LastIterate, Neumann, Squarem, Unrolled
 
-from ..measuring import interleaved, milliseconds, print_table, setting, write_json
+from ..measuring import as_read, interleaved, print_tables, setting, write_json
 from ..synthetic_sets import clustered_sets
+from .tables import tables
 
 SOLVER = Squarem(tolerance=1e-12, max_steps=3000)
 GRADIENTS: dict[str, Gradient] = {
@@ -71,7 +72,7 @@ def exact_gradient(
 
 
 def compared(kind: str, shape: tuple[int, int, int, int], rounds: int) -> dict[str, object]:
-    """One table: every gradient on one kind of data."""
+    """Every gradient on one kind of data."""
     distance, informative = DATA[kind]
     components = shape[3]
     tokens = clustered_sets(shape, distance=distance, informative=informative, dtype=torch.float64)
@@ -106,26 +107,12 @@ def compared(kind: str, shape: tuple[int, int, int, int], rounds: int) -> dict[s
             fitted(LastIterate())
 
     seconds = interleaved({"the solve alone": solve_alone, **contestants}, rounds, warm_up=1)
-    rows, numbers = [["the solve alone", "", "", "", milliseconds(seconds["the solve alone"])]], {}
+    numbers: dict[str, dict[str, list[float]]] = {}
     for name, gradient in GRADIENTS.items():
         measured = passed(gradient).flatten(1)
         cosine = torch.cosine_similarity(measured, exact.flatten(1))
         norms = measured.norm(dim=1) / exact.flatten(1).norm(dim=1)
         numbers[name] = {"cosine": cosine.tolist(), "norm_ratio": norms.tolist()}
-        rows.append(
-            [
-                name,
-                f"{cosine.median():.4f}",
-                f"{cosine.min():.4f}",
-                f"{norms.median():.3f}",
-                milliseconds(seconds[name]),
-            ]
-        )
-    title = (
-        f"{kind}: {shape}, distance {distance} along {informative} dimensions; "
-        f"spectral radius of J: median {radius.median():.3f}, max {radius.max():.3f}"
-    )
-    print_table(title, ["gradient", "cosine: median", "min", "norm ratio: median", "ms: median (min)"], rows)
     return {"shape": shape, "radius": radius.tolist(), "gradients": numbers, "seconds": seconds}
 
 
@@ -145,8 +132,9 @@ def main() -> None:
     print(", ".join(f"{name} {value}" for name, value in setting().items()))
     shape = (4, 30, 8, 2) if arguments.quick else (32, 60, 8, 3)
     rounds = arguments.rounds or (2 if arguments.quick else 10)
-    tables = {kind: compared(kind, shape, rounds) for kind in DATA}
-    write_json(arguments.json, {"setting": setting(), **tables})
+    results = {"setting": setting(), **{kind: compared(kind, shape, rounds) for kind in DATA}}
+    print_tables(tables(as_read(results)))
+    write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

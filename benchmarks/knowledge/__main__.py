@@ -12,7 +12,8 @@ from pathlib import Path
 
 import torch
 
-from ..measuring import setting, write_json
+from ..measuring import as_read, print_tables, setting, write_json
+from .tables import tables
 
 PARTS = ("importing", "looking_up", "linking", "encoding")
 
@@ -37,6 +38,7 @@ def main() -> None:
         # A part imports packages that the others do not need.
         part = importlib.import_module(f".{name}", __package__)
         results[name] = {"setting": setting(), **part.run(arguments.quick)}
+        print_tables(tables(as_read({name: results[name]})))
         write_json(arguments.json, results)
 
 

@@ -18,12 +18,9 @@ from transformers.utils import logging
 from vkood.knowledge import FactEncoder, FactStore
 from vkood.models import SentenceEncoder
 
-from ..measuring import print_table
-
 FACTS, QUICK_FACTS = 20_000, 1_000
 SHARED_FACTS, QUICK_SHARED_FACTS = 4_000, 512
 ROUNDS = 9
-ASKED = 200
 
 
 def sentences_of_store(number: int) -> list[str]:
@@ -33,7 +30,7 @@ def sentences_of_store(number: int) -> list[str]:
 
 
 def run(quick: bool) -> dict[str, object]:
-    """Measure all, print the tables, and return every number."""
+    """Measure all, and return every number."""
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     sentences = sentences_of_store(QUICK_FACTS if quick else FACTS)
@@ -58,20 +55,6 @@ def again(sentences: list[str], folder: Path) -> dict[str, object]:
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     per_fact = size / len(sentences)
     floats = 4 * tower.width
-    print_table(
-        f"Encoding {len(sentences):,} facts (CPU seconds, one thread)",
-        ("", "seconds", "facts a second", "x first"),
-        [
-            row("the encoder alone, nothing kept", plain, len(sentences), first),
-            row("first encoding", first, len(sentences), first),
-            row("later ones, median", second, len(sentences), first),
-            row("later ones, slowest", max(later), len(sentences), first),
-        ],
-    )
-    print(
-        f"\nAsked: {ASKED} x. On disk: {per_fact:.0f} bytes a fact, of which {floats} are its vector.",
-        flush=True,
-    )
     return {
         "facts": len(sentences),
         "first": first,
@@ -81,11 +64,6 @@ def again(sentences: list[str], folder: Path) -> dict[str, object]:
         "bytes_per_fact": per_fact,
         "bytes_per_vector": floats,
     }
-
-
-def row(name: str, seconds: float, facts: int, first: float) -> tuple[str, str, str, str]:
-    """A line of the table."""
-    return name, f"{seconds:.3f}", f"{facts / seconds:,.0f}", f"{first / seconds:,.1f}"
 
 
 def timed(work: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
@@ -100,7 +78,7 @@ def together(sentences: list[str]) -> dict[str, object]:
 
     On a machine with fewer free cores than processes the wall time says little; the work that was done says all.
     """
-    rows, measured = [], {}
+    measured: dict[int, dict[str, object]] = {}
     for processes in (1, 2, 4):
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
@@ -112,13 +90,6 @@ def together(sentences: list[str]) -> dict[str, object]:
         cpu = sum(seconds for _, seconds in outcomes)
         assert sum(encoded) == len(sentences)
         measured[processes] = {"encoded": encoded, "cpu_seconds": cpu, "wall_seconds": wall}
-        shares = " + ".join(f"{number:,}" for number in encoded)
-        rows.append((str(processes), shares, f"{cpu:.1f}", f"{wall:.1f}"))
-    print_table(
-        f"{len(sentences):,} facts that every process wants",
-        ("processes", "encoded by each", "CPU s in all", "wall s"),
-        rows,
-    )
     return {"facts": len(sentences), "processes": measured}
 
 

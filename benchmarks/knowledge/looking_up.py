@@ -17,7 +17,7 @@ from typing import Any
 
 from vkood.knowledge import Fact, FactStore, build_store
 
-from ..measuring import interleaved, milliseconds, print_table, ratio
+from ..measuring import interleaved
 
 FACTS, QUICK_FACTS = 200_000, 20_000
 NAMES = 100
@@ -26,7 +26,7 @@ ROUNDS, QUICK_ROUNDS = 30, 5
 
 
 def run(quick: bool) -> dict[str, object]:
-    """Measure all, print the tables, and return every number."""
+    """Measure all, and return every number."""
     with FactStore.open() as store:
         facts = list(islice(store.facts(), QUICK_FACTS if quick else FACTS))
     subjects = sorted({fact.subject for fact in facts})
@@ -51,23 +51,6 @@ def run(quick: bool) -> dict[str, object]:
         default = interleaved({"open": lambda: FactStore.open().close()}, rounds)["open"]
         reference.close()
         store.close()
-    rows = [
-        [name, milliseconds(times), f"{ratio(seconds['conceptnet-lite'], times):.1f}"]
-        for name, times in seconds.items()
-    ]
-    print_table(
-        f"Up to {LIMIT} facts of each of {NAMES} concepts, of {len(facts):,} facts",
-        ["contestant", "ms: median (min)", "x conceptnet-lite"],
-        rows,
-    )
-    print_table(
-        "Opening a store",
-        ["store", "ms: median (min)"],
-        [
-            [f"{len(facts):,} facts", milliseconds(opening)],
-            ["the one that comes with vkood", milliseconds(default)],
-        ],
-    )
     return {"lookup": seconds, "open": opening, "open_default": default, "facts": len(facts)}
 
 

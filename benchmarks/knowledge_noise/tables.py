@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Iterable
 
-from ..measuring import print_table
+from ..measuring import Table, print_table
 from .arms import ARMS
 from .mosaic import MOSAIC, SCREEN
 from .parts import FRACTIONS, SINGLE, held_out
@@ -22,7 +22,21 @@ def show(part: str, records: Records) -> None:
         part: The part.
         records: The records.
     """
-    shown = {
+    for table in tables(part, records):
+        print_table(*table)
+    for run in records.find(part=part):
+        if "failed" in run:
+            print(f"Diverged: {run['arm']}, rate {run['learning_rate']:g}, seed {run['seed']}.")
+
+
+def tables(part: str, records: Records) -> list[Table]:
+    """A part's tables, of whatever records there are.
+
+    Args:
+        part: The part.
+        records: The records.
+    """
+    of_part = {
         "main": _main,
         "quick": _main,
         "fractions": _fractions,
@@ -30,7 +44,7 @@ def show(part: str, records: Records) -> None:
         "mosaic": _mosaic,
         "tokens": _tokens,
     }
-    shown[part](records)
+    return of_part[part](records)
 
 
 def chosen(records: Records, name: str, fraction: float = 1.0) -> list[Record]:
@@ -58,7 +72,7 @@ def spread(values: Iterable[float]) -> str:
     return f"{statistics.mean(numbers):.2f} ({min(numbers):.2f}-{max(numbers):.2f})"
 
 
-def _main(records: Records) -> None:
+def _main(records: Records) -> list[Table]:
     rows: list[list[str]] = []
     for name in ARMS:
         runs = chosen(records, name)
@@ -79,10 +93,10 @@ def _main(records: Records) -> None:
         )
     floods = [f"{number} {kind}" for kind, number in _FLOODS]
     header = ["arm", "seeds", "rate", *floods, "filter AUROC", "reached 95 %", "steps to it", "CPU s to it"]
-    print_table(f"Accuracy under floods; {SINGLE.steps} steps, mean (lowest-highest)", header, rows)
+    return [Table(f"Accuracy under floods; {SINGLE.steps} steps, mean (lowest-highest)", header, rows)]
 
 
-def _fractions(records: Records) -> None:
+def _fractions(records: Records) -> list[Table]:
     rows: list[list[str]] = []
     for name in ARMS:
         cells = [chosen(records, name, fraction) for fraction in (*FRACTIONS, 1.0)]
@@ -99,10 +113,10 @@ def _fractions(records: Records) -> None:
         )
     shares = [f"{100 * fraction:g} %" for fraction in (*FRACTIONS, 1.0)]
     header = ["arm", "seeds", *(f"{share}, 0" for share in shares), *(f"{share}, 48" for share in shares)]
-    print_table("Accuracy by share of the training pictures, with 0 and 48 irrelevant facts", header, rows)
+    return [Table("Accuracy by share of the training pictures, with 0 and 48 irrelevant facts", header, rows)]
 
 
-def _corrupted(records: Records) -> None:
+def _corrupted(records: Records) -> list[Table]:
     rows: list[list[str]] = []
     for name in ARMS:
         runs = [run for run in chosen(records, name) if run["seed"] < 3]
@@ -113,10 +127,13 @@ def _corrupted(records: Records) -> None:
                 [name, str(len(runs)), *clean, *(spread(test[case] for test in tests) for case in _CORRUPTED)]
             )
     header = ["arm", "seeds", "clean, 0", "clean, 48", *_CORRUPTED]
-    print_table("Accuracy with a third of the image tokens replaced, by irrelevant facts added", header, rows)
+    return [
+        Table("Accuracy with a third of the image tokens replaced, by irrelevant facts added", header, rows)
+    ]
 
 
-def _mosaic(records: Records) -> None:
+def _mosaic(records: Records) -> list[Table]:
+    of_part: list[Table] = []
     for plan, title in (
         (SCREEN, "Mosaics, screening of every arm with seed 0"),
         (MOSAIC, "Mosaics, full budget"),
@@ -157,13 +174,11 @@ def _mosaic(records: Records) -> None:
             "CPU s",
         ]
         if rows:
-            print_table(f"{title}; {plan.steps} steps", header, rows)
-        for run in runs:
-            if "failed" in run:
-                print(f"Diverged: {run['arm']}, rate {run['learning_rate']:g}, seed {run['seed']}.")
+            of_part.append(Table(f"{title}; {plan.steps} steps", header, rows))
+    return of_part
 
 
-def _tokens(records: Records) -> None:
+def _tokens(records: Records) -> list[Table]:
     rows = [
         [
             run["arm"],
@@ -176,7 +191,7 @@ def _tokens(records: Records) -> None:
         for run in sorted(records.find(part="tokens"), key=lambda run: (run["candidates"], run["tokens"]))
     ]
     header = ["layer", "tokens", "facts", "forward, ms", "with backward, ms", "peak, MiB"]
-    print_table("Long contexts, 16 images", header, rows)
+    return [Table("Long contexts, 16 images", header, rows)]
 
 
 def _optional(runs: list[Record], value: Callable[[Record], float | None]) -> str:

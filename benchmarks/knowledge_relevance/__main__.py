@@ -32,7 +32,7 @@ from vkood.gating import KernelGate, OutlierLayer
 from vkood.metrics import auroc, false_positive_rate
 from vkood.mixture import Diagonal, Prior, Spherical
 
-from ..measuring import print_table, setting, write_json
+from ..measuring import as_read, print_tables, setting, write_json
 from .ambiguous_words import Contexts, Material, read_words, shared_words
 from .gates import (
     CosineGate,
@@ -43,6 +43,7 @@ from .gates import (
     start_alike,
     start_gate,
 )
+from .tables import COSINE, tables
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3, 3e-3)
 EPOCHS = (2, 4, 8, 16)
@@ -93,10 +94,9 @@ def _spherical(components: int) -> Callable[[int, Option], Trainable]:
 
 
 _PRIORS = tuple((variance, strength) for variance in (0.3, 1.0, 3.0) for strength in (1.0, 10.0))
-_COSINE = "cosine to the sentence"
 _MAHALANOBIS = "Mahalanobis"
 ARMS = (
-    Arm(_COSINE, (0.0,), lambda width, _: CosineGate(width, width)),
+    Arm(COSINE, (0.0,), lambda width, _: CosineGate(width, width)),
     Arm(
         "kNN over its tokens", (1, 3, 5, 7), lambda width, k: NearestTokensGate(width, width, int(_number(k)))
     ),
@@ -242,19 +242,6 @@ def _tested(scores: Callable[[Contexts], Tensor], halves: Halves) -> dict[str, d
     return {name: measured(scores(contexts), contexts.wrong) for name, contexts in halves.tests.items()}
 
 
-def summary(records: list[dict[str, dict]], state: str, test: str) -> list[list[str]]:
-    """A line for each arm: means over the splits, and how far it is from the cosine in the same state."""
-    rows = []
-    for name in records[0]:
-        own = [record[name][state][test] for record in records]
-        baseline = [record[_COSINE][state][test] for record in records]
-        away = [a["auroc"] - b["auroc"] for a, b in zip(own, baseline, strict=True)]
-        means = [f"{statistics.mean(row[kind] for row in own):.3f}" for kind in ("auroc", "fpr95", "within")]
-        spread = f"{statistics.mean(away):+.3f} ({min(away):+.3f} to {max(away):+.3f})"
-        rows.append([name, *means, "" if name == _COSINE else spread])
-    return rows
-
-
 def main() -> None:
     """Run all, print the tables, write the numbers."""
     parser = argparse.ArgumentParser(
@@ -286,15 +273,10 @@ def main() -> None:
         record = {arm.name: compared(arm, halves, seed, rates) for arm in ARMS}
         records.append({**record, _MAHALANOBIS: mahalanobis(halves)})
         print(f"split {seed}: {time.process_time() - begin:.0f} s of CPU so far", flush=True)
-    header = ["gate", "AUROC", "FPR95", "AUROC within a sentence", "AUROC less cosine's (splits)"]
-    for test in records[0][_COSINE]["trained"]:
-        for state in ("untrained", "trained"):
-            print_table(f"{state}, {test}", header, summary(records, state, test))
     seconds = time.process_time() - begin
-    write_json(
-        arguments.json,
-        {"setting": setting(), "seconds": seconds, "shared_words": [same, other], "splits": records},
-    )
+    results = {"setting": setting(), "seconds": seconds, "shared_words": [same, other], "splits": records}
+    print_tables(tables(as_read(results)))
+    write_json(arguments.json, results)
 
 
 if __name__ == "__main__":

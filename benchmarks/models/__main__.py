@@ -35,7 +35,8 @@ from vkood.models import (
 )
 from vkood.models.fusion import Attention, CoAttention
 
-from ..measuring import milliseconds, peak_bytes, print_table, ratio, setting, write_json
+from ..measuring import as_read, peak_bytes, print_tables, ratio, setting, write_json
+from .tables import tables
 
 NUM_FACTS, WORDS = 20, 50
 _MASKED = -10_000.0
@@ -90,18 +91,22 @@ class EagerFusion(nn.Module):
         return part.norm(part.dropout(part.output(merged)) + states)
 
 
-def two_stream() -> VkoodForVisualQuestionAnswering:
-    """CLIP-B/16 and RoBERTa-base at 224 pixels, six co-attention layers."""
+def two_stream(layers: int) -> VkoodForVisualQuestionAnswering:
+    """CLIP-B/16 and RoBERTa-base at 224 pixels, with towers of so many layers and half as many of co-attention."""
     image = CLIPVisionConfig(
         hidden_size=768,
-        num_hidden_layers=12,
+        num_hidden_layers=layers,
         num_attention_heads=12,
         intermediate_size=3072,
         patch_size=16,
         image_size=224,
     )
-    text = RobertaConfig(vocab_size=50265, max_position_embeddings=514, type_vocab_size=1)
-    return VkoodForVisualQuestionAnswering(VkoodConfig(image_config=image, text_config=text))
+    text = RobertaConfig(
+        vocab_size=50265, max_position_embeddings=514, type_vocab_size=1, num_hidden_layers=layers
+    )
+    return VkoodForVisualQuestionAnswering(
+        VkoodConfig(image_config=image, text_config=text, num_fusion_layers=layers // 2)
+    )
 
 
 def batch(rows: int, vocabulary: int, device: str) -> dict[str, Tensor]:
@@ -211,10 +216,10 @@ class Swapped(nn.Module):
             core.fusion = self.ours
 
 
-def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
+def two_stream_family(bench: Bench, rows: int, layers: int) -> dict[str, Any]:
     """Ours against the eager fusion, and what facts cost."""
     torch.manual_seed(0)
-    model: Any = two_stream()
+    model: Any = two_stream(layers)
     model = model.to(bench.device)
     eager = Swapped(model)
     facts = batch(rows, 50_000, bench.device)
@@ -241,7 +246,7 @@ def two_stream_family(bench: Bench, rows: int) -> dict[str, Any]:
             for name, model, inputs in zip(names, models, batches, strict=True)
         }
     )
-    return _report(f"CLIP-B/16 + RoBERTa-base, {rows} pictures at 224, {WORDS} words", names, forward, step)
+    return _record(names, forward, step)
 
 
 def with_weights_of(plain: nn.Module, ours: nn.Module) -> nn.Module:
@@ -259,11 +264,12 @@ def with_weights_of(plain: nn.Module, ours: nn.Module) -> nn.Module:
     return ours
 
 
-def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
+def blip_family(bench: Bench, rows: int, layers: int) -> dict[str, Any]:
     """Ours against `transformers`' BLIP of the same size."""
     torch.manual_seed(0)
-    vision: dict[str, Any] = {"image_size": 224}
+    vision: dict[str, Any] = {"image_size": 224, "num_hidden_layers": layers}
     text: dict[str, Any] = {
+        "num_hidden_layers": layers,
         "bos_token_id": 30522,
         "sep_token_id": 102,
         "eos_token_id": 102,
@@ -304,29 +310,12 @@ def blip_family(bench: Bench, rows: int) -> dict[str, Any]:
             for name, model, inputs in zip(names, models, batches, strict=True)
         }
     )
-    return _report(f"BLIP-base, {rows} pictures at 224, {WORDS} words, one answer each", names, forward, step)
+    return _record(names, forward, step)
 
 
-def _report(title: str, names: tuple[str, ...], forward: Any, step: Any) -> dict[str, Any]:
-    rows = []
-    base, own = names[:2]
-    for name in names:
-        cells = [name]
-        for seconds, peaks in (forward, step):
-            cells += [
-                milliseconds(seconds[name]),
-                f"{ratio(seconds[base], seconds[name]):.3f}",
-                f"{peaks[name] / 2**20:.0f}",
-            ]
-        rows.append(cells)
-    print_table(
-        title,
-        ["", "forward, ms", "times as fast", "peak, MiB", "training step, ms", "times as fast", "peak, MiB"],
-        rows,
-    )
+def _record(names: tuple[str, ...], forward: Any, step: Any) -> dict[str, Any]:
     seconds = step[0]
-    cost = ratio(seconds[names[2]], seconds[own]) - 1
-    print(f"\n{NUM_FACTS} facts with the layer cost {cost:.1%} of a training step.")
+    cost = ratio(seconds[names[2]], seconds[names[1]]) - 1
     return {
         "forward": {"seconds": forward[0], "peak_bytes": forward[1]},
         "step": {"seconds": seconds, "peak_bytes": step[1]},
@@ -341,6 +330,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--quick", action="store_true", help="two layers, one round, one picture: no result")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--batch-size", type=int, default=2)
@@ -349,11 +339,15 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the numbers")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    layers = 12
+    if arguments.quick:
+        layers, arguments.rounds, arguments.batch_size = 2, 1, 1
     bench = Bench(arguments.device, arguments.rounds, bfloat16=arguments.bfloat16)
     results: dict[str, Any] = {"setting": setting() | {"device": arguments.device}}
     for name, family in (("two-stream", two_stream_family), ("blip", blip_family)):
         if arguments.only in (None, name):
-            results[name] = family(bench, arguments.batch_size)
+            results[name] = family(bench, arguments.batch_size, layers)
+            print_tables(tables(as_read({name: results[name]})))
             gc.collect()
     if arguments.json:
         write_json(arguments.json, results)

@@ -9,6 +9,7 @@ taking turns. Legend: B sets, M tokens, D dimensions, K components.
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,19 +26,20 @@ from vkood.mixture.fit import DEFAULT_SOLVER
 from vkood.solve import Anderson, LastIterate, Picard, Solver, Squarem, Unrolled
 
 from ..measuring import (
+    as_read,
     interleaved,
-    milliseconds,
     peak_bytes,
-    print_table,
-    ratio,
+    print_tables,
     setting,
     write_json,
 )
 from ..synthetic_sets import clustered_sets
+from .tables import tables
 from .training_step import training_step
 
 TOLERANCE, BUDGET = 1e-4, 300
 SHAPES = ((64, 40, 64, 2), (32, 197, 64, 4))
+PARTS = ("torchdeq", "scikit_learn", "floor", "memory", "training_step")
 # Distance of the centres in noise widths, and the number of dimensions along which they differ.
 DATA = {
     "overlapping": {(64, 40, 64, 2): (1.5, 4), (32, 197, 64, 4): (2.0, 8)},
@@ -196,24 +198,6 @@ def beside_torchdeq(arguments: argparse.Namespace) -> list[dict[str, object]]:
                     name = f"torchdeq {solver}, {map_name}"
                     contestants[name] = with_torchdeq(problem, name, solver, make_map)
             seconds = _without_laggards(contestants, arguments.rounds)
-            fastest = min(
-                (name for name in seconds if "torchdeq" in name), key=lambda name: min(seconds[name])
-            )
-            rows = [
-                [
-                    name,
-                    problem.steps[name],
-                    milliseconds(times),
-                    f"{ratio(seconds[fastest][: len(times)], times):.2f}",
-                ]
-                for name, times in seconds.items()
-            ]
-            title = (
-                f"Forward + backward, {shape}, {kind} (distance {distance} along {informative} dimensions)"
-            )
-            print_table(
-                title, ["contestant", "steps: mean / max", "ms: median (min)", "x fastest torchdeq"], rows
-            )
             records.append({"shape": shape, "data": kind, "seconds": seconds, "steps": dict(problem.steps)})
     return records
 
@@ -269,16 +253,6 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
 
         contestants = {"vkood": ours, "vkood in torch": lambda: ours("torch"), "scikit-learn": theirs}
         seconds = interleaved(contestants, rounds, warm_up=1)
-        rows = [
-            [
-                name,
-                numbers[name.removesuffix(" in torch")],
-                milliseconds(times),
-                f"{ratio(seconds['scikit-learn'], times):.2f}",
-            ]
-            for name, times in seconds.items()
-        ]
-        print_table(title, ["contestant", "steps: mean / max", "ms: median (min)", "x scikit-learn"], rows)
         records.append({"title": title, "seconds": seconds, "steps": numbers})
 
     shape = SHAPES[0]
@@ -295,7 +269,7 @@ def beside_scikit_learn(arguments: argparse.Namespace) -> list[dict[str, object]
 
 def above_the_floor(arguments: argparse.Namespace) -> list[dict[str, object]]:
     """The fit without gradients, against the matrix products of these row-steps alone."""
-    records, rows = [], []
+    records: list[dict[str, object]] = []
     for shape in SHAPES:
         problem = Problem.drawn(shape, *DATA["overlapping"][shape])
         tokens, components = problem.tokens.detach(), shape[3]
@@ -321,20 +295,7 @@ def above_the_floor(arguments: argparse.Namespace) -> list[dict[str, object]]:
                 fit_mixture(tokens, num_components=components, start=problem.means, solver=DEFAULT_SOLVER)
 
         seconds = interleaved({"fit": fit, "products": products}, arguments.rounds)
-        rows.append(
-            [
-                str(shape),
-                milliseconds(seconds["fit"]),
-                milliseconds(seconds["products"]),
-                f"{ratio(seconds['fit'], seconds['products']):.2f}",
-            ]
-        )
         records.append({"shape": shape, "seconds": seconds})
-    print_table(
-        "Distance from the floor: the fit without gradients, and the matrix products of its live rows",
-        ["shape", "fit, ms", "products, ms", "ratio"],
-        rows,
-    )
     return records
 
 
@@ -359,14 +320,6 @@ def memory(arguments: argparse.Namespace) -> dict[str, dict[int, int]]:
                 (packed(mixture) * problem.cotangent).sum().backward()
 
             peaks.setdefault(type(gradient).__name__, {})[steps] = peak_bytes(work)
-    rows = [
-        [name, *(f"{peak / 2**20:.1f}" for peak in by_steps.values())] for name, by_steps in peaks.items()
-    ]
-    print_table(
-        f"Peak memory of forward + backward in torch, {problem.shape}, MiB",
-        ["gradient", *(f"{steps} steps" for steps in budgets)],
-        rows,
-    )
     return peaks
 
 
@@ -382,7 +335,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=None, help="how often each contestant runs")
-    parser.add_argument("--only", nargs="+", help="torchdeq, scikit_learn, floor, memory, training_step")
+    parser.add_argument("--only", nargs="+", choices=PARTS, help="these parts alone")
     parser.add_argument("--json", type=Path, help="file for the raw numbers")
     arguments = parser.parse_args()
     arguments.rounds = arguments.rounds or (3 if arguments.quick else 20)
@@ -399,9 +352,15 @@ def main() -> None:
         "memory": memory,
         "training_step": lambda arguments: training_step(arguments.rounds, 3 if arguments.quick else 30),
     }
-    results: dict[str, object] = {"setting": setting()}
+    results: dict[str, object] = {}
+    if arguments.json and arguments.json.exists():  # parts that are not measured now stay
+        results = json.loads(arguments.json.read_text())
+    measured: dict[str, object] = {}
     for name in arguments.only or parts:
-        results[name] = parts[name](arguments)
+        measured[name] = parts[name](arguments)
+        print_tables(tables(as_read({name: measured[name]})))
+        settings = as_read(results).get("settings", {}) | {name: setting()}
+        results |= {"settings": settings, name: measured[name]}
         write_json(arguments.json, results)
 
 

@@ -21,7 +21,7 @@ from vkood.mixture import fit_mixture
 from vkood.tasks.answering import AnsweringTask
 from vkood.train.training import train
 
-from ..measuring import clock, interleaved, milliseconds, print_table, ratio
+from ..measuring import clock, interleaved, ratio
 
 GATES: dict[str, dict[str, Any]] = {
     "the default": {},
@@ -31,10 +31,10 @@ GATES: dict[str, dict[str, Any]] = {
 
 def training_step(rounds: int, steps: int) -> dict[str, object]:
     """The layer's share in a step of the demo's own training: its rows, its collator, its Trainer."""
-    return {name: _of_gate(name, gate, rounds, steps) for name, gate in GATES.items()}
+    return {name: _of_gate(gate, rounds, steps) for name, gate in GATES.items()}
 
 
-def _of_gate(name: str, gate: dict[str, Any], rounds: int, steps: int) -> dict[str, object]:
+def _of_gate(gate: dict[str, Any], rounds: int, steps: int) -> dict[str, object]:
     """Steps are timed as they are taken, where Numba fits by Numba and by torch in turns; then the layer alone."""
     with tempfile.TemporaryDirectory() as folder:
         workshop, plan = Workshop(folder=Path(folder)), Plan(steps=steps)
@@ -59,9 +59,9 @@ def _of_gate(name: str, gate: dict[str, Any], rounds: int, steps: int) -> dict[s
     seconds |= interleaved(_alone(watch.layer, watch.last), rounds)
     taken = watch.last["solution"].steps
     facts = tuple(watch.last["named"]["candidate_mask"].shape)
-    measured = f"context {tuple(watch.last['named']['context'].shape)}, facts {facts}"
-    _print_shares(
-        f"{name}; {measured}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps", seconds
+    context = tuple(watch.last["named"]["context"].shape)
+    measured = (
+        f"context {context}, facts {facts}; fit: {float(taken.float().mean()):.0f} / {int(taken.max())} steps"
     )
     return {"measured": measured, "seconds": seconds}
 
@@ -142,15 +142,3 @@ def _alone(layer: OutlierLayer, last: dict[str, Any]) -> dict[str, Any]:
         (mixture.mean.sum() + mixture.log_scale.sum()).backward()
 
     return {"layer alone": alone, "of which the fit": fit_alone}
-
-
-def _print_shares(measured: str, seconds: dict[str, list[float]]) -> None:
-    whole = sorted(seconds["whole step"])[len(seconds["whole step"]) // 2]
-    print_table(
-        f"Layer in a training step of the demo ({measured})",
-        ["forward + backward of", "ms: median (min)", "share"],
-        [
-            [name, milliseconds(times), f"{sorted(times)[len(times) // 2] / whole:.1%}"]
-            for name, times in seconds.items()
-        ],
-    )

@@ -34,7 +34,8 @@ from vkood.recipes.resolve import resolve
 from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
 
-from ..measuring import interleaved, run_parts, setting, write_json
+from ..measuring import as_read, interleaved, print_tables, run_parts, setting, write_json
+from .tables import tables
 
 _IMAGES, _TEXTS, _WORDS, _PAIRS_AT_ONCE = 200, 1000, 16, 50
 _TOWER: dict[str, Any] = {
@@ -219,11 +220,14 @@ def main() -> None:
     """Measure, print, and write down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.retrieval", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--quick", action="store_true", help="one round, few steps: no result")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=4000, help="of the small model's training")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
+    if arguments.quick:
+        arguments.rounds, arguments.steps = 1, 20
     results = run_parts(
         {
             "full scoring": lambda: full_scoring(arguments.rounds),
@@ -231,7 +235,9 @@ def main() -> None:
             "recall": lambda: recall(arguments.steps),
         }
     )
-    write_json(arguments.json, {"setting": setting(), "images": _IMAGES, "texts": _TEXTS, **results})
+    content = {"setting": setting(), "images": _IMAGES, "texts": _TEXTS, **results}
+    print_tables(tables(as_read(content)))
+    write_json(arguments.json, content)
 
 
 if __name__ == "__main__":

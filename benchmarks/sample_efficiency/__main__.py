@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -36,21 +35,12 @@ from vkood.train.assembly import Assembly, assemble
 from vkood.train.training import train
 
 from ..demo_seeds.preparing import prepare
-from ..measuring import print_table, setting, write_json
+from ..measuring import as_read, print_tables, setting, write_json
+from .tables import ARMS, TESTS, tables
 
 TARGET = 0.95
 FLOOD = 48
 TABLES = {"easy_vqa": PLAIN_TEST, "knowledge": Flood().table, "flooded": Flood(irrelevant=FLOOD).table}
-TESTS = {
-    "easy_vqa": "easy-VQA's own questions",
-    "knowledge": "knowledge questions",
-    "flooded": f"knowledge questions, {FLOOD} irrelevant facts more",
-}
-ARMS: dict[Arm, str] = {
-    "no_facts": "no knowledge",
-    "unfiltered": "knowledge, no layer",
-    "filtered": "knowledge and layer",
-}
 _COLOURS: dict[Arm, str] = {"no_facts": "#6b7280", "unfiltered": "#c2500a", "filtered": "#0064a6"}
 _STYLES: dict[Arm, str] = {"no_facts": "-.", "unfiltered": "--", "filtered": "-"}
 _LOOK_EVERY = 100
@@ -121,50 +111,6 @@ def run_arm(plan: Plan, workshop: Workshop, arm: Arm, size: int) -> Record:
     looks = _Looks(tests, run.optimisation.batch_size)
     train(run, task=WatchedAnswering(single_answer=True, looks=looks))
     return {"seed": plan.seed, "arm": arm, "steps": plan.steps, "looks": looks.looks}
-
-
-def first_at(looks: Sequence[dict[str, float]], test: str, what: str) -> float | None:
-    """How many samples or seconds it took until the first look that found the target."""
-    return next((look[what] for look in looks if look[test] >= TARGET), None)
-
-
-def _spread(values: Sequence[float | None], form: Callable[[float], str]) -> str:
-    """The median, with the number of seeds that got there if some did not."""
-    reached = [value for value in values if value is not None]
-    if not reached:
-        return "never"
-    median = form(statistics.median(reached))
-    return median if len(reached) == len(values) else f"{median} ({len(reached)} of {len(values)})"
-
-
-def print_summary(records: Sequence[Record]) -> None:
-    """A table for each test."""
-    for test, title in TESTS.items():
-        rows: list[list[str]] = []
-        for arm, name in ARMS.items():
-            of_arm = [record["looks"] for record in records if record["arm"] == arm]
-            if not of_arm:
-                continue
-            last = [looks[-1][test] for looks in of_arm]
-            rows.append(
-                [
-                    name,
-                    str(len(of_arm)),
-                    f"{statistics.mean(last):.3f} ({min(last):.3f}-{max(last):.3f})",
-                    _spread([first_at(looks, test, "samples") for looks in of_arm], lambda n: f"{n:,.0f}"),
-                    _spread([first_at(looks, test, "seconds") for looks in of_arm], lambda s: f"{s:.0f}"),
-                    f"{statistics.median(looks[-1]['seconds'] for looks in of_arm):.0f}",
-                ]
-            )
-        header = [
-            "arm",
-            "seeds",
-            "accuracy at the end",
-            f"samples to {TARGET:.0%}",
-            "CPU s to it",
-            "CPU s in all",
-        ]
-        print_table(title[0].upper() + title[1:], header, rows)
 
 
 def draw(records: Sequence[Record], path: Path) -> None:
@@ -238,7 +184,7 @@ def main() -> None:
                     flush=True,
                 )
                 write_json(arguments.json, {"setting": setting(), "target": TARGET, "runs": records})
-    print_summary(records)
+    print_tables(tables(as_read({"target": TARGET, "runs": records})))
     if arguments.png is not None:
         draw(records, arguments.png)
 

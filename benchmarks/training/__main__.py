@@ -33,11 +33,11 @@ from vkood.train.parameter_groups import parameter_groups
 from vkood.train.record import read_metrics
 from vkood.train.run import Run
 
-from ..measuring import interleaved, ratio, run_parts, setting, write_json
+from ..measuring import as_read, interleaved, print_tables, ratio, run_parts, setting, write_json
+from .tables import tables as results_tables
 
 _WIDTH, _LAYERS, _BATCH = 384, 8, 16
 _TOTAL = 128
-_MILLION = 1_000_000
 
 
 def tables(folder: Path, num_images: int) -> Path:
@@ -195,12 +195,12 @@ def reading(folder: Path, rounds: int) -> dict[str, Any]:
     return {"samples a second of a worker": float(np.median(rates)), "samples": len(chosen)}
 
 
-def many_rows(folder: Path) -> dict[str, Any]:
+def many_rows(folder: Path, count: int) -> dict[str, Any]:
     """Memory that a million rows take beyond an index of 8 bytes a text."""
     path = folder / "many.arrow"
     with table_writer(path, SCHEMAS["captions"]) as rows:
         image = bytes(2000)
-        for number in range(_MILLION):
+        for number in range(count):
             rows.add(
                 {
                     "image": image,
@@ -225,10 +225,15 @@ def main() -> None:
     """Measure, print, and write down."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--quick", action="store_true", help="few rounds, steps and rows: no result")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--images", type=int, default=48, help="synthetic pictures in each split")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    steps_of_two, turns, pictures, count = 25, 3, 400, 1_000_000
+    if arguments.quick:
+        arguments.rounds = 1
+        steps_of_two, turns, pictures, count = 8, 1, 60, 10_000
     with tempfile.TemporaryDirectory() as scratch:
         folder = tables(Path(scratch), arguments.images)
         results = run_parts(
@@ -239,12 +244,14 @@ def main() -> None:
                 "cached features, fusion of 2 x 192": lambda: cached_features(
                     folder, (2, 192), arguments.rounds
                 ),
-                "two processes": lambda: two_processes(folder, 25, 3),
-                "reading": lambda: reading(tables(Path(scratch) / "more", 400), arguments.rounds),
-                "a million rows": lambda: many_rows(Path(scratch)),
+                "two processes": lambda: two_processes(folder, steps_of_two, turns),
+                "reading": lambda: reading(tables(Path(scratch) / "more", pictures), arguments.rounds),
+                "a million rows": lambda: many_rows(Path(scratch), count),
             }
         )
-    write_json(arguments.json, {"setting": setting(), **results})
+    content = {"setting": setting(), **results}
+    print_tables(results_tables(as_read(content)))
+    write_json(arguments.json, content)
 
 
 if __name__ == "__main__":
