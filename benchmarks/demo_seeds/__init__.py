@@ -1,4 +1,4 @@
-"""The filtered arm of `vkood demo` over several seeds.
+"""The filtered arm of `vkood demo --train` over several seeds.
 
 Run it as `python -m benchmarks.demo_seeds`.
 """

@@ -1,4 +1,4 @@
-"""The filtered arm of `vkood demo` over several seeds: is what the demo shows what it usually does?
+"""The filtered arm of `vkood demo --train` over several seeds: is what the demo shows what it usually does?
 
     python -m benchmarks.demo_seeds --seeds 0 1 2 3 4 --json benchmarks/results/demo_seeds.json
 
@@ -36,7 +36,7 @@ def run_seed(seed: int, steps: int) -> dict[str, Any]:
         num_questions = prepare(workshop, planned)
         began = time.process_time()
         jobs.pretrain(planned, workshop, lambda done: None)
-        jobs.train_arm(planned, workshop, "filtered", lambda done: None)
+        jobs.train_arm(planned, workshop, "filtered", lambda *done: None)
         trained = time.process_time() - began
         results = jobs.test_arm(planned, workshop, "filtered", lambda done: None)
     del results["gallery"]

@@ -30,10 +30,11 @@ from torch.nn import functional
 from vkood import ConceptTagger
 from vkood.metrics import auroc
 from vkood.models.towers import SentenceEncoder
+from vkood.pipelines.concept_gate import WEIGHT_POWER
 from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 from ..measuring import print_table, setting, write_json
-from .gate import DEFAULT_DATA, SCRATCH, WEIGHT_POWER, prepared, scores_as_they_come
+from .gate import DEFAULT_DATA, SCRATCH, prepared, scores_as_they_come
 from .labelled_photographs import Material
 from .untrained_gates import ARMS, Arm
 

@@ -24,9 +24,10 @@ from torch.nn import functional
 from vkood import OutlierLayer
 from vkood.metrics import auroc
 from vkood.mixture import Diagonal, Prior, Spherical
+from vkood.pipelines.concept_gate import WEIGHT_POWER
 
 from ..measuring import print_table
-from .gate import WEIGHT_POWER, measured, usual_scores
+from .gate import measured, usual_scores
 from .labelled_photographs import Material
 
 KAPPAS = (5.0, 10.0, 20.0, 40.0)

@@ -37,8 +37,10 @@ if TYPE_CHECKING:
         Explanation,
         FactFilter,
         OutlierDetector,
+        PhotoExplanation,
         PictureConcepts,
         VkoodProcessor,
+        explain,
         gate_attention,
     )
     from vkood.solve import (
@@ -81,6 +83,7 @@ __all__ = [
     "Neumann",
     "OutlierDetector",
     "OutlierLayer",
+    "PhotoExplanation",
     "Picard",
     "PictureConcepts",
     "Prior",
@@ -101,6 +104,7 @@ __all__ = [
     "build_store",
     "data",
     "demo",
+    "explain",
     "facts_for",
     "fit_mixture",
     "fixed_point",
@@ -143,8 +147,10 @@ _OFFERED_BY = {
         "Explanation",
         "FactFilter",
         "OutlierDetector",
+        "PhotoExplanation",
         "PictureConcepts",
         "VkoodProcessor",
+        "explain",
         "gate_attention",
     ],
     "solve": [

@@ -1,10 +1,14 @@
 """`vkood demo`: what it refuses, what it calls, and what it says at the end."""
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
-import vkood.demo
+import vkood.demo.photographs
+import vkood.demo.run
 from vkood.cli import app
+from vkood.knowledge import LinkedFact
+from vkood.reporting.photo_explanation import JudgedFact, PhotoExplanation
 
 ARMS = ("no_facts", "unfiltered", "filtered")
 FLOODS = {"irrelevant": ("0", "3", "12", "48", "150"), "contradicting": ("6", "12", "24", "48")}
@@ -31,7 +35,7 @@ def calls(monkeypatch):
         recorded.append((output, seed, quick))
         return RESULTS
 
-    monkeypatch.setattr(vkood.demo, "run_demo", stub)
+    monkeypatch.setattr(vkood.demo.run, "run_demo", stub)
     return recorded
 
 
@@ -39,16 +43,70 @@ def run(*arguments):
     return CliRunner().invoke(app, ["demo", *map(str, arguments)])
 
 
+def train(*arguments):
+    return run("--train", *arguments)
+
+
 def refused(*arguments):
-    result = run(*arguments)
+    result = train(*arguments)
     assert result.exit_code == 2
     assert result.stdout == ""
     assert len(result.stderr.splitlines()) == 1, result.stderr
     return result.stderr
 
 
+@pytest.fixture
+def photographs(monkeypatch):
+    """Where the photographs' demonstration writes to."""
+    folders = []
+    fact = JudgedFact(fact=LinkedFact("a cat purrs."), score=-3.0, margin=2.6, reason="fits tabby cat (90%)")
+
+    def stub(output):
+        folders.append(output)
+        options = {"text": "Is it?", "picture": Image.new("RGB", (8, 8)), "concepts": (("cat", 0.97),)}
+        return [PhotoExplanation(name="data/cat.png", kept=(fact,), dropped=(), threshold=-0.4, **options)]
+
+    monkeypatch.setattr(vkood.demo.photographs, "explain_photographs", stub)
+    return folders
+
+
+def test_photographs(photographs, calls, tmp_path):
+    result = run("--output", tmp_path / "new" / "out")
+    assert result.exit_code == 0, result.output
+    assert photographs == [tmp_path / "new" / "out"]
+    assert calls == []
+    for name in ("photographs.html", "photographs.json"):
+        assert str(tmp_path / "new" / "out" / name) in result.stdout.replace("\n", "")
+    for part in (
+        "cat.png",
+        "cat 97%",
+        "kept 1",
+        "a cat purrs.",
+        "+2.60",
+        "vkood explain",
+        "vkood demo --train",
+    ):
+        assert part in result.stdout
+
+
+def test_options_of_training_need_it(photographs, calls, tmp_path):
+    for options in (["--quick"], ["--seed", 3]):
+        result = run("--output", tmp_path, *options)
+        assert result.exit_code == 2
+        assert f"{options[0]} needs --train" in result.stderr
+    assert photographs == calls == []
+
+
+def test_photographs_need_packages(photographs, tmp_path, monkeypatch):
+    monkeypatch.setattr("vkood.cli.demo.PHOTO_PACKAGES", ("json", "no_such_package"))
+    result = run("--output", tmp_path / "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "no_such_package" in result.stderr
+    assert photographs == []
+
+
 def test_it_runs_and_tells(calls, tmp_path):
-    result = run("--output", tmp_path / "new" / "out", "--seed", 3, "--quick")
+    result = train("--output", tmp_path / "new" / "out", "--seed", 3, "--quick")
     assert result.exit_code == 0, result.output
     assert calls == [(tmp_path / "new" / "out", 3, True)]
     for name in ("report.html", "results.json", "model"):
@@ -60,14 +118,14 @@ def test_it_runs_and_tells(calls, tmp_path):
 
 def test_defaults(calls, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run().exit_code == 0
+    assert train().exit_code == 0
     assert [(str(output), seed, quick) for output, seed, quick in calls] == [("vkood-demo", 0, False)]
     assert list((tmp_path / "vkood-demo").iterdir()) == []
 
 
 def test_files_of_others_stay(calls, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    assert run("--output", tmp_path).exit_code == 0
+    assert train("--output", tmp_path).exit_code == 0
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -103,5 +161,5 @@ def test_a_full_disk(tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(vkood.demo, "run_demo", full)
+    monkeypatch.setattr(vkood.demo.run, "run_demo", full)
     assert "No space left on device" in refused("--output", tmp_path)

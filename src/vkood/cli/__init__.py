@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 import vkood
-from vkood.cli import convert, data, demo, evaluate, knowledge, predict, train
+from vkood.cli import convert, data, demo, evaluate, explain, knowledge, predict, train
 from vkood.cli.uncaught import DEBUG, answer_errors
 
 __all__ = ["app", "main"]
@@ -36,6 +36,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
+app.command()(explain.explain)
 app.command()(demo.demo)
 app.command()(evaluate.evaluate)
 app.command()(train.train)

@@ -78,7 +78,7 @@ def require_vqa_model(folder: Path) -> None:
     if not folder.exists():
         refuse(f"there is no model folder at {name}.")
     if not folder.is_dir():
-        refuse(f"MODEL must be a folder, as `vkood demo` writes it, but {name} is a file.")
+        refuse(f"MODEL must be a folder, as `vkood demo --train` writes it, but {name} is a file.")
     if not (folder / "config.json").is_file():
         inside = folder / "model"
         hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""

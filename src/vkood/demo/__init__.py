@@ -1,5 +1,1 @@
-"""The demo: both jobs on easy-VQA, three arms, floods of facts, and a report."""
-
-from vkood.demo.run import run_demo
-
-__all__ = ["run_demo"]
+"""The demonstrations: photographs explained, and models trained on easy-VQA, flooded with facts, and compared."""

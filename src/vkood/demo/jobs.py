@@ -41,14 +41,16 @@ _REPORT_EVERY = 25
 
 OnProgress = Callable[[int], None]
 """Called with the amount of work done so far."""
+OnSteps = Callable[[int, float], None]
+"""Called with the number of steps done so far, and the share of the latest training questions answered rightly."""
 
 
 @runtime_checkable
 class Post(Protocol):
     """Where a job's progress goes: a queue between processes."""
 
-    def put(self, item: tuple[str, int], /) -> None:
-        """Send (job, work done so far)."""
+    def put(self, item: tuple[Any, ...], /) -> None:
+        """Send (job, work done so far) or, of training, (job, steps done so far, accuracy)."""
         ...
 
 
@@ -87,7 +89,7 @@ def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) ->
     torch.set_num_threads(1)
     logging.disable_progress_bar()
     started = time.monotonic()
-    result = work(*arguments, lambda done: post.put((name, done)))
+    result = work(*arguments, lambda *done: post.put((name, *done)))
     return Outcome(
         seconds=time.monotonic() - started,
         process=os.getpid(),
@@ -140,7 +142,7 @@ def pretrain(plan: Plan, workshop: Workshop, on_progress: OnProgress) -> None:
     pretrain_image_tower(workshop.image_tower, seed=plan.seed, steps=plan.tower_steps, on_step=on_progress)
 
 
-def train_arm(plan: Plan, workshop: Workshop, arm: Arm, on_progress: OnProgress) -> list[tuple[int, float]]:
+def train_arm(plan: Plan, workshop: Workshop, arm: Arm, on_progress: OnSteps) -> list[tuple[int, float]]:
     """Train an arm's model on both kinds of questions. Returns the learning curve."""
     folder = train(
         plan.training(workshop, arm), task=ReportedAnswering(single_answer=True, on_step=on_progress)
@@ -216,16 +218,16 @@ class ReportedAnswering(AnsweringTask):
     """Answering that reports its progress.
 
     Attributes:
-        on_step: Called with the number of optimiser steps done, every few steps.
+        on_step: Called every few optimiser steps.
         on_rows: Called with the number of questions evaluated since it was last called.
     """
 
-    on_step: Callable[[int], None] | None = None
+    on_step: OnSteps | None = None
     on_rows: Callable[[int], None] | None = None
 
     @override
     def callbacks(self, model: Any) -> list[TrainerCallback]:
-        return [] if self.on_step is None else [_Steps(self.on_step)]
+        return [] if self.on_step is None else [_Steps(self.on_step, model)]
 
     @override
     def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
@@ -233,14 +235,29 @@ class ReportedAnswering(AnsweringTask):
 
 
 class _Steps(TrainerCallback):
-    """Reports the number of steps done."""
+    """Reports the number of steps done, and how many of the questions since the last report were answered rightly."""
 
-    def __init__(self, on_step: Callable[[int], None]) -> None:
+    def __init__(self, on_step: OnSteps, model: Any) -> None:
         self._on_step = on_step
+        self._right = self._questions = 0
+        self._hook = model.register_forward_hook(self._count, with_kwargs=True)
+
+    def _count(self, model: Any, arguments: Any, batch: dict[str, Any], output: Any) -> None:
+        labels = batch.get("labels")
+        if model.training and labels is not None:
+            self._right += int((output.logits.argmax(-1) == labels).sum())
+            self._questions += labels.numel()
 
     @override
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         if state.global_step % _REPORT_EVERY == 0 or state.global_step == state.max_steps:
-            self._on_step(state.global_step)
+            self._on_step(state.global_step, self._right / max(1, self._questions))
+            self._right = self._questions = 0
+
+    @override
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._hook.remove()

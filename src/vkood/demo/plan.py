@@ -137,7 +137,7 @@ class Plan:
 
 
 def plan(*, seed: int = 0, quick: bool = False) -> Plan:
-    """The plan of `vkood demo`.
+    """The plan of `vkood demo --train`.
 
     Args:
         seed: Random seed of weights, order and draws.

