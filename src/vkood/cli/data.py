@@ -30,9 +30,9 @@ def prepare(
     name: Annotated[
         str,
         typer.Argument(
-            help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, easy-vqa, "
-            "easy-vqa-knowledge (with facts of its own), own (a file of yours), or tables (METER's and ViLT's, to link "
-            "facts)."
+            help="vqav2, okvqa, fvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, "
+            "easy-vqa, easy-vqa-knowledge (with facts of its own), own (a file of yours), or tables (METER's and "
+            "ViLT's, to link facts)."
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the tables.", metavar="FOLDER")],

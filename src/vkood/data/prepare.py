@@ -22,6 +22,7 @@ from vkood.data.readers.captions import (
     read_visual_genome,
 )
 from vkood.data.readers.easy_vqa import read_easy_vqa, read_easy_vqa_knowledge
+from vkood.data.readers.fvqa import read_fvqa
 from vkood.data.readers.nlvr2 import read_nlvr2
 from vkood.data.readers.tables import read_tables
 from vkood.data.readers.vqa import read_okvqa, read_vqav2
@@ -33,6 +34,7 @@ from vkood.spelling import nearest
 READERS: dict[str, Callable[..., Source]] = {
     "vqav2": read_vqav2,
     "okvqa": read_okvqa,
+    "fvqa": read_fvqa,
     "nlvr2": read_nlvr2,
     "coco": read_coco,
     "flickr30k": read_flickr30k,

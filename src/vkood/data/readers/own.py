@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -103,7 +103,7 @@ def read_own(
     records = _Records(file, encoding, bad)
     if records.kind == "captions":
         return _captions(file, images, records, name, pictures)
-    return _questions(file, images, records, name, min_occurrences, pictures)
+    return questions_source(file, images, records.read(), bad, name, min_occurrences, pictures)
 
 
 class _Records:
@@ -227,22 +227,41 @@ def _content(
         return None
 
 
-def _questions(
-    file: Path, images: Path, records: _Records, name: str, min_occurrences: int, pictures: Pictures
+def questions_source(
+    file: Path,
+    images: Path,
+    records: Iterable[tuple[int, Mapping[str, Any]]],
+    bad: BadRows,
+    name: str,
+    min_occurrences: int,
+    pictures: Pictures,
 ) -> Source:
-    by_split: dict[str, _Questions] = defaultdict(lambda: _Questions(file.name, records.bad))
-    for number, row in records.read():
+    """Questions, one a record, as tables by their splits.
+
+    Args:
+        file: Where they are from.
+        images: The folder of the images.
+        records: Each with the number of its row: `image`, `question`, `question_id` (or None), `answer` and `answers`
+            (lists of answers, or None), and `split`.
+        bad: Counts what is left out.
+        name: What to call the data set; tables are `name_split`.
+        min_occurrences: Min number of questions with an answer for it to be in the vocabulary.
+        pictures: Reads the images.
+
+    Raises:
+        SourceError: If no answer is left, or there are too many splits.
+    """
+    by_split: dict[str, _Questions] = defaultdict(lambda: _Questions(file.name, bad))
+    for number, row in records:
         by_split[row["split"]].add(number, row)
     _require_splits(file, by_split)
     questions = {split: of_split.numbered() for split, of_split in by_split.items()}
     all_questions = [question for of_split in questions.values() for question in of_split]
     answers, spellings = _vocabulary(all_questions, min_occurrences)
     if not answers:
-        raise SourceError(
-            f"{str(file)!r} has no answer that {min_occurrences} questions have.{records.bad.first}"
-        )
+        raise SourceError(f"{str(file)!r} has no answer that {min_occurrences} questions have.{bad.first}")
     if spellings:
-        records.bad.note("further spellings of answers, merged as VQA's metric does", spellings)
+        bad.note("further spellings of answers, merged as VQA's metric does", spellings)
     ids = {answer: index for index, answer in enumerate(answers)}
     numbers = {
         image: index
@@ -250,9 +269,7 @@ def _questions(
     }
     writing = _Tables(file.name, images, ids, numbers, pictures)
     tables = {f"{name}_{split}": partial(writing.rows, split, rows) for split, rows in questions.items()}
-    return Source(
-        name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=records.bad
-    )
+    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=bad)
 
 
 def _require_splits(file: Path, splits: Mapping[str, Any]) -> None:
