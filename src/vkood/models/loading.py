@@ -58,6 +58,7 @@ _MAX_NEW_PARAMETERS = 10**9
 """Weights that are new are few: fusion, gate and heads. 10^9 of them take 4 GB before training begins."""
 _UNREAD = re.compile(r"(^|\.)(pooler|head)\.|\.num_batches_tracked$")
 """What an encoder may lack: weights that make one vector of its tokens, and counters, which nothing here uses."""
+_COUNTER = re.compile(r"\.num_batches_tracked$")
 
 RENAMED = {"BlipVkoodForQuestionAnswering": "BlipVkoodForVisualQuestionAnswering"}
 """Classes that saved models may name by an earlier name."""
@@ -161,8 +162,12 @@ def try_image_processor(processor: Any) -> None:
 
 
 def load_encoder(
-    source: Source, config: PreTrainedConfig | None = None, *, trust_remote_code: bool = False
-) -> PreTrainedModel:
+    source: Source,
+    config: PreTrainedConfig | None = None,
+    *,
+    trust_remote_code: bool = False,
+    kind: Any = AutoModel,
+) -> Any:
     """Load a pretrained image or text encoder with all its weights, in eval mode.
 
     Only the layer that would pool its tokens to one vector may be missing, since nothing here uses it.
@@ -171,6 +176,7 @@ def load_encoder(
         source: Folder, or name on the hub.
         config: The encoder's configuration, if another than the one in the folder, or a part of it.
         trust_remote_code: Whether code that the folder brings may run.
+        kind: Another of `transformers`' auto classes, for a whole model of that kind: nothing of it may be missing.
 
     Raises:
         LoadingError: If a weight is missing, of another shape, NaN or infinite, or the folder is otherwise damaged.
@@ -181,14 +187,15 @@ def load_encoder(
     require_no_code(folder, ("config.json",), trust_remote_code=trust_remote_code)
 
     def load(**options: Any) -> Any:
-        return AutoModel.from_pretrained(
+        return kind.from_pretrained(
             folder, config=config, trust_remote_code=trust_remote_code, local_files_only=True, **options
         )
 
     def lay_out() -> nn.Module:
-        return AutoModel.from_config(config, trust_remote_code=trust_remote_code)
+        return kind.from_config(config, trust_remote_code=trust_remote_code)
 
-    model, _ = _strictly_loaded(load, lay_out, folder, may_lack=_UNREAD.search)
+    may_lack = (_UNREAD if kind is AutoModel else _COUNTER).search
+    model, _ = _strictly_loaded(load, lay_out, folder, may_lack=may_lack)
     return model
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, cast, overload, runtime_checkable
+from uuid import uuid4
 
 import torch
 from jaxtyping import Float
@@ -46,12 +48,12 @@ class PictureClassifier(Protocol):
 
 @runtime_checkable
 class _Source(Protocol):
-    """Whatever says what decoded pictures show."""
+    """Whatever says what pictures show; with each comes what to call it in errors."""
 
     names: Sequence[str]
     fingerprint: str
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> list[PictureConcepts]: ...
+    def __call__(self, pictures: Sequence[tuple[str, ImageSource]]) -> list[PictureConcepts]: ...
 
 
 class ClassSource:
@@ -74,11 +76,11 @@ class ClassSource:
         return ClassSource(self._classifier, self._store, self._cut, temperature)
 
     @torch.no_grad()
-    def logits(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "pictures classes"]:
+    def logits(self, pictures: Sequence[tuple[str, ImageSource]]) -> Float[Tensor, "pictures classes"]:
         """The classifier's outputs."""
-        return self._classifier(pictures).float().cpu()
+        return self._classifier([decode_image(image, name=name) for name, image in pictures]).float().cpu()
 
-    def __call__(self, pictures: Sequence[Image.Image]) -> list[PictureConcepts]:
+    def __call__(self, pictures: Sequence[tuple[str, ImageSource]]) -> list[PictureConcepts]:
         """What pictures show."""
         scaled = self.logits(pictures) / self.temperature
         exclusive = self._classifier.exclusive
@@ -130,6 +132,105 @@ class ConceptTagger:
         return cls.from_classifier(EfficientNetLite2(), store, cut=cut)
 
     @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        store: Store | None = None,
+        *,
+        nouns: Sequence[str] | None = None,
+        prompts: Sequence[str] | None = None,
+        temperature: float | None = None,
+        cut: Cut | None = None,
+    ) -> ConceptTagger:
+        """A tagger by a model of `transformers`: an image classifier, or one that compares pictures with texts.
+
+        Which of them it is, its configuration says. A classifier's labels (`id2label`) are linked to the store:
+        WordNet offsets and ImageNet's thousand labels by their synsets, others by their synonyms. With CLIP, SigLIP and
+        the like the names of visible things in the store are told apart, each by the mean vector of several texts;
+        these vectors are kept in the cache folder.
+
+        Args:
+            source: Folder, or name on the hub.
+            store: Where concepts are looked up; by default the store that comes with vkood.
+            nouns: What a model that compares with texts tells apart; by default the visible things of the store.
+            prompts: Texts with "{}" where the noun goes; `vkood.pipelines.concept_tagger.pretrained.PROMPTS` if None.
+            temperature: What the model's outputs are divided by; 1, if None. `calibrated` fits one.
+            cut: How much of what it says is kept; `Cut()` if None.
+
+        Raises:
+            LoadingError: The model is missing or damaged, or classifies no pictures.
+            ValueError: Its labels name nothing, the store is empty or knows none of them, or an option does not fit.
+
+        Example:
+            >>> tagger = ConceptTagger.from_pretrained("openai/clip-vit-base-patch16")  # doctest: +SKIP
+            >>> tagger("kitchen.jpg").concepts[:2]  # doctest: +SKIP
+            (('kitchen', 0.81), ('room', 0.81))
+        """
+        from vkood.pipelines.concept_tagger.pretrained import PROMPTS, pretrained_classifier
+
+        store = FactStore.open() if store is None else store
+        classifier = pretrained_classifier(source, store, nouns, PROMPTS if prompts is None else prompts)
+        return cls.from_classifier(classifier, store, temperature=temperature, cut=cut)
+
+    @classmethod
+    def from_captioner(
+        cls,
+        captioner: str | Path | Callable[[Sequence[Image.Image]], Sequence[Sequence[str]]],
+        store: Store | None = None,
+        *,
+        num_captions: int = 3,
+        fingerprint: str | None = None,
+        cut: Cut | None = None,
+    ) -> ConceptTagger:
+        """A tagger by descriptions: a concept has the share of a picture's descriptions that name it or a kind of it.
+
+        Args:
+            captioner: Folder or hub name of a model that describes pictures, such as BLIP; or a function from pictures
+                to the descriptions of each.
+            store: Where concepts are looked up; by default the store that comes with vkood.
+            num_captions: Number of descriptions that a model makes of a picture.
+            fingerprint: For a function, what changes when its descriptions may change; if None, it counts as another
+                function in each process.
+            cut: How much is kept; `Cut()` if None.
+
+        Raises:
+            LoadingError: The model is missing or damaged, or describes no pictures.
+            ValueError: An option is out of range.
+        """
+        from vkood.pipelines.concept_tagger.captioner import Captioner, CaptionerSource
+
+        store = FactStore.open() if store is None else store
+        if isinstance(captioner, str | Path):
+            model = Captioner(captioner, num_captions)
+            captioner, fingerprint = model, model.fingerprint
+        return cls(CaptionerSource(captioner, fingerprint or uuid4().hex, store, cut or Cut()), store)
+
+    @classmethod
+    def from_captions(
+        cls,
+        captions: Mapping[str, Sequence[str]],
+        store: Store | None = None,
+        *,
+        cut: Cut | None = None,
+    ) -> ConceptTagger:
+        """A tagger by descriptions that are there; pictures are then passed by their files' names.
+
+        Args:
+            captions: The descriptions of each picture, by its file's path or name.
+            store: Where concepts are looked up; by default the store that comes with vkood.
+            cut: How much is kept; `Cut()` if None.
+
+        Example:
+            >>> tagger = ConceptTagger.from_captions({"a.jpg": ["A dog runs.", "A brown dog on grass."]})
+            >>> dict(tagger("photos/a.jpg").concepts)["dog"]
+            1.0
+        """
+        from vkood.pipelines.concept_tagger.captioner import CaptionsSource
+
+        store = FactStore.open() if store is None else store
+        return cls(CaptionsSource(captions, store, cut or Cut()), store)
+
+    @classmethod
     def from_classifier(
         cls,
         classifier: PictureClassifier,
@@ -177,7 +278,7 @@ class ConceptTagger:
             near = nearest(unknown[0], source.vocabulary.concepts)
             hint = f"did you mean {near[0]!r}?" if near else "`tagger.concepts` lists them."
             raise ValueError(f"{unknown[0]!r} in `concepts` is no concept of the tagger; {hint}")
-        logits = torch.cat([source.logits(batch) for batch in _decoded(images)])
+        logits = torch.cat([source.logits(batch) for batch in _batches(images)])
         temperature = fitted_temperature(logits, [classes[concept] for concept in concepts])
         return ConceptTagger(source.at(temperature), self._store)
 
@@ -213,15 +314,14 @@ class ConceptTagger:
             FileNotFoundError: There is no such file.
         """
         if not isinstance(images, list | tuple):
-            return self._source([decode_image(cast(ImageSource, images), name="image")])[0]
-        return [shown for batch in _decoded(images) for shown in self._source(batch)]
+            return self._source([("image", cast(ImageSource, images))])[0]
+        return [shown for batch in _batches(images) for shown in self._source(batch)]
 
 
-def _decoded(images: Sequence[ImageSource]) -> Iterator[list[Image.Image]]:
-    """Pictures, a batch at a time."""
+def _batches(images: Sequence[ImageSource]) -> Iterator[list[tuple[str, ImageSource]]]:
+    """Pictures with their names, a batch at a time."""
     for first in range(0, len(images), _BATCH):
-        batch = enumerate(images[first : first + _BATCH], first)
-        yield [decode_image(image, name=f"images[{number}]") for number, image in batch]
+        yield [(f"images[{n}]", image) for n, image in enumerate(images[first : first + _BATCH], first)]
 
 
 def fitted_temperature(logits: Float[Tensor, "pictures classes"], correct: Sequence[Sequence[int]]) -> float:
