@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from support import prepared
 from support.command_line import refusal
+from support.tiny_picture_models import save_classifier
 from vkood.cli import app
 from vkood.data.tiny import write_tiny
 
@@ -52,6 +53,38 @@ def test_rows_are_counted(tmp_path, own):
 )
 def test_options_out_of_range(tmp_path, own, options, says):
     assert says in refusal(prepare_own(own, tmp_path / "tables", *options))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--concepts", "all"), "--concepts must be tagger, captions or none; got 'all'"),
+        (("--concepts", "captions"), "--captions must be a file of captions with --concepts captions"),
+        (("--captions", "a.json"), "--captions must be a file of captions with --concepts captions"),
+        (("--tagger", "clip"), "--tagger is for --concepts tagger"),
+        (("--concepts", "tagger"), "--concepts tagger needs facts to look up; got --facts none"),
+    ],
+)
+def test_options_of_concepts_that_do_not_fit(tmp_path, own, options, says):
+    assert says in refusal(prepare_own(own, tmp_path / "tables", *options))
+
+
+def test_a_tagger_brings_concepts_into_tables(tmp_path, own):
+    from vkood.data.tables import find_tables
+
+    folder = save_classifier(tmp_path / "model", ["umbrella", "violin"])
+    more = ("--facts", "default", "--concepts", "tagger", "--tagger", folder)
+    result = prepare_own(own, tmp_path / "tables", *more)
+    assert result.exit_code == 0, result.output
+    for table in find_tables(tmp_path / "tables", ["*"]):
+        for row in table.scan(["concepts"]):
+            assert {"umbrella", "violin"} & set(row["concepts"])
+    captions = tmp_path / "captions.jsonl"
+    captions.write_text('{"image_id": 0, "caption": "A violin."}\n')
+    result = prepare_own(
+        own, tmp_path / "described", "--facts", "default", "--concepts", "captions", "--captions", captions
+    )
+    assert result.exit_code == 0, result.output
 
 
 def test_options_of_other_readers(tmp_path):

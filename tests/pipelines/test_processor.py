@@ -13,9 +13,10 @@ from transformers import AutoProcessor
 from support.every_model import two_stream_config
 from support.tiny_pictures import image_processor, picture
 from support.tiny_vqa import tiny_tokenizer
-from vkood.knowledge import Fact, FactStore, build_store
+from vkood.knowledge import Fact, FactQuery, FactStore, build_store
 from vkood.models import VkoodForVisualQuestionAnswering
-from vkood.pipelines import VkoodProcessor
+from vkood.pipelines import ConceptTagger, VkoodProcessor
+from vkood.pipelines.concept_tagger.queries import queries_of
 from vkood.pipelines.encoding import cache_folder
 
 
@@ -223,3 +224,56 @@ def test_from_towers(tmp_path):
     assert built(picture())["pixel_values"].shape == (1, 3, 48, 48)
     with pytest.raises(ValueError, match="`max_length` must be at least 1"):
         VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", max_length=0)
+
+
+class TestConceptsOfPictures:
+    """`concepts` of the processor: facts of what pictures show are looked up too."""
+
+    def tagger(self) -> ConceptTagger:
+        def describe(pictures):
+            return [["a violin" if picture.width == 40 else "an umbrella"] for picture in pictures]
+
+        return ConceptTagger.from_captioner(describe)
+
+    def test_facts_of_what_pictures_show_are_in_the_batch(self, monkeypatch):
+        looked_up = []
+        processor = VkoodProcessor(image_processor(), tiny_tokenizer())
+        facts_for = processor.facts_for
+
+        def recorded(queries, facts):
+            looked_up.extend(facts_for(queries, facts))
+            return looked_up[-len(queries) :]
+
+        monkeypatch.setattr(processor, "facts_for", recorded)
+        texts = ["What is it?", "What is it?"]
+        batch = processor([picture(40), picture(50)], texts, "default", concepts=self.tagger())
+        violin, umbrella = looked_up
+        assert any("violin" in fact.sentence for fact in violin)
+        assert any("umbrella" in fact.sentence for fact in umbrella)
+        assert batch["fact_mask"].any(-1).all()
+        listed = processor.facts_for(
+            [FactQuery(texts[0], concepts=self.tagger()(picture(40)).concepts)], "default"
+        )
+        assert listed[0] == violin
+
+    def test_of_several_pictures_of_a_text_all_count(self):
+        [query] = queries_of(["What?"], [picture(40), picture(50)], self.tagger())
+        assert {"violin", "umbrella"} <= {name for name, _ in query.concepts}
+        [same] = queries_of(["What?"], [[picture(40), picture(50)]], self.tagger())
+        assert same == query
+
+    @pytest.mark.parametrize(
+        ("arguments", "options", "message"),
+        [
+            ((None, "a dog", "default"), {"concepts": "tagger"}, "which needs the pictures"),
+            ((picture(), "a dog"), {"concepts": "tagger"}, "`concepts` need a store"),
+            ((picture(), "a dog", "default"), {"concepts": []}, "for each of the 1 texts; got 0"),
+            ((picture(), "a dog", "default"), {"concepts": [[("dog", 2.0)]]}, "probability from 0 to 1"),
+        ],
+    )
+    def test_concepts_that_do_not_fit_are_refused(self, arguments, options, message):
+        processor = VkoodProcessor(image_processor(), tiny_tokenizer())
+        if options["concepts"] == "tagger":
+            options = {"concepts": self.tagger()}
+        with pytest.raises(ValueError, match=message):
+            processor(*arguments, **options)

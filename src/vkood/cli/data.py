@@ -24,6 +24,29 @@ app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=Tru
 PACKAGES = ("pyarrow",)
 _SHOWN = 5
 
+_ConceptsOption = Annotated[
+    str,
+    typer.Option(
+        help="What else facts are looked up for: tagger, what pictures show; captions, descriptions of them in "
+        "--captions; or none. Tags are kept, so an interrupted command resumes.",
+        metavar="tagger|captions|none",
+    ),
+]
+_TaggerOption = Annotated[
+    str,
+    typer.Option(
+        help="--concepts tagger: default, or folder or hub name of an image classifier, of CLIP or of SigLIP.",
+        metavar="MODEL",
+    ),
+]
+_CaptionsOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="--concepts captions: COCO's file of captions, or a .jsonl with image_id and caption.",
+        metavar="FILE",
+    ),
+]
+
 
 @app.command()
 def prepare(
@@ -51,6 +74,9 @@ def prepare(
     max_facts: Annotated[
         int, typer.Option(help="Max number of facts of a text, the most relevant first.")
     ] = 20,
+    concepts: _ConceptsOption = "none",
+    tagger: _TaggerOption = "default",
+    captions: _CaptionsOption = None,
     min_answers: Annotated[
         int | None,
         typer.Option(help="Min occurrences of an answer in the vocabulary (VQA: 9; own: 1)."),
@@ -93,11 +119,13 @@ def prepare(
         source = _source(
             name, root, file, {key: value for key, value in options.items() if value is not None}
         )
+        store = _store(facts)
         with interruptible("nothing was written"), _progress() as on_rows:
             prepared = write_tables(
                 source,
                 output,
-                facts=_store(facts),
+                facts=store,
+                **_concepts(concepts, tagger, captions, store),
                 max_facts=max_facts,
                 max_bad=max_bad,
                 on_rows=on_rows,
@@ -219,6 +247,35 @@ def _store(name: str) -> Any:
     from vkood.knowledge import FactStore
 
     return FactStore.open(os.path.expanduser(name))
+
+
+def _concepts(concepts: str, tagger: str, captions: Path | None, store: Any) -> dict[str, Any]:
+    """The arguments of `prepare` that say where concepts of pictures come from."""
+    if concepts not in ("tagger", "captions", "none"):
+        refuse(f"--concepts must be tagger, captions or none; got {concepts!r}.")
+    if (captions is not None) != (concepts == "captions"):
+        refuse("--captions must be a file of captions with --concepts captions, and not be there otherwise.")
+    if tagger != "default" and concepts != "tagger":
+        refuse("--tagger is for --concepts tagger.")
+    if concepts != "none" and store is None:
+        refuse(f"--concepts {concepts} needs facts to look up; got --facts none.")
+    if captions is not None:
+        from vkood.data.concepts import read_picture_captions
+
+        return {"captions": read_picture_captions(captions)}
+    if concepts == "none":
+        return {}
+    from vkood.pipelines.concept_tagger import ConceptTagger
+    from vkood.pipelines.concept_tagger.cached import CachedTagger
+    from vkood.pipelines.encoding import cache_folder
+
+    opened = None if isinstance(store, str) else store
+    model = (
+        ConceptTagger.default(opened)
+        if tagger == "default"
+        else ConceptTagger.from_pretrained(os.path.expanduser(tagger), opened)
+    )
+    return {"tagger": CachedTagger(model, cache_folder() / "concepts")}
 
 
 @contextmanager

@@ -73,6 +73,9 @@ SCHEMAS["questions with matches"] = SCHEMAS["questions"].append(
     pa.field(MATCHES, pa.list_(pa.list_(pa.bool_())))
 )
 
+CONCEPTS = (pa.field("concepts", _TEXTS), pa.field("concept_probabilities", pa.list_(pa.float32())))
+"""Further columns of tables that were prepared with concepts: those of the picture, the likeliest first."""
+
 TEXTS_OF: dict[Kind, str] = {"questions": "questions", "captions": "caption", "pairs": "questions"}
 """The column of each kind that has its texts."""
 

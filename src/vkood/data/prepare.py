@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from vkood import fields
-from vkood.data.layout import FACTS_SCHEMA, SCHEMAS, TEXTS_OF, empty_facts
+from vkood.data.concepts import Likely, PictureTagger, RowConcepts
+from vkood.data.layout import CONCEPTS, FACTS_SCHEMA, SCHEMAS, TEXTS_OF, empty_facts
 from vkood.data.readers import BadRows, Source, SourceError
 from vkood.data.readers.captions import (
     read_coco,
@@ -28,7 +31,7 @@ from vkood.data.readers.tables import read_tables
 from vkood.data.readers.vqa import read_okvqa, read_vqav2
 from vkood.data.tables import FACTS_ENDING, table_writer, write_manifest
 from vkood.files import complete_files
-from vkood.knowledge import FactStore
+from vkood.knowledge import FactQuery, FactStore
 from vkood.spelling import nearest
 
 READERS: dict[str, Callable[..., Source]] = {
@@ -99,13 +102,14 @@ class _Facts:
 
     store: FactStore | None
     limit: int
+    concepts: RowConcepts
     ids: dict[str, int] = field(default_factory=dict)
 
-    def linked(self, texts: Sequence[str]) -> list[list[int]]:
-        """The numbers of each text's facts, which are looked up in the store."""
+    def linked(self, queries: Sequence[FactQuery]) -> list[list[int]]:
+        """The numbers of each query's facts, which are looked up in the store."""
         from vkood.knowledge.linking.linker import default_linker
 
-        facts_of_texts = default_linker(self.store).facts_for_many(texts, self.limit)
+        facts_of_texts = default_linker(self.store).facts_for_many(queries, self.limit)
         return [self.numbers(dict.fromkeys(fact.sentence for fact in facts)) for facts in facts_of_texts]
 
     def numbers(self, sentences: Iterable[str]) -> list[int]:
@@ -159,6 +163,8 @@ def prepare(
     *,
     facts: FactStore | str | None = "default",
     max_facts: int = 20,
+    tagger: PictureTagger | None = None,
+    captions: Mapping[int, Sequence[str]] | None = None,
     max_bad: float = 0.01,
     on_rows: Callable[[str, int], None] | None = None,
 ) -> Prepared:
@@ -173,6 +179,10 @@ def prepare(
         facts: The store in which the words of texts are looked up; "default" for the one that comes with vkood; None
             for no facts. A source that has facts of its own keeps those.
         max_facts: Max number of facts of a text, the most relevant first.
+        tagger: Says which concepts of the store pictures show, such as a `ConceptTagger`, or a `CachedTagger` that
+            resumes where it was interrupted. Facts are then looked up for text and picture, and the tables have the
+            concepts in `concepts` and `concept_probabilities`.
+        captions: Descriptions of pictures by `image_id`, for which facts are looked up too.
         max_bad: Max share of a table's rows that may be left out because they cannot be read.
         on_rows: Called with a table's name and how many rows of it are written.
 
@@ -180,7 +190,8 @@ def prepare(
         What was written, and which rows were left out.
 
     Raises:
-        SourceError: If too many rows cannot be read, or a table has no rows. Nothing is written then.
+        SourceError: If too many rows cannot be read, a table has no rows, or concepts of pictures are asked for where
+            they do not belong. Nothing is written then.
         ValueError: If an argument is out of range.
     """
     if isinstance(facts, str) and facts != "default":
@@ -200,10 +211,12 @@ def prepare(
                 f"the table's name {fields.shown(table)} must be printable text of at most {_MAX_NAME_BYTES} bytes; it "
                 "comes from the name of the file or folder and from the split, one of which must be changed."
             )
+    concepts = RowConcepts(tagger, captions or {})
+    _require_fitting(source, concepts)
     if source.has_facts:
         facts = None
     store = FactStore.open() if isinstance(facts, str) else facts
-    linked = _Facts(store, max_facts)
+    linked = _Facts(store, max_facts, concepts)
     output = Path(output)
     is_new = not output.exists()
     output.mkdir(parents=True, exist_ok=True)
@@ -215,6 +228,26 @@ def prepare(
             with suppress(OSError):  # another process has put something there
                 output.rmdir()
         raise
+
+
+def _require_fitting(source: Source, concepts: RowConcepts) -> None:
+    """Refuse concepts of pictures where they say nothing, or too much."""
+    if concepts.tagger is None and not concepts.captions:
+        return
+    if source.kind == "captions":
+        raise SourceError(
+            f"{source.name} has captions, whose facts must not depend on their own pictures: whether the two belong "
+            "together is what is asked. Prepare it without concepts (`--concepts none`)."
+        )
+    if source.has_facts:
+        raise SourceError(
+            f"{source.name} has facts of its own: prepare it without concepts (`--concepts none`)."
+        )
+    if concepts.captions and source.kind == "pairs":
+        raise SourceError(
+            f"{source.name} has pairs of pictures without an `image_id`, by which descriptions are found: take a "
+            "tagger (`--concepts tagger`)."
+        )
 
 
 def _write(
@@ -232,9 +265,13 @@ def _write(
     metadata = {"name": source.name, "kind": source.kind, "answers": source.answers or ()}
     with_facts = source.has_facts or facts.store is not None
     metadata |= {"facts": facts_table} if with_facts else {}
+    schema, tagger = SCHEMAS[source.schema], facts.concepts.tagger
+    if tagger is not None:
+        metadata |= {"tagger": tagger.fingerprint}
+        schema = pa.schema([*schema, *CONCEPTS])
     for table, read in source.tables.items():
         bad = BadRows(max_bad)
-        with table_writer(folder / f"{table}.arrow", SCHEMAS[source.schema], metadata) as writer:
+        with table_writer(folder / f"{table}.arrow", schema, metadata) as writer:
             num_texts = 0
             for row in _with_facts(read(bad), source, facts):
                 writer.add(row)
@@ -273,9 +310,25 @@ def _with_facts(rows: Iterator[dict[str, Any]], source: Source, facts: _Facts) -
         return
     column = TEXTS_OF[source.kind]
     while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        shown = facts.concepts.of(batch, source.kind)
+        batch = [row | _columns(likely) for row, likely in zip(batch, shown, strict=True)]
         if facts.store is None:
             yield from (row | {"fact_ids": empty_facts(row, source.kind)} for row in batch)
             continue
-        numbers = iter(facts.linked([text for row in batch for text in row[column]]))
+        queries = [
+            FactQuery(text, facts.concepts.captions_of(row), likely)
+            for row, likely in zip(batch, shown, strict=True)
+            for text in row[column]
+        ]
+        numbers = iter(facts.linked(queries))
         for row in batch:
             yield row | {"fact_ids": [next(numbers) for _ in row[column]]}
+
+
+def _columns(likely: Likely) -> dict[str, list[Any]]:
+    """The columns that have a picture's concepts."""
+    names, probabilities = CONCEPTS
+    return {
+        names.name: [name for name, _ in likely],
+        probabilities.name: [probability for _, probability in likely],
+    }

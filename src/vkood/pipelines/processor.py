@@ -33,6 +33,8 @@ from vkood.models.loading import (
     try_image_processor,
     try_tokenizer,
 )
+from vkood.pipelines.concept_tagger import ConceptTagger
+from vkood.pipelines.concept_tagger.queries import Concepts, nested_pictures, queries_of
 from vkood.pipelines.encoding import CACHE_VARIABLE, FACT_ENCODER, fact_encoder_of
 from vkood.pipelines.explanation import explain_batch, require_pictures
 from vkood.reporting.explanation import Explanation
@@ -173,6 +175,7 @@ class VkoodProcessor(ProcessorMixin):
         text: str | Sequence[str] | None = None,
         facts: FactStore | str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         *,
+        concepts: ConceptTagger | Sequence[Concepts] | None = None,
         return_tensors: str = "pt",
         padding: bool | str = True,
         truncation: bool | str = True,
@@ -185,6 +188,8 @@ class VkoodProcessor(ProcessorMixin):
             text: The texts; a single one need not be a list.
             facts: Where facts come from: a store, for the concepts that texts name; "default" for the store that
                 comes with vkood; sentences for each text, or for the only one; or None.
+            concepts: What the pictures show, so that facts of it are looked up too: a tagger, or for each text concepts
+                of the store with probabilities.
             return_tensors: "pt": tensors of PyTorch, which models take; nothing else.
             padding: True or "longest" to pad texts to the longest of the batch, "max_length" to `max_length`; False
                 if all are of one length.
@@ -215,7 +220,9 @@ class VkoodProcessor(ProcessorMixin):
             _require_texts(texts)
         batch: dict[str, Tensor] = {}
         if images is not None:
-            batch["pixel_values"] = self._pictures(_nested(images), None if texts is None else len(texts))
+            batch["pixel_values"] = self._pictures(
+                nested_pictures(images), None if texts is None else len(texts)
+            )
         if texts is not None:
             bounded = truncation or padding == "max_length"
             tokens = self.tokenizer(
@@ -226,10 +233,15 @@ class VkoodProcessor(ProcessorMixin):
                 return_tensors="pt",
             )
             batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        if concepts is not None and facts is None:
+            raise ValueError(
+                '`concepts` need a store in which facts of them are looked up: pass `facts="default"`.'
+            )
         if facts is not None:
             if texts is None:
                 raise ValueError("`facts` need the texts that they belong to; got `text` None.")
-            linked = self.facts_for(texts, facts)
+            queries = texts if concepts is None else queries_of(texts, images, concepts)
+            linked = self.facts_for(queries, facts)
             batch |= self.encode_facts([[fact.sentence for fact in of_text] for of_text in linked])
         return BatchFeature(batch)
 
@@ -301,6 +313,8 @@ class VkoodProcessor(ProcessorMixin):
         image: ImageSource | Sequence[ImageSource],
         text: str,
         facts: FactStore | str | Sequence[str] | None = "default",
+        *,
+        concepts: ConceptTagger | Concepts | None = None,
     ) -> Explanation:
         """Answer a question about a picture, and say what the answer depends on.
 
@@ -310,14 +324,18 @@ class VkoodProcessor(ProcessorMixin):
             text: The question; for visual reasoning the sentence, for retrieval the caption.
             facts: "default", as for `vkood predict`: the store that comes with vkood; another store; sentences; or None
                 for no facts.
+            concepts: What the picture shows, so that facts of it are looked up too: a tagger, or concepts of the store
+                with probabilities.
 
         Raises:
             ValueError: If the model has no head to answer with, its facts have another width than this processor's, or
                 there are too few or too many pictures, or one of them is bad.
         """
-        sources = [source for example in _nested(image) for source in example]
+        sources = [source for example in nested_pictures(image) for source in example]
         pictures = require_pictures(sources, model.images_per_text)
-        linked = [] if facts is None else self.facts_for([text], facts)[0]
+        of_text = concepts if concepts is None or isinstance(concepts, ConceptTagger) else [concepts]
+        queries = [text] if of_text is None else queries_of([text], [sources], of_text)
+        linked = [] if facts is None else self.facts_for(queries, facts)[0]
         batch = self([pictures], text, None if facts is None else [[fact.sentence for fact in linked]])
         self._require_width(batch.get("fact_features"), model.config.fact_dim)
         return explain_batch(
@@ -370,15 +388,6 @@ def _require_texts(texts: Sequence[str]) -> None:
             raise ValueError(
                 f"text[{number}] must be Unicode text; {text!r:.80} has half of a surrogate pair at {error.start}."
             ) from None
-
-
-def _nested(
-    pictures: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]],
-) -> list[list[ImageSource]]:
-    """A list of examples, each a list of its pictures."""
-    if not isinstance(pictures, list | tuple):
-        return [[pictures]]  # pyright: ignore[reportReturnType] - else `decode_image` says what it should be
-    return [list(item) if isinstance(item, list | tuple) else [item] for item in pictures]  # pyright: ignore[reportReturnType]
 
 
 def _crop_to_middle(picture: Image.Image) -> Image.Image:

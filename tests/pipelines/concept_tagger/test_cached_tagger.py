@@ -13,7 +13,7 @@ from vkood.pipelines.concept_tagger.cached import CachedTagger
 
 
 class Describer:
-    """Describes pictures by their width, until it is told to stop."""
+    """Describes pictures by their width, until it has to stop."""
 
     def __init__(self) -> None:
         self.pictures, self.left = 0, 100

@@ -134,8 +134,8 @@ def test_a_model_that_compares_with_texts_tells_nouns_apart(tmp_path, store, kin
     assert sum(share for _, share in shown[0].names) == pytest.approx(1, abs=1e-4)
 
     # the same by the model's own forward pass, of one prompt
-    one = ConceptTagger.from_pretrained(folder, store, nouns=nouns, prompts=["a {}"], cut=ALL)
-    classifier = one._source._classifier
+    of_one_prompt = ConceptTagger.from_pretrained(folder, store, nouns=nouns, prompts=["a {}"], cut=ALL)
+    classifier = of_one_prompt._source._classifier
     tokenizer = pretrained.load_tokenizer(folder)
     tokens = tokenizer(
         [f"a {noun}" for noun in tagger.names],
@@ -150,10 +150,10 @@ def test_a_model_that_compares_with_texts_tells_nouns_apart(tmp_path, store, kin
     pixels = classifier._prepare(PICTURES, return_tensors="pt")["pixel_values"]
     with torch.no_grad():
         expected = classifier._network(**tokens, pixel_values=pixels).logits_per_image.softmax(-1)
-    for row, picture in enumerate(one(PICTURES)):
+    for row, picture in enumerate(of_one_prompt(PICTURES)):
         own = dict(picture.names)
         torch.testing.assert_close(
-            torch.tensor([own[name] for name in one.names]), expected[row], rtol=1e-3, atol=1e-5
+            torch.tensor([own[name] for name in of_one_prompt.names]), expected[row], rtol=1e-3, atol=1e-5
         )
 
     # vectors of texts are kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,19 @@ class FactQuery:
             _require_text(f"captions[{number}]", caption)
         object.__setattr__(self, "captions", captions)
         object.__setattr__(self, "concepts", tuple(map(_concept, self.concepts)))
+
+
+def together(of_pictures: Sequence[Sequence[tuple[str, float]]]) -> tuple[tuple[str, float], ...]:
+    """The concepts of several pictures, each with its largest probability, the likeliest first.
+
+    Example:
+        >>> together([(("dog", 0.5), ("cat", 0.4)), (("cat", 0.9),)])
+        (('cat', 0.9), ('dog', 0.5))
+    """
+    largest: dict[str, float] = {}
+    for name, probability in (pair for concepts in of_pictures for pair in concepts):
+        largest[name] = max(probability, largest.get(name, 0.0))
+    return tuple(sorted(largest.items(), key=lambda pair: -pair[1]))
 
 
 def as_query(query: Any) -> FactQuery:

@@ -39,7 +39,7 @@ def synsets() -> Mapping[str, ClassConcepts]:
 
     Example:
         >>> synsets()["n02099601"].hypernyms
-        ('retriever', 'dog', 'pet', 'animal')
+        ('retriever', 'dog', 'animal')
     """
     table = files("vkood.pipelines.concept_tagger") / "data" / "imagenet_concepts.tsv"
     rows = [line.split("\t") for line in table.read_text(encoding="utf-8").splitlines()]

@@ -146,7 +146,7 @@ class ConceptTagger:
 
         Which of them it is, its configuration says. A classifier's labels (`id2label`) are linked to the store:
         WordNet offsets and ImageNet's thousand labels by their synsets, others by their synonyms. With CLIP, SigLIP and
-        the like the names of visible things in the store are told apart, each by the mean vector of several texts;
+        the like it tells the names of visible things in the store apart, each by the mean vector of several texts;
         these vectors are kept in the cache folder.
 
         Args:
