@@ -37,6 +37,19 @@ def test_a_checkpoint_becomes_a_folder(tmp_path):
     assert "1 resized" in again.stdout
     assert "vqa_classifier" not in again.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    record = json.loads(run(METER / "vqa.ckpt", "--output", output, *TEXT_CONFIG, "--json").stdout)
+    assert record["keys"] == {"loaded": 187, "resized": 0, "missing": 11, "unexpected": 6}
+    assert (record["task"], record["output"]) == ("vqa", str(output))
+
+
+def test_ctrl_c_says_what_is_kept(tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("vkood.models.convert.load_checkpoint", interrupted)
+    result = run(METER / "vqa.ckpt", "--output", tmp_path / "model")
+    assert result.exit_code == 130
+    assert result.stderr.startswith("vkood: interrupted; nothing was written. Run the same command again")
 
 
 def test_other_folders_are_left_alone(tmp_path):

@@ -34,6 +34,12 @@ def test_rows_are_counted(tmp_path, own):
     with (root / "questions.csv").open("a") as file:
         file.write(",,,\nnone.png,What?,red,val\n")
     assert "1 of 7 rows cannot be read" in refusal(prepare_own(root, tmp_path / "tables"))
+    record = json.loads(prepare_own(root, tmp_path / "as json", "--max-bad", "0.5", "--json").stdout)
+    assert (record["num_read"], record["num_left_out"], record["folder"]) == (
+        14,
+        1,
+        str(tmp_path / "as json"),
+    )
     result = prepare_own(root, tmp_path / "tables", "--max-bad", "0.5")
     assert result.exit_code == 0, result.output
     assert "14 rows read: 12 kept, 1 left out, 1 skipped (empty rows)" in result.stdout
@@ -122,10 +128,10 @@ def test_check_shows_no_control_characters(tmp_path):
     file.write_text("".join(json.dumps(line) + "\n" for line in [*lines, lines[1] | {"split": "val"}]))
     arguments = ("--file", file, "--root", root / "images", "--output", tmp_path / "t", "--facts", "none")
     assert run("prepare", "own", *arguments).exit_code == 0
-    result = run("check", tmp_path / "t", "--json", tmp_path / "check.json")
+    result = run("check", tmp_path / "t")
     assert result.exit_code == 0, result.output
     assert "\x1b[2J" not in result.stdout
-    assert json.loads((tmp_path / "check.json").read_text())[0]["sound"]
+    assert json.loads(run("check", tmp_path / "t", "--json").stdout)[0]["sound"]
 
 
 def test_damaged_tables(tmp_path):

@@ -1,5 +1,6 @@
 """`vkood knowledge build`: stores from the command line, or one sentence that says why not."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -54,6 +55,13 @@ def test_conceptnet(dump, output):
     with FactStore.open(output) as store:
         assert len(store) == 200
     assert os.listdir(output.parent) == ["facts.db"]
+
+
+def test_a_build_as_json(dump, output):
+    record = json.loads(run("conceptnet", dump, "--output", output, "--json").stdout)
+    assert record["num_facts"] == 200
+    assert (record["sources"][0]["num_lines"], record["sources"][0]["num_unreadable"]) == (202, 1)
+    assert record["size"] == output.stat().st_size
 
 
 def test_options(dump, output):

@@ -1,6 +1,7 @@
 """`vkood knowledge encode`: each fact of a store is encoded once, and wrong input is refused in one sentence."""
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -66,6 +67,12 @@ def test_facts_are_encoded_once(store, towers, tmp_path):
     np.testing.assert_array_equal(
         FactEncoder(towers[1][2], output).encode(FACTS), hashed([fact.sentence for fact in FACTS])
     )
+
+
+def test_the_result_as_json(store, towers, tmp_path):
+    record = json.loads(run("--store", store, "--output", tmp_path, "--json").stdout)
+    assert (record["num_facts"], record["num_encoded"], record["num_sentences"]) == (3, 3, 3)
+    assert record["folder"].startswith(str(tmp_path))
 
 
 def test_the_encoder_by_default_is_the_one_of_the_demo():

@@ -1,5 +1,6 @@
 """Hostile names and texts in every command that prints them: shown as they are written, never acted on."""
 
+import json
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from typer.testing import CliRunner
 
 from support import prepared
 from vkood.cli import app, evaluate_tables, inputs
-from vkood.cli.output import plain, say
+from vkood.cli.output import plain, say, standard_output
 from vkood.knowledge import Fact, build_store
 from vkood.knowledge.sources.batches import FactSource, SourceInfo
 
@@ -69,11 +70,21 @@ def test_the_store_commands(tmp_path):
 
 
 def test_results_of_tables(capsys):
-    evaluate_tables._print({f"table {MARKUP}": {f"metric {ESCAPES}": 0.5}, f"none {MARKUP}{ESCAPES}": {}})
+    results = {f"table {MARKUP}": {f"metric {ESCAPES}": 0.5}, f"none {MARKUP}{ESCAPES}": {}}
+    evaluate_tables._print(results, as_json=True)
+    assert json.loads(capsys.readouterr().out) == results
+    evaluate_tables._print(results, as_json=False)
     shown = capsys.readouterr().out
     assert f"table {MARKUP}" in shown
     assert f"metric {SHOWN}" in shown
     assert f"none {MARKUP}{SHOWN}: no answers" in shown
+
+
+def test_a_pipe_gets_whole_lines(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert standard_output().width >= 1_000
+    monkeypatch.setenv("COLUMNS", "40")
+    assert standard_output().width == 40
 
 
 def test_refusals_and_lines(capsys):

@@ -49,9 +49,10 @@ def _picture(tmp_path_factory):
     return path
 
 
-def run(folder, *images, text=QUESTION, facts=None, **options):
+def run(folder, *images, text=QUESTION, facts=None, as_json=False, **options):
     arguments = [argument for image in images for argument in ("--image", str(image))]
     arguments += ["--text", text] + (["--facts", str(facts)] if facts is not None else [])
+    arguments += ["--json"] if as_json else []
     arguments += [
         part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", str(value))
     ]
@@ -65,9 +66,9 @@ def test_it_says_what_explain_says(folder, picture, tmp_path):
         (None, model.explain(picture, QUESTION)),
         ("none", model.explain(picture, QUESTION, None)),
     ):
-        result = run(folder, picture, facts=facts, json=tmp_path / "a.json", html=tmp_path / "a.html")
+        result = run(folder, picture, facts=facts, output=tmp_path / "a.html")
         assert result.exit_code == 0, result.output
-        record = json.loads((tmp_path / "a.json").read_text())
+        record = json.loads(run(folder, picture, facts=facts, as_json=True).stdout)
         assert record["answers"] == [list(pair) for pair in explanation.answers[:5]]
         assert [fact["sentence"] for fact in record["facts"]] == [fact.sentence for fact in explanation.facts]
         assert bool(explanation.facts) == (facts is None) == ("facts, by gate" in result.stdout)
@@ -78,7 +79,7 @@ def test_it_says_what_explain_says(folder, picture, tmp_path):
 def test_facts_from_a_file_or_a_store(folder, picture, tmp_path):
     lines = tmp_path / "facts.txt"
     lines.write_bytes(b"\xef\xbb\xbf" + f"{HOSTILE}\r\n\r\n  a kite flies. \n".encode())
-    result = run(folder, picture, facts=lines, text=HOSTILE, html=tmp_path / "a.html")
+    result = run(folder, picture, facts=lines, text=HOSTILE, output=tmp_path / "a.html")
     assert result.exit_code == 0, result.output
     assert len(result.stdout.splitlines()) == 5 + 1 + 2
     assert r"[/b] :smile: <script>'\"</script> \x1b[2J \u202e".replace(r"\"", '"') in result.stdout
@@ -145,9 +146,7 @@ def test_pictures_and_texts_that_cannot_be_used(folder, picture, tmp_path, monke
         assert "--text must be a question, sentence or caption; got " in refusal(
             run(folder, picture, text=text)
         )
-    same = tmp_path / "out"
-    assert "must be two files" in refusal(run(folder, picture, json=same, html=same))
-    assert not same.exists()
+    assert "there is no folder" in refusal(run(folder, picture, output=tmp_path / "none" / "out.html"))
 
 
 def test_a_tokenizer_with_more_tokens_than_the_model_knows(folder, picture, tmp_path):

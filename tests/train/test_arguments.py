@@ -1,5 +1,6 @@
 """The Trainer's arguments: every field can be set by one key, and what cannot be is refused in one sentence."""
 
+import json
 from dataclasses import fields
 
 import pytest
@@ -91,6 +92,9 @@ def test_they_are_recorded_and_listed(tmp_path):
     (tmp_path / "run.yaml").write_text(to_yaml(run))
     assert from_yaml(tmp_path / "run.yaml") == run
     listed = CliRunner().invoke(app, ["recipes", "--keys"]).stdout
+    keys = json.loads(CliRunner().invoke(app, ["recipes", "--keys", "--json"]).stdout)
+    assert list(keys) == [line.partition("=")[0] for line in listed.splitlines()]
+    assert "vqa" in json.loads(CliRunner().invoke(app, ["recipes", "--json"]).stdout)["recipes"]
     assert "optimisation.arguments.label_smoothing_factor=0.0\n" in listed
     assert "optimisation.learning_rate=" in listed
     assert "arguments.learning_rate" not in listed

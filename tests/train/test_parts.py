@@ -1,5 +1,6 @@
 """What runs are put together from, each against something simpler."""
 
+import re
 import resource
 from dataclasses import replace
 from pathlib import Path
@@ -323,7 +324,10 @@ def test_long_evaluations_report_how_far_they_are():
     assembly.evaluate(assembly.validation, log=messages.append)
     assert messages == []  # it took no half minute
     assembly.evaluate(assembly.validation, log=messages.append, report_every=0.0)
-    assert messages == [f"evaluated {number} of this process's share" for number in (4, 8, 9)]
+    shown = [
+        re.fullmatch(r"evaluated (\d) of 9, [\d.e+]+ samples/s, 0:00:\d\d left", line) for line in messages
+    ]
+    assert [match and match[1] for match in shown] == ["4", "8", "9"]
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):

@@ -11,40 +11,35 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import typer.core
 
 import vkood
-from vkood.cli import convert, data, demo, evaluate, explain, knowledge, predict, train
-from vkood.cli.uncaught import DEBUG, answer_errors
+from vkood.cli import convert, data, demo, doctor, evaluate, explain, knowledge, predict, train
+from vkood.cli.help import HelpfulCommand, HelpfulGroup, Program
+from vkood.cli.uncaught import DEBUG
 
 __all__ = ["app", "main"]
 
 
-class _Program(typer.core.TyperGroup):
-    """All commands, whose errors are answered in one place."""
-
-    def invoke(self, ctx: Any) -> Any:
-        with answer_errors():
-            return super().invoke(ctx)
-
+_FACTS, _MODELS, _DATA, _SELF = "Facts", "Models", "Data", "This installation"
 
 app = typer.Typer(
-    cls=_Program,
+    cls=Program,
     help="Vision-language models with explicit knowledge, gated by outlier detection.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_show_locals=False,
     rich_markup_mode="markdown",
 )
-app.command()(explain.explain)
-app.command()(demo.demo)
-app.command()(evaluate.evaluate)
-app.command()(train.train)
-app.command()(train.recipes)
-app.command()(predict.predict)
-app.command()(convert.convert)
-app.add_typer(data.app, name="data")
-app.add_typer(knowledge.app, name="knowledge")
+app.command(rich_help_panel=_FACTS)(explain.explain)
+app.command(rich_help_panel=_FACTS)(demo.demo)
+app.add_typer(knowledge.app, name="knowledge", rich_help_panel=_FACTS)
+app.command(rich_help_panel=_MODELS)(train.train)
+app.command(rich_help_panel=_MODELS)(train.recipes)
+app.command(rich_help_panel=_MODELS)(evaluate.evaluate)
+app.command(rich_help_panel=_MODELS)(predict.predict)
+app.command(rich_help_panel=_MODELS)(convert.convert)
+app.add_typer(data.app, name="data", rich_help_panel=_DATA)
+app.command(rich_help_panel=_SELF)(doctor.doctor)
 
 
 def _print_version(requested: bool) -> bool:
@@ -69,14 +64,16 @@ def _options(
         os.environ[DEBUG] = "1"
 
 
-def _expand_home(commands: typer.Typer) -> None:
-    """Let every command know `~` in paths, which shells leave as it is in `--output=~/folder`."""
+def _finish(commands: typer.Typer) -> None:
+    """Give every command our help, and let it know `~` in paths, which shells leave as it is in `--output=~/folder`."""
     for command in commands.registered_commands:
         assert command.callback is not None
         command.callback = _with_home_expanded(command.callback)
+        command.cls = HelpfulCommand
     for group in commands.registered_groups:
         assert group.typer_instance is not None
-        _expand_home(group.typer_instance)
+        group.typer_instance.info.cls = HelpfulGroup
+        _finish(group.typer_instance)
 
 
 def _with_home_expanded(command: Callable[..., None]) -> Callable[..., None]:
@@ -92,11 +89,11 @@ def _with_home_expanded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-_expand_home(app)
+_finish(app)
 
 
 def main() -> None:
     """Run the command that was typed."""
     # Processes that Python starts (data loaders, the demo's) would import from the current folder first.
     os.environ["PYTHONSAFEPATH"] = "1"
-    app()
+    app(prog_name="vkood")

@@ -6,12 +6,14 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from vkood.cli.inputs import refuse, require_count
-from vkood.cli.output import quieten_transformers, say
+from vkood.cli.options import Json
+from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,7 +54,8 @@ ImageConfig = Annotated[
 ImageSize = Annotated[
     int | None,
     typer.Option(
-        help="Height and width of images, if not the checkpoint's: positions are resized.", metavar="N"
+        help="Height and width of images in pixels, if not the checkpoint's: positions are resized.",
+        metavar="N",
     ),
 ]
 Task = Annotated[
@@ -83,6 +86,7 @@ def convert(
     task: Task = None,
     answers: Answers = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Convert a checkpoint of METER, VK-OOD or BLIP to a folder of ours, with the same numbers.
 
@@ -96,13 +100,29 @@ def convert(
     names = None if answers is None else _read_answers(answers)
 
     from vkood.models.convert import CheckpointError, load_checkpoint
+    from vkood.models.convert.report import Outcome
 
     quieten_transformers()
-    try:
-        model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task, names)
-    except CheckpointError as error:
-        refuse(str(error))
-    _save(model, report, checkpoint, output)
+    kept = "the conversion that was there is unchanged" if output.exists() else "nothing was written"
+    with interruptible(f"{kept}. Run the same command again: it starts from the beginning"):
+        try:
+            model, report = load_checkpoint(checkpoint, text_config, image_config, image_size, task, names)
+        except CheckpointError as error:
+            refuse(str(error))
+        _save(model, report, checkpoint, output)
+    if as_json:
+        outcomes = {outcome: len(report.of(outcome)) for outcome in get_args(Outcome)}
+        facts = {"family": report.family, "task": report.task, "model": report.model, "towers": report.towers}
+        print_json(
+            facts
+            | {
+                "image_size": report.image_size,
+                "notes": report.notes,
+                "keys": outcomes,
+                "output": str(output),
+            }
+        )
+        return
     for line in (report.summary if quiet else str(report)).split("\n"):
         say(line)
     say(f"{report.model} is in {output}; {output / _REPORT} has the outcome of every key.")

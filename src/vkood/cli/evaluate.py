@@ -11,11 +11,15 @@ import typer
 from vkood.cli.evaluate_easy_vqa import DATA, OWN_FACTS_IRRELEVANT, EasyVqaEvaluation, evaluate_easy_vqa
 from vkood.cli.evaluate_tables import TablesRequest, evaluate_tables
 from vkood.cli.inputs import refuse, require_count
+from vkood.cli.options import Json
+from vkood.cli.uncaught import interruptible
+
+_TABLES, _EASY_VQA = "On tables", "On easy-VQA"
 
 ModelFolder = Annotated[
     Path | None,
     typer.Argument(
-        help="Folder of a saved model, such as model/ of the demo or best/ of a run.", metavar="[MODEL]"
+        help="Folder of a saved model, such as model/ of the demo or best/ of a run.", metavar="MODEL"
     ),
 ]
 DataName = Annotated[
@@ -26,19 +30,30 @@ DataName = Annotated[
 ]
 Tables = Annotated[
     list[str] | None,
-    typer.Option("--table", help="Tables of the folder, by name; by default all that fit.", metavar="NAME"),
+    typer.Option(
+        "--table",
+        help="A table of the folder, by its name; may be repeated; by default all that fit.",
+        metavar="NAME",
+        rich_help_panel=_TABLES,
+    ),
 ]
 Predictions = Annotated[
     Path | None,
-    typer.Option(help="Score this file of predictions in place of a model.", metavar="FILE"),
+    typer.Option(
+        help="Score this file of predictions in place of a model.", metavar="FILE", rich_help_panel=_TABLES
+    ),
 ]
-Output = Annotated[Path, typer.Option(help="Folder for results and predictions on tables.", metavar="FOLDER")]
+Output = Annotated[
+    Path,
+    typer.Option(help="Folder for results and predictions.", metavar="FOLDER", rich_help_panel=_TABLES),
+]
 Irrelevant = Annotated[
     int | None,
     typer.Option(
         help="Irrelevant facts to add to every knowledge question. "
         f"By default 0, or {OWN_FACTS_IRRELEVANT} with --irrelevant-facts.",
         metavar="N",
+        rich_help_panel=_EASY_VQA,
     ),
 ]
 Contradicting = Annotated[
@@ -46,17 +61,22 @@ Contradicting = Annotated[
     typer.Option(
         help="Facts to add that contradict the picture; every knowledge question has four anyway.",
         metavar="N",
+        rich_help_panel=_EASY_VQA,
     ),
 ]
 IrrelevantFacts = Annotated[
     Path | None,
-    typer.Option(help="Your own irrelevant facts: a UTF-8 text file, one fact a line.", metavar="FILE"),
+    typer.Option(
+        help="Your own irrelevant facts: a UTF-8 text file, one fact a line.",
+        metavar="FILE",
+        rich_help_panel=_EASY_VQA,
+    ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the draws of facts, from 0.", metavar="N")]
+Seed = Annotated[
+    int,
+    typer.Option(help="Random seed of the draws of facts, from 0.", metavar="N", rich_help_panel=_EASY_VQA),
+]
 Limit = Annotated[int | None, typer.Option(help="Only the first N questions; all by default.", metavar="N")]
-JsonOut = Annotated[
-    Path | None, typer.Option("--json", help="Write the numbers to this file too.", metavar="OUT")
-]
 
 
 def evaluate(
@@ -70,7 +90,7 @@ def evaluate(
     irrelevant_facts: IrrelevantFacts = None,
     seed: Seed = 0,
     limit: Limit = None,
-    json_out: JsonOut = None,
+    as_json: Json = False,
 ) -> None:
     """Evaluate a saved model, or predictions in a file, on tables; or a model on easy-VQA, with floods of facts.
 
@@ -91,7 +111,8 @@ def evaluate(
                 predictions=predictions,
                 output=output,
                 limit=limit,
-            )
+            ),
+            as_json=as_json,
         )
         return
     if model is None or table or predictions is not None:
@@ -109,4 +130,5 @@ def evaluate(
         seed=seed,
         limit=limit,
     )
-    evaluate_easy_vqa(evaluation, json_out)
+    with interruptible("nothing was written. Run the same command again: it starts from the beginning"):
+        evaluate_easy_vqa(evaluation, as_json=as_json)

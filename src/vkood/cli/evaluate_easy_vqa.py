@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from dataclasses import dataclass, replace
@@ -15,12 +14,11 @@ from vkood.cli.inputs import (
     configuration_of,
     refuse,
     require_count,
-    require_output_file,
     require_packages,
     require_processor,
     require_vqa_model,
 )
-from vkood.cli.output import plain, quieten_transformers
+from vkood.cli.output import plain, print_json, quieten_transformers, standard_output
 from vkood.cli.train import PACKAGES as TRAIN_PACKAGES
 from vkood.cli.train import log
 
@@ -66,11 +64,10 @@ class EasyVqaEvaluation:
         return _BASE_FACTS + self.irrelevant + self.contradicting if self.data == KNOWLEDGE else 0
 
 
-def evaluate_easy_vqa(evaluation: EasyVqaEvaluation, json_out: Path | None) -> None:
-    """Evaluate a model, print the numbers, and write them to a file if one is named."""
+def evaluate_easy_vqa(evaluation: EasyVqaEvaluation, *, as_json: bool) -> None:
+    """Evaluate a model, and print the numbers."""
     started = time.perf_counter()
     _require_options(evaluation)
-    require_output_file("--json", json_out)
     require_vqa_model(evaluation.model)
     require_processor(evaluation.model)
     require_packages(_PACKAGES)
@@ -92,9 +89,10 @@ def evaluate_easy_vqa(evaluation: EasyVqaEvaluation, json_out: Path | None) -> N
         "seconds": time.perf_counter() - started,
         "vkood": vkood.__version__,
     }
-    _print(record)
-    if json_out is not None:
-        _write(record, json_out)
+    if as_json:
+        print_json(record)
+    else:
+        _print(record)
 
 
 def _require_options(evaluation: EasyVqaEvaluation) -> None:
@@ -178,17 +176,7 @@ def _require_answers(folder: Path, answers: tuple[str, ...]) -> None:
         )
 
 
-def _write(record: dict[str, Any], path: Path) -> None:
-    from vkood import files
-
-    try:
-        files.write_text(path, json.dumps(record, indent=2) + "\n")
-    except OSError as error:
-        refuse(f"--json could not be written to {str(path)!r}: {error.strerror or error}.")
-
-
 def _print(record: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -209,4 +197,4 @@ def _print(record: dict[str, Any]) -> None:
         table.add_row("Filter: AUROC (1 is best, 0.5 chance)", f"{scores['auroc']:.3f}")
         table.add_row("Filter: FPR95 (0 is best)", f"{scores['fpr95']:.3f}")
     table.add_row("Seconds", f"{record['seconds']:.1f}")
-    Console().print(table)
+    standard_output().print(table)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vkood.cli.inputs import architectures, configuration_of, refuse, require_packages, require_processor
-from vkood.cli.output import plain
+from vkood.cli.output import plain, print_json, standard_output
 from vkood.cli.train import PACKAGES, carry_out
 
 
@@ -34,7 +34,7 @@ class TablesRequest:
     limit: int | None
 
 
-def evaluate_tables(request: TablesRequest) -> None:
+def evaluate_tables(request: TablesRequest, *, as_json: bool) -> None:
     """Evaluate, print the numbers and write the predictions of a model."""
     require_packages(PACKAGES, extra="train")
     if not request.folder.is_dir():
@@ -44,7 +44,7 @@ def evaluate_tables(request: TablesRequest) -> None:
     if (request.model is None) == (request.predictions is None):
         refuse("either MODEL or --predictions must be given, not both.")
     if request.predictions is not None:
-        _print(_of_predictions(request, request.predictions))
+        _print(_of_predictions(request, request.predictions), as_json=as_json)
         return
     assert request.model is not None
     from vkood.models.loading import RENAMED
@@ -70,7 +70,7 @@ def evaluate_tables(request: TablesRequest) -> None:
         evaluate_only=True,
     )
     carry_out(run, sys.argv[1:])
-    _print(json.loads((request.output / "results.json").read_text(encoding="utf-8")))
+    _print(json.loads((request.output / "results.json").read_text(encoding="utf-8")), as_json=as_json)
 
 
 def _of_predictions(request: TablesRequest, predictions: Path) -> dict[str, Any]:
@@ -85,12 +85,14 @@ def _of_predictions(request: TablesRequest, predictions: Path) -> dict[str, Any]
         refuse(str(error))
 
 
-def _print(results: dict[str, dict[str, float]]) -> None:
-    from rich.console import Console
+def _print(results: dict[str, dict[str, float]], *, as_json: bool) -> None:
+    if as_json:
+        print_json(results)
+        return
     from rich.table import Table
 
     for name, metrics in results.items():
         table = Table(title=plain(name), title_justify="left", show_header=False)
         for metric, value in metrics.items():
             table.add_row(plain(metric), f"{value:.4f}")
-        Console().print(table if metrics else plain(f"{name}: no answers are known"))
+        standard_output().print(table if metrics else plain(f"{name}: no answers are known"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_file, require_packages
-from vkood.cli.output import say
+from vkood.cli.options import Json, StoreFile
+from vkood.cli.output import print_json, say, standard_output
+from vkood.cli.progress import work_bars
+from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from vkood.reporting.photo_explanation import PhotoExplanation
@@ -30,15 +32,15 @@ _PICTURES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", "
 def explain(
     photos: Annotated[
         list[Path],
-        typer.Argument(help="Photographs, or folders of photographs.", metavar="PHOTO..."),
+        typer.Argument(help="Photographs, or folders of photographs.", metavar="PHOTO"),
     ],
     text: Annotated[
-        str, typer.Option(help="A question or other text that orders the facts; a model answers it.")
+        str,
+        typer.Option(
+            help="A question or other text that orders the facts; a model answers it.", metavar="TEXT"
+        ),
     ] = "",
-    store: Annotated[
-        Path | None,
-        typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
-    ] = None,
+    store: StoreFile = None,
     model: Annotated[
         Path | None,
         typer.Option(
@@ -49,9 +51,7 @@ def explain(
         Path | None, typer.Option(help="Also write an HTML page with the photographs.", metavar="FILE")
     ] = None,
     limit: Annotated[int, typer.Option(help="Max number of facts of a photograph.", metavar="N")] = 20,
-    json_out: Annotated[
-        bool, typer.Option("--json", help="Print JSON, a list with an object for each photograph.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what is known about photographs, and which of it belongs to what they show.
 
@@ -66,13 +66,16 @@ def explain(
     paths = _paths(photos)
     require_packages(PACKAGES, extra="photos")
     readable, problems = _checked(paths)
-    explained = _explained(readable, text, store, model, limit)
-    if json_out:
-        typer.echo(json.dumps([photo.as_dict() for photo in explained], indent=1))
+    with interruptible(
+        "nothing was written; vectors that were computed are kept, so that the next time is faster"
+    ):
+        explained = _explained(readable, text, store, model, limit)
+    if as_json:
+        print_json([photo.as_dict() for photo in explained])
     else:
         _print(explained)
     if output is not None:
-        _save(explained, output, problems, quiet=json_out)
+        _save(explained, output, problems, quiet=as_json)
     for problem in problems:
         say(f"vkood: {problem}", err=True)
     if problems:
@@ -142,13 +145,10 @@ def _explained(
         refuse(f"{error} --store must be a store of facts, as `vkood knowledge build` makes it.")
 
     without_bars()
-    from rich.console import Console
-
     from vkood.pipelines.photo_explainer import PhotoExplainer
-    from vkood.progress import Bars
 
-    with Bars(console=Console(stderr=True)) as bars:
-        task = bars.add_task("Explaining", total=len(paths))
+    with work_bars() as bars:
+        task = bars.add_task("Explaining", total=len(paths), unit="photographs")
         try:
             explainer = PhotoExplainer(facts, model=model, limit=limit)
             explained: list[Any] = []
@@ -161,11 +161,9 @@ def _explained(
 
 
 def _print(explained: list[PhotoExplanation]) -> None:
-    from rich.console import Console
-
     from vkood.cli.photo_table import print_photo
 
-    console = Console()
+    console = standard_output()
     for number, photo in enumerate(explained):
         if number:
             console.print()

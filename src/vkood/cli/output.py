@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from vkood.escaping import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
+
+_PIPE_WIDTH = 1_000
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -20,6 +26,23 @@ def say(line: str, *, err: bool = False) -> None:
         err: Print it to the standard error.
     """
     typer.echo(printable(line), err=err)
+
+
+def print_json(record: Any) -> None:
+    """Print a result as JSON.
+
+    Args:
+        record: Values that JSON has.
+    """
+    typer.echo(json.dumps(record, indent=1))
+
+
+def standard_output() -> Console:
+    """The console of results, as wide as the terminal; a file or a pipe gets whole lines, unless COLUMNS is set."""
+    from rich.console import Console
+
+    is_narrow = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return Console(width=None if is_narrow else _PIPE_WIDTH)
 
 
 def quieten_transformers() -> None:

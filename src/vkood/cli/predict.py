@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_file
-from vkood.cli.output import quieten_transformers, say
+from vkood.cli.options import Json
+from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.uncaught import interruptible
 
 MAX_ANSWERS = 100  # the number that an explanation has
 MAX_FACTS = 10_000
@@ -22,7 +23,7 @@ def predict(
     image: Annotated[
         list[Path], typer.Option(help="The picture; given twice for visual reasoning.", metavar="FILE")
     ],
-    text: Annotated[str, typer.Option(help="The question, sentence or caption.")],
+    text: Annotated[str, typer.Option(help="The question, sentence or caption.", metavar="TEXT")],
     facts: Annotated[
         str,
         typer.Option(
@@ -38,11 +39,11 @@ def predict(
             metavar="FOLDER",
         ),
     ] = None,
-    top: Annotated[int, typer.Option(help="Number of answers to show.")] = 5,
-    json_out: Annotated[
-        Path | None, typer.Option("--json", help="Also write answers and facts as JSON.", metavar="FILE")
+    top: Annotated[int, typer.Option(help="Number of answers to show.", metavar="N")] = 5,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write an HTML page with the picture.", metavar="FILE")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Also write an HTML page.", metavar="FILE")] = None,
+    as_json: Json = False,
 ) -> None:
     """Answer a question about a picture: ranked answers with probabilities, and each fact with its gate.
 
@@ -50,15 +51,13 @@ def predict(
     "false", one for retrieval or pre-training whether the text matches the picture. No training files are needed.
     """
     require_count("--top", top, lowest=1, highest=MAX_ANSWERS)
-    for option, path in (("--json", json_out), ("--html", html)):
-        require_output_file(option, path)
-    if json_out is not None and json_out == html:
-        refuse(f"--json and --html must be two files; both are {str(html)!r}.")
+    require_output_file("--output", output)
     if not text.strip():
         refuse(f"--text must be a question, sentence or caption; got {text!r}.")
     if not (model / "config.json").is_file():
         refuse(f"MODEL must be a folder with a model; {str(model)!r} has no config.json.")
-    explanation = _explained(model, image, text, facts, fact_cache)
+    with interruptible("nothing was written"):
+        explanation = _explained(model, image, text, facts, fact_cache)
     record = {
         "text": text,
         "answers": [[answer, chance] for answer, chance in explanation.answers[:top]],
@@ -66,18 +65,23 @@ def predict(
             fact.fact.as_dict() | {"gate": fact.gate, "score": fact.score} for fact in explanation.facts
         ],
     }
+    if as_json:
+        print_json(record)
+    else:
+        _print(record)
+    if output is not None:
+        from vkood.files import write_text
+
+        write_text(output, explanation.to_page())
+
+
+def _print(record: dict[str, Any]) -> None:
     for answer, chance in record["answers"]:
         say(f"{chance:7.3f}  {answer}")
     if record["facts"]:
         say("facts, by gate:")
     for fact in record["facts"]:
         say(f"{fact['gate']:7.3f}  {fact['sentence']}")
-    from vkood import files
-
-    if json_out is not None:
-        files.write_text(json_out, json.dumps(record, indent=1) + "\n")
-    if html is not None:
-        files.write_text(html, explanation.to_page())
 
 
 def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cache: Path | None) -> Any:

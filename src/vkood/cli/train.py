@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_packages
-from vkood.cli.output import quieten_transformers, say
+from vkood.cli.options import Json
+from vkood.cli.output import print_json, quieten_transformers, say, standard_output
+from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
     from vkood.train.run import Run
 
 PACKAGES = ("omegaconf", "pyarrow", "tensorboard", "matplotlib")
 
-Recipe = Annotated[
-    str | None, typer.Argument(help="A recipe; `vkood recipes` lists them.", metavar="[RECIPE]")
-]
+Recipe = Annotated[str | None, typer.Argument(help="A recipe; `vkood recipes` lists them.", metavar="RECIPE")]
 Words = Annotated[
     list[str] | None,
     typer.Argument(
         help="Presets, and key=value; `vkood recipes --keys` lists the keys.",
-        metavar="[PRESET...] [KEY=VALUE...]",
+        metavar="PRESET|KEY=VALUE",
     ),
 ]
 Config = Annotated[
@@ -86,57 +86,87 @@ def carry_out(run: Run, arguments: list[str]) -> None:
         refuse(str(error))
 
     from vkood.models.convert import CheckpointError
-    from vkood.train.launch import is_launched, launch, num_processes
 
     try:
-        processes = 1 if is_launched() else num_processes(run)
-        if processes > 1 or (run.num_nodes > 1 and not is_launched()):
-            launch(arguments, run, processes=processes)
-            return
-        quieten_transformers()
-        if run.evaluate_only:
-            from vkood.train.evaluation import evaluate
-
-            evaluate(run, log)
-        else:
-            from vkood.train.training import train
-
-            train(run, log)
+        with interruptible(_kept(run)):
+            _carry_out(run, arguments)
     except (RunError, CheckpointError) as error:
         refuse(str(error))
 
 
+def _carry_out(run: Run, arguments: list[str]) -> None:
+    from vkood.train.launch import is_launched, launch, num_processes
+
+    processes = 1 if is_launched() else num_processes(run)
+    if processes > 1 or (run.num_nodes > 1 and not is_launched()):
+        launch(arguments, run, processes=processes)
+        return
+    quieten_transformers()
+    if run.evaluate_only:
+        from vkood.train.evaluation import evaluate
+
+        evaluate(run, log)
+    else:
+        from vkood.train.training import train
+
+        train(run, log)
+
+
+def _kept(run: Run) -> str:
+    """What is left after Ctrl-C, where the run itself does not say."""
+    if not run.evaluate_only:
+        return "training had not begun; the same command begins or resumes it"
+    return (
+        f"tables that were finished have their predictions in {run.output}. Run the same command again: it starts "
+        "from the beginning"
+    )
+
+
 def recipes(
     keys: Annotated[bool, typer.Option("--keys", help="List all keys with their values.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the recipes and presets of `vkood train`."""
     require_packages(PACKAGES, extra="train")
-    from rich.console import Console
-    from rich.table import Table
-
     from vkood.recipes.presets import PRESETS
     from vkood.recipes.resolve import PUBLISHED_SPLITS
     from vkood.recipes.tasks import RECIPES
     from vkood.train.run import Run
     from vkood.train.settings import keys_of
 
-    console = Console()
     if keys:
         from vkood.train.arguments import further_fields
 
         further = {f"optimisation.arguments.{name}": value for name, value in further_fields().items()}
-        for name, value in (keys_of(Run()) | further).items():
+        values = keys_of(Run()) | further
+        if as_json:
+            print_json(values)
+            return
+        for name, value in values.items():
             typer.echo(f"{name}={'' if value is None else value}")
         return
-    table = Table("Recipe", "What it does", title_justify="left", title="Recipes")
-    for name, make in RECIPES.items():
-        table.add_row(name, (make.__doc__ or "").splitlines()[0])
-    console.print(table)
-    table = Table("Preset", "What it sets", title_justify="left", title="Presets")
-    for name, values in PRESETS.items():
-        table.add_row(name, ", ".join(f"{key}={value}" for key, value in values.items()))
-    table.add_row(PUBLISHED_SPLITS, "the splits of the published loaders, which validate on the test split")
-    console.print(table)
+    purposes = {name: (make.__doc__ or "").splitlines()[0] for name, make in RECIPES.items()}
+    presets = {
+        name: ", ".join(f"{key}={value}" for key, value in values.items()) for name, values in PRESETS.items()
+    }
+    presets[PUBLISHED_SPLITS] = "the splits of the published loaders, which validate on the test split"
+    if as_json:
+        print_json({"recipes": purposes, "presets": presets})
+        return
+    _print_table("Recipes", ("Recipe", "What it does"), purposes)
+    _print_table("Presets", ("Preset", "What it sets"), presets)
+
+
+def _print_table(title: str, columns: tuple[str, str], rows: dict[str, str]) -> None:
+    from rich.table import Table
+
+    name, meaning = columns
+    table = Table(title=title, title_justify="left")
+    table.add_column(name, no_wrap=True)
+    table.add_column(meaning, overflow="fold")
+    for row in rows.items():
+        table.add_row(*row)
+    standard_output().print(table)
 
 
 def log(line: str) -> None:

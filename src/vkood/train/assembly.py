@@ -21,9 +21,10 @@ from vkood.data.tables import Table, TableError, find_tables
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.pipelines.encoding import sentence_encoder_folder
+from vkood.progress import time_left
 from vkood.tasks import EvaluationOptions, Scores, Task
 from vkood.tasks.answering import QuestionTask
-from vkood.tasks.ranks import rank
+from vkood.tasks.ranks import rank, world_size
 from vkood.train.building import Built, build
 from vkood.train.features import CachedFeatures, cached_features
 from vkood.train.run import Run, RunError, require_possible
@@ -118,7 +119,9 @@ class Assembly:
             report_every: Min seconds between these lines.
         """
         model = self.built.model if model is None else model
-        options = self.evaluation_options(None if log is None else _Progress(log, report_every))
+        # How many examples tasks on captions iterate over is theirs to know.
+        total = None if rows.kind == "captions" else -(-len(rows) // world_size())
+        options = self.evaluation_options(None if log is None else _Progress(log, report_every, total))
         return self.task.evaluate(model, rows, self.collator(rows, training=False), options)
 
     def rows(self, names: list[str]) -> Rows:
@@ -130,16 +133,22 @@ class Assembly:
 class _Progress:
     """Reports how far an evaluation is, for those that take long."""
 
-    def __init__(self, log: Log, report_every: float) -> None:
-        self._log, self._report_every = log, report_every
-        self._done, self._reported = 0, time.monotonic()
+    def __init__(self, log: Log, report_every: float, total: int | None) -> None:
+        self._log, self._report_every, self._total = log, report_every, total
+        self._done, self._started = 0, time.monotonic()
+        self._reported = self._started
 
     def __call__(self, done: int) -> None:
         """Count the examples done since the last call."""
         self._done += done
-        if time.monotonic() - self._reported >= self._report_every:
-            self._log(f"evaluated {self._done:,} of this process's share")
-            self._reported = time.monotonic()
+        now = time.monotonic()
+        if now - self._reported < self._report_every:
+            return
+        self._reported = now
+        seconds = max(now - self._started, 1e-3)
+        share = "this process's share" if self._total is None else f"{self._total:,}"
+        left = "" if self._total is None else f", {time_left(seconds, self._done, self._total)}"
+        self._log(f"evaluated {self._done:,} of {share}, {self._done / seconds:.3g} samples/s{left}")
 
 
 class FactVectors:

@@ -6,7 +6,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from typing_extensions import override
 
 from vkood.files import FileProblem, complete_folder, read_json_object
+from vkood.progress import time_left
 from vkood.train.checkpoints import mark_whole
 from vkood.train.record import BEST, Ledger, MetricsLog
 from vkood.train.run import RunError
@@ -152,8 +152,8 @@ class RunLog(TrainerCallback):
         """Examples a second and time left, by the mean since the training was started, validations counted."""
         since, first = self._started
         seconds_a_step = (time.monotonic() - since) / max(1, state.global_step - first)
-        left = timedelta(seconds=round(seconds_a_step * (state.max_steps - state.global_step)))
-        return f", {self._batch_size / seconds_a_step:.3g} samples/s, {left} left"
+        left = time_left(seconds_a_step, 1, state.max_steps - state.global_step)
+        return f", {self._batch_size / seconds_a_step:.3g} samples/s, {left}"
 
 
 def save_to(folder: Path, save: Callable[[Path], None], *, first: bool, wait: Callable[[], None]) -> None:

@@ -23,7 +23,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
         if kind == "html":
             words = predict(kit, "vqa", kit / "run" / "vqa" / "best", folder)
             words[words.index("--text") + 1] = "<script>alert(1)</script> [/b] a dog"
-            return [*words, "--html", str(folder / "page.html")]
+            return [*words, "--output", str(folder / "page.html")]
         (folder / f"{module}.py").write_text(canary_code(folder))
         words = train(kit, "vqa", kit / "run" / "vqa" / "best", folder)
         return [*words, "processes=2"] if kind == "ranks" else words

@@ -11,7 +11,7 @@ from .models import evaluate, predict, train
 
 
 def draw(rng: random.Random, kit: Path) -> Case:
-    commands = ["predict", "evaluate", "train", "prepare", "tiny", "check", "build", "encode", "predict html"]
+    commands = ["predict", "evaluate", "train", "prepare", "tiny", "check", "build", "encode"]
     commands += ["convert"] if ORACLES.is_dir() else []
     command = rng.choice(commands)
     limit = rng.choice((0, 10, 100, 1_000, 5_000, 20_000, 100_000))
@@ -20,7 +20,6 @@ def draw(rng: random.Random, kit: Path) -> Case:
         best = kit / "run" / "vqa" / "best"
         words = {
             "predict": lambda: predict(kit, "vqa", best, folder),
-            "predict html": lambda: [*predict(kit, "vqa", best, folder)[:-2], "--html", folder / "page.html"],
             "evaluate": lambda: evaluate(kit, "vqa", best, folder),
             "train": lambda: train(kit, "vqa", best, folder),
             "prepare": lambda: [
@@ -33,7 +32,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
                 folder / "tables",
             ],
             "tiny": lambda: ["data", "tiny", "vqav2", "--output", folder / "raw"],
-            "check": lambda: ["data", "check", kit / "tables" / "vqav2", "--json", folder / "found.json"],
+            "check": lambda: ["data", "check", kit / "tables" / "vqav2", "--json"],
             "build": lambda: [
                 "knowledge",
                 "build",

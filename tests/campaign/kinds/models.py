@@ -62,7 +62,8 @@ def predict(kit: Path, recipe: str, model: Path, folder: Path, facts: str = "non
         "--facts",
         facts,
         "--json",
-        str(folder / "out.json"),
+        "--output",
+        str(folder / "out.html"),
     ]
 
 
@@ -80,7 +81,7 @@ def evaluate(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
 
 
 def evaluate_easy(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:
-    return ["evaluate", str(model), "--data", "easy-vqa", "--limit", "4", "--json", str(folder / "out.json")]
+    return ["evaluate", str(model), "--data", "easy-vqa", "--limit", "4", "--json"]
 
 
 def train(kit: Path, recipe: str, model: Path, folder: Path) -> list[str]:

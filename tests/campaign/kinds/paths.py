@@ -59,7 +59,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
 def _command(command: str, kit: Path, above: Path, target: Path) -> list[str]:
     best, tables = kit / "run" / "vqa" / "best", kit / "tables" / "vqav2"
     if command == "check":
-        return ["data", "check", str(copied(tables, above / "tables")), "--json", f"{target}"]
+        return ["data", "check", str(copied(tables, above / "tables"))]
     if command == "prepare":
         raw = copied(kit / "raw" / "own-captions", above / "raw")
         return [
@@ -75,7 +75,7 @@ def _command(command: str, kit: Path, above: Path, target: Path) -> list[str]:
         ]
     if command == "predict":
         words = predict(kit, "vqa", copied(best, above / "model"), above)
-        return [*words[:-1], str(target), f"--html={target}.html"]
+        return [*words[:-1], str(target)]
     if command == "evaluate":
         return [*evaluate(kit, "vqa", copied(best, above / "model"), above)[:-1], str(target)]
     if command == "stats":

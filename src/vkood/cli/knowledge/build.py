@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_output_file
-from vkood.cli.output import plain, say
+from vkood.cli.options import Json
+from vkood.cli.output import plain, print_json, say, standard_output
+from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
 from vkood.escaping import printable
 
@@ -46,6 +48,7 @@ def conceptnet(
     ] = 0.0,
     relations: Relations = None,
     append: Append = False,
+    as_json: Json = False,
 ) -> None:
     """Build a store from ConceptNet's dump of assertions.
 
@@ -55,7 +58,7 @@ def conceptnet(
     from vkood.knowledge.sources.conceptnet import ConceptNetSource
 
     _require_file("ASSERTIONS", dump)
-    _build(output, append, lambda: ConceptNetSource(dump, language, min_weight, _names(relations)))
+    _build(output, append, as_json, lambda: ConceptNetSource(dump, language, min_weight, _names(relations)))
 
 
 @app.command()
@@ -72,12 +75,13 @@ def wordnet(
     ] = None,
     relations: Relations = None,
     append: Append = False,
+    as_json: Json = False,
 ) -> None:
     """Build a store from WordNet's files."""
     from vkood.knowledge.sources.wordnet import WordNetSource
 
     parts = tuple(part.strip() for part in words.split(","))
-    _build(output, append, lambda: WordNetSource(folder, parts, _names(relations), max_sense))
+    _build(output, append, as_json, lambda: WordNetSource(folder, parts, _names(relations), max_sense))
 
 
 @app.command()
@@ -105,6 +109,7 @@ def table(
         ),
     ] = "error",
     append: Append = False,
+    as_json: Json = False,
 ) -> None:
     """Build a store from a table of your own.
 
@@ -113,7 +118,7 @@ def table(
     from vkood.knowledge.sources.fact_tables import TableSource
 
     unknown = unknown_relations if unknown_relations in ("error", "skip") else Path(unknown_relations)
-    _build(output, append, lambda: TableSource(file, name, licence, unknown))
+    _build(output, append, as_json, lambda: TableSource(file, name, licence, unknown))
 
 
 def _require_file(argument: str, path: Path) -> None:
@@ -127,7 +132,7 @@ def _names(relations: str | None) -> frozenset[str] | None:
     return None if relations is None else frozenset(name.strip() for name in relations.split(","))
 
 
-def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> None:
+def _build(output: Path, append: bool, as_json: bool, make_source: Callable[[], Source]) -> None:
     """Build with progress, and say in one sentence what went wrong."""
     from vkood.knowledge.building.builder import build_store
 
@@ -142,7 +147,10 @@ def _build(output: Path, append: bool, make_source: Callable[[], Source]) -> Non
         refuse(str(error))
     except OSError as error:
         refuse(f"the store {str(output)!r} could not be built: {error.strerror or error}; {kept}.")
-    _print(report)
+    if as_json:
+        print_json(_record(report))
+    else:
+        _print(report)
 
 
 @contextlib.contextmanager
@@ -161,37 +169,46 @@ def _killed_like_interrupted() -> Iterator[None]:
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[BuildProgress], None]]:
     """Bars for reading and for writing, with rate and time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    from vkood.progress import Bars
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console) as bars:
+    with work_bars() as bars:
         tasks = {}
 
         def show(progress: BuildProgress) -> None:
-            shown = f"Reading {progress.name}" if progress.stage == "reading" else "Writing the store"
+            reading = progress.stage == "reading"
+            shown = f"Reading {progress.name}" if reading else "Writing the store"
             if shown not in tasks:
-                tasks[shown] = bars.add_task(printable(shown), total=progress.total, rate="")
-            count = progress.num_lines if progress.stage == "reading" else progress.done
-            elapsed = bars.tasks[tasks[shown]].elapsed
-            what = "lines" if progress.stage == "reading" else "facts"
-            rate = f"{count / elapsed:,.0f} {what}/s" if elapsed else ""
-            bars.update(tasks[shown], completed=progress.done, total=progress.total, rate=rate)
+                unit = "lines" if reading else "facts"
+                tasks[shown] = bars.add_task(printable(shown), total=progress.total, unit=unit)
+            count = (
+                progress.num_lines if reading else progress.done
+            )  # of a source, bytes are done and lines counted
+            bars.update(tasks[shown], completed=progress.done, total=progress.total, count=count)
 
         yield show
 
 
+def _record(report: BuildReport) -> dict[str, object]:
+    header = report.header
+    return {
+        "path": str(report.path),
+        "size": report.size,
+        "num_facts": header.num_facts,
+        "num_subjects": header.num_subjects,
+        "content_hash": header.content_hash,
+        "sources": [
+            {
+                "num_lines": tally.num_lines,
+                "num_facts": tally.num_facts,
+                "num_left_out": tally.num_left_out,
+                "num_unreadable": tally.num_unreadable,
+                "first_unreadable": list(tally.first_unreadable),
+                "unknown_relations": dict(tally.unknown_relations),
+            }
+            for tally in report.tallies
+        ],
+    }
+
+
 def _print(report: BuildReport) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     header = report.header
@@ -207,7 +224,7 @@ def _print(report: BuildReport) -> None:
     table.add_row("Facts in the store, each once", f"{header.num_facts:,}")
     table.add_row("  of subjects", f"{header.num_subjects:,}")
     table.add_row("Bytes", f"{report.size:,}")
-    Console().print(table)
+    standard_output().print(table)
     for tally in report.tallies:
         if tally.unknown_relations:
             say(f"Unknown relations: {tally.unknown_by_name()}", err=True)

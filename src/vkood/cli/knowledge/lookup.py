@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.inputs import refuse, require_count
-from vkood.cli.output import plain, say
+from vkood.cli.options import Json, StoreFile
+from vkood.cli.output import plain, print_json, say, standard_output
 
 if TYPE_CHECKING:
     from rich.tree import Tree
@@ -35,22 +35,19 @@ class _Lookup:
 
 def lookup(
     text: Annotated[str, typer.Argument(help="Any text, such as a caption or a question.", metavar="TEXT")],
-    store: Annotated[
-        Path | None,
-        typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
-    ] = None,
+    store: StoreFile = None,
     limit: Annotated[
         int, typer.Option(help="Max number of facts, the most relevant first.", metavar="N")
     ] = 20,
-    json_out: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the scene that a text describes, and what is known of the things in it."""
     require_count("--limit", limit, lowest=1)
     if not any(character.isalnum() for character in text):
         refuse(f"TEXT must have at least one word; got {text[:40]!r}.")
     known = _look_up(text, store, limit)
-    if json_out:
-        typer.echo(json.dumps(_record(known), indent=2))
+    if as_json:
+        print_json(_record(known))
     else:
         _print(known)
 
@@ -105,14 +102,13 @@ def _record_of(linked: LinkedFact) -> dict[str, object]:
 
 
 def _print(known: _Lookup) -> None:
-    from rich.console import Console
     from rich.tree import Tree
 
     tree = Tree(plain(known.text if len(known.text) <= 200 else known.text[:199] + "…", "bold"))
     _draw_scene(tree, known)
     _draw_concepts(tree, known)
     _draw_facts(tree, known)
-    Console().print(tree)
+    standard_output().print(tree)
 
 
 def _draw_scene(tree: Tree, known: _Lookup) -> None:

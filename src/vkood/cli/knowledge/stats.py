@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vkood.cli.inputs import refuse
-from vkood.cli.output import plain
+from vkood.cli.options import Json, StoreFile
+from vkood.cli.output import plain, print_json, standard_output
 
 if TYPE_CHECKING:
     from vkood.knowledge import StoreStats
 
 
 def stats(
-    store: Annotated[
-        Path | None,
-        typer.Option(help="A store of facts; by default the one that comes with vkood.", metavar="FILE"),
-    ] = None,
+    store: StoreFile = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read the whole store, and make sure that nothing was altered.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show what is in a store: how many facts of which relations, from which sources, under which licence."""
     from vkood.knowledge import FactStore
@@ -37,7 +33,7 @@ def stats(
     except (FileNotFoundError, ValueError) as error:
         refuse(str(error))
     if as_json:
-        typer.echo(json.dumps(_record(stats, verified=verify), indent=2))
+        print_json(_record(stats, verified=verify))
     else:
         _print(stats, verified=verify)
 
@@ -61,7 +57,6 @@ def _record(stats: StoreStats, *, verified: bool) -> dict[str, object]:
 
 
 def _print(stats: StoreStats, *, verified: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     header = stats.header
@@ -87,4 +82,4 @@ def _print(stats: StoreStats, *, verified: bool) -> None:
     table.add_section()
     for relation, count in sorted(header.relations.items(), key=lambda item: (-item[1], item[0])):
         table.add_row(plain(relation), f"{count:,}")
-    Console().print(table)
+    standard_output().print(table)
