@@ -48,7 +48,9 @@ def test_everything_has_help(command):
 @pytest.mark.parametrize(("command", "option"), OPTIONS, ids=lambda value: getattr(value, "path", None))
 def test_options_are_called_and_valued_in_one_style(command, option):
     assert re.fullmatch(r"--[a-z][a-z-]*[a-z]", option.names[0])
-    assert option.value == "" or re.fullmatch(r"[A-Z]+|NAME\|FOLDER|error\|skip\|FILE|tagger\|captions\|none", option.value), option
+    assert option.value == "" or re.fullmatch(
+        r"[A-Z]+|NAME\|FOLDER|error\|skip\|FILE|tagger\|captions\|none", option.value
+    ), option
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=shown)
