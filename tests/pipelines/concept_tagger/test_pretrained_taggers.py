@@ -11,6 +11,7 @@ from PIL import Image
 from support.tiny_picture_models import save_captioner, save_classifier, save_two_towers
 from vkood import ConceptTagger
 from vkood.knowledge import Fact, FactStore, build_store
+from vkood.knowledge.linking.hypernyms import hypernyms_of
 from vkood.models.loading import LoadingError
 from vkood.pipelines.concept_tagger import Cut, pretrained
 from vkood.pipelines.concept_tagger.captioner import Captioner
@@ -238,3 +239,14 @@ def test_captions_are_found_by_files_names(store):
     with pytest.raises(ValueError, match=r"image must be a file's name, by which its captions"):
         tagger(PICTURES[0])
     assert tagger.fingerprint != ConceptTagger.from_captions({"a.jpg": ["a cat"]}, store).fingerprint
+
+
+def test_all_facts_of_the_heaviest_sense_are_followed(tmp_path):
+    facts = [
+        Fact("dog", "IsA", "animal", 2.0),
+        Fact("dog", "IsA", "pet", 1.9),
+        Fact("dog", "IsA", "chap", 1.0),
+    ]
+    build_store(tmp_path / "facts.db", [facts])
+    with FactStore.open(tmp_path / "facts.db") as own:
+        assert hypernyms_of(["dog", "cat"], own) == {"dog": ("animal", "pet"), "cat": ()}

@@ -30,8 +30,8 @@ def caption_concepts(captions: Sequence[Sequence[str]], linker: Linker) -> list[
         ValueError: A description is no text or is too long.
 
     Example:
-        >>> named, every = caption_concepts([["Two dogs run.", "A dog on grass."]], Linker())[0]
-        >>> named[:2]
+        >>> named, every = caption_concepts([["Two dogs.", "A dog on grass."]], Linker())[0]
+        >>> named
         (('dog', 1.0), ('grass', 0.5))
         >>> dict(every)["animal"]
         1.0

@@ -49,6 +49,11 @@ _GENERAL = frozenset(
 """What tells nothing of a picture."""
 
 
+_SAME_SENSE = 0.75
+"""Of the heaviest fact's weight: WordNet's second sense has half of the first's, and what we wrote ourselves weighs a
+little less from one to the next."""
+
+
 @runtime_checkable
 class FactLookup(Protocol):
     """The part of a `FactStore` that hypernyms come from."""
@@ -77,7 +82,7 @@ def hypernyms_of(
         >>> from vkood.knowledge import FactStore
         >>> with FactStore.open() as store:
         ...     hypernyms_of(["pagoda"], store, max_levels=1)
-        {'pagoda': ('temple',)}
+        {'pagoda': ('tower', 'temple')}
     """
     entries = list(dict.fromkeys(entries))
     parents: dict[str, tuple[str, ...]] = {}
@@ -85,7 +90,7 @@ def hypernyms_of(
     for _ in range(max_levels):
         for entry, facts in store.lookup(frontier, relations=["IsA"], limit=None).items():
             heaviest = max((fact.weight for fact in facts), default=0.0)
-            objects = [fact.object for fact in facts if fact.weight == heaviest]
+            objects = [fact.object for fact in facts if fact.weight > _SAME_SENSE * heaviest]
             parents[entry] = tuple(object_ for object_ in objects if object_ not in _GENERAL)
         frontier = list(
             {above: None for entry in frontier for above in parents[entry] if above not in parents}
