@@ -19,7 +19,7 @@ from vkood.cli.output import plain, print_json, standard_output
 
 _MIN_PYTHON = (3, 10)
 _SHOWN_VERSIONS = ("torch", "transformers", "numpy", "safetensors", "typer", "rich")
-_FOR_DEVELOPERS = ("bench", "dev", "docs")
+_FOR_DEVELOPERS = ("bench", "dev", "docs", "notebooks")
 _GIB = 2**30
 _HUB_TIMEOUT = 10.0
 
