@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 import torch
 
-# Doctests import what they look through; the frameworks of these adapters need not be installed.
-collect_ignore_glob = ["src/vkood/integrations/*.py"]
+# Doctests import what they look through; the frameworks of these modules need not be installed.
+collect_ignore_glob = ["src/vkood/integrations/*.py", "src/vkood/app/page.py", "src/vkood/app/server.py"]
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
 

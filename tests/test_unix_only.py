@@ -37,7 +37,7 @@ def imported(name, globals=None, *others, **more):
 builtins.__import__ = imported
 names = [module.name for module in pkgutil.walk_packages(vkood.__path__, "vkood.")]
 for name in names:
-    if not name.endswith("__main__") and ".integrations." not in name:
+    if not name.endswith("__main__") and ".integrations." not in name and ".app." not in name:
         importlib.import_module(name)
 print(len(names))
 """

@@ -66,12 +66,13 @@ class MissingImage(ImageProblem, FileNotFoundError):
         return str(self.args[0])
 
 
-def decode_image(source: ImageSource, *, name: str) -> Image.Image:
+def decode_image(source: ImageSource, *, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Decode an image, upright, on white, with 8 bits a channel.
 
     Args:
         source: The image, in any of these forms.
         name: What to call it in errors ("images[3]").
+        max_pixels: Images of more pixels are refused, before they are decoded; at most `MAX_PIXELS`.
 
     Returns:
         An image of the mode RGB; it may be the source itself.
@@ -94,7 +95,7 @@ def decode_image(source: ImageSource, *, name: str) -> Image.Image:
             raise ImageProblem(
                 f"{name} must be a file's name or content, a PIL image or an array; got {type(source).__name__}."
             )
-        return _rgb(source, name)
+        return _rgb(source, name, min(max_pixels, MAX_PIXELS))
 
 
 def _content(path: str | Path, name: str) -> bytes:
@@ -151,11 +152,11 @@ def _described(content: bytes) -> str:
     return f"is in no format that is read ({', '.join(_formats())})"
 
 
-def _rgb(image: Image.Image, name: str) -> Image.Image:
+def _rgb(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     width, height = image.size
-    if width * height > MAX_PIXELS or 0 in image.size:
+    if width * height > max_pixels or 0 in image.size:
         raise ImageProblem(
-            f"{name} must have from 1 to {MAX_PIXELS:,} pixels; it has {width:,} x {height:,}. Make it smaller."
+            f"{name} must have from 1 to {max_pixels:,} pixels; it has {width:,} x {height:,}. Make it smaller."
         )
     try:
         raw_mode = _raw_mode(image)

@@ -76,8 +76,9 @@ def test_what_means_the_same_is_one_option():
 def test_whatever_prints_a_result_prints_json():
     without = {command.path for command in COMMANDS}
     without -= {command.path for command, option in OPTIONS if option.names[0] == "--json"}
-    # The first writes files, and prints what they are; a training writes lines about its progress, and files.
-    assert without == {"vkood demo", "vkood train", "vkood data tiny"}
+    # The demonstration writes files, and prints what they are; a training writes lines about its progress, and files.
+    # The app shows its results in the browser, where they can be saved as JSON.
+    assert without == {"vkood app", "vkood demo", "vkood train", "vkood data tiny"}
 
 
 def test_every_command_has_examples():

@@ -86,6 +86,28 @@ def test_with_a_text_the_order_is_its_own(explainer):
     assert relevance == sorted(relevance, reverse=True)
 
 
+def test_own_facts_are_judged_with_the_others(explainer):
+    own = ["a ship has a deck.", "golden retrievers like balls."]
+    alone = explainer(BROWN, "Is this a dog or a ship?")
+    shown = explainer(BROWN, "Is this a dog or a ship?", facts=own)
+    assert shown.kept[0].sentence == own[1] and shown.kept[0].place == 1
+    assert own[0] in [fact.sentence for fact in shown.dropped]
+    assert [fact.sentence for fact in shown.kept[1:]] == [fact.sentence for fact in alone.kept]
+    assert shown.kept[0].as_dict().keys() >= {"sentence", "score", "reason"}
+    notes = explainer(BLACK, facts=own).notes
+    assert notes == ("The store has no fact about what this photograph shows.",)
+    with pytest.raises(ValueError, match="`facts` must be a list of sentences"):
+        explainer(BROWN, facts="dogs bark.")
+
+
+def test_another_threshold_without_running_anything(explainer):
+    for text in ("", "Is this a dog or a ship?"):
+        shown = explainer(BROWN, text)
+        strict = PhotoExplainer(tagger=ColourTagger(), threshold=-2.0)(BROWN, text)
+        assert shown.at_threshold(-2.0).as_dict() == strict.as_dict() != shown.as_dict()
+        assert strict.at_threshold(-0.4).as_dict() == shown.as_dict()
+
+
 def test_no_photograph_depends_on_the_others(explainer):
     together = explainer([BROWN, BLUE, BLACK], "Is this a dog or a ship?")
     for picture, shown in zip((BROWN, BLUE, BLACK), together, strict=True):

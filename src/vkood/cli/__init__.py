@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import vkood
+from vkood.cli import app as app_command
 from vkood.cli import convert, data, demo, doctor, evaluate, explain, knowledge, predict, train
 from vkood.cli.help import HelpfulCommand, HelpfulGroup, Program
 from vkood.cli.uncaught import DEBUG
@@ -31,6 +32,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.command(rich_help_panel=_FACTS)(explain.explain)
+app.command(rich_help_panel=_FACTS)(app_command.app)
 app.command(rich_help_panel=_FACTS)(demo.demo)
 app.add_typer(knowledge.app, name="knowledge", rich_help_panel=_FACTS)
 app.command(rich_help_panel=_MODELS)(train.train)

@@ -6,6 +6,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         'vkood explain photo.jpg --text "What is it used for?" --output page.html',
         "vkood explain photographs --store mine.db --limit 10 --json > explained.json",
     ),
+    "vkood app": (
+        "vkood app",
+        "vkood app --model vkood-demo/model --store mine.db",
+        "vkood app --host 0.0.0.0 --port 8000 --no-browser",
+    ),
     "vkood demo": (
         "vkood demo",
         "vkood demo --train --quick",

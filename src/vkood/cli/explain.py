@@ -15,6 +15,7 @@ from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
+    from vkood.knowledge import FactStore
     from vkood.reporting.photo_explanation import PhotoExplanation
 
 PACKAGES = (
@@ -62,7 +63,9 @@ def explain(
     require_count("--limit", limit, lowest=1, highest=MAX_FACTS)
     require_output_file("--output", output)
     if model is not None:
-        _require_model(model, text)
+        require_model_folder(model)
+        if not text.strip():
+            refuse("--model needs --text, a question for the model to answer.")
     paths = _paths(photos)
     require_packages(PACKAGES, extra="photos")
     readable, problems = _checked(paths)
@@ -82,16 +85,28 @@ def explain(
         raise typer.Exit(1)
 
 
+def open_store(store: Path | None) -> FactStore:
+    """Open a store that has facts, or refuse it."""
+    from vkood.knowledge import FactStore
+
+    try:
+        facts = FactStore.open(store)
+    except (ValueError, OSError) as error:
+        refuse(f"{error} --store must be a store of facts, as `vkood knowledge build` makes it.")
+    if not len(facts):
+        refuse(f"--store must have facts; {str(store)!r} is empty.")
+    return facts
+
+
 def without_bars() -> None:
     """Hide the bars of transformers, without importing it: often it is not needed."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def _require_model(folder: Path, text: str) -> None:
+def require_model_folder(folder: Path) -> None:
+    """Refuse a folder without a model."""
     if not (folder / "config.json").is_file():
         refuse(f"--model must be a folder with a model; {str(folder)!r} has no config.json.")
-    if not text.strip():
-        refuse("--model needs --text, a question for the model to answer.")
 
 
 def _paths(photos: list[Path]) -> list[Path]:
@@ -135,15 +150,7 @@ def _explained(
     paths: list[Path], text: str, store: Path | None, model: Path | None, limit: int
 ) -> list[PhotoExplanation]:
     """Explain photographs, with a bar on a terminal if there are many."""
-    from vkood.knowledge import FactStore
-
-    try:
-        facts = FactStore.open(store)
-        if not len(facts):
-            refuse(f"--store must have facts; {str(store)!r} is empty.")
-    except (ValueError, OSError) as error:
-        refuse(f"{error} --store must be a store of facts, as `vkood knowledge build` makes it.")
-
+    facts = open_store(store)
     without_bars()
     from vkood.pipelines.photo_explainer import PhotoExplainer
 

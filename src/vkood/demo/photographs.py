@@ -42,6 +42,16 @@ def demo_photographs() -> dict[str, Path]:
     return {name: _file(package, file) for name, (package, file, _) in _PHOTOGRAPHS.items()}
 
 
+def demo_questions() -> dict[str, str]:
+    """A question about each of the photographs, by what they show.
+
+    Example:
+        >>> demo_questions()["rocket"]
+        'Does it fly or swim?'
+    """
+    return {name: question for name, (_, _, question) in _PHOTOGRAPHS.items()}
+
+
 def explain_photographs(output: Path) -> list[PhotoExplanation]:
     """Explain each photograph, with a question about it, and write the page and the record.
 
@@ -55,7 +65,8 @@ def explain_photographs(output: Path) -> list[PhotoExplanation]:
     from vkood.reporting.photo_explanation import save_page
 
     explainer = PhotoExplainer()
-    explained = [explainer(path, _PHOTOGRAPHS[name][2]) for name, path in demo_photographs().items()]
+    questions = demo_questions()
+    explained = [explainer(path, questions[name]) for name, path in demo_photographs().items()]
     save_page(explained, output / PAGE)
     record = [photo.as_dict() for photo in explained]
     write_text(output / RECORD, json.dumps(record, indent=1) + "\n")

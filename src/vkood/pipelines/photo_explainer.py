@@ -22,7 +22,7 @@ from vkood.knowledge.linking.linker import Linker
 from vkood.pipelines.concept_gate import WEIGHT_POWER, ConceptGate
 from vkood.pipelines.concept_tagger import ConceptTagger, PictureConcepts
 from vkood.pipelines.encoding import FACT_ENCODER, fact_encoder_of
-from vkood.reporting.photo_explanation import JudgedFact, PhotoExplanation
+from vkood.reporting.photo_explanation import JudgedFact, PhotoExplanation, split_facts
 from vkood.reporting.pictures import thumbnail
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class PhotoExplainer:
         if not 1 <= limit <= MAX_FACTS:
             raise ValueError(f"`limit` must be a number from 1 to {MAX_FACTS:,}; got {limit}.")
         self.store = store if isinstance(store, FactStore) else FactStore.open(store)
-        self.model = _loaded(model)
+        self.model = load_explainable(model)
         self.tagger: PictureTagger = tagger or ConceptTagger.default(self.store)
         self.limit, self.threshold = limit, threshold
         self._linker = Linker(self.store)
@@ -104,19 +104,24 @@ class PhotoExplainer:
         self._gate = ConceptGate(self._name_vectors)
 
     @overload
-    def __call__(self, images: ImageSource, text: str = "") -> PhotoExplanation: ...
+    def __call__(
+        self, images: ImageSource, text: str = "", *, facts: Sequence[str] = ()
+    ) -> PhotoExplanation: ...
 
     @overload
-    def __call__(self, images: Sequence[ImageSource], text: str = "") -> list[PhotoExplanation]: ...
+    def __call__(
+        self, images: Sequence[ImageSource], text: str = "", *, facts: Sequence[str] = ()
+    ) -> list[PhotoExplanation]: ...
 
     def __call__(
-        self, images: ImageSource | Sequence[ImageSource], text: str = ""
+        self, images: ImageSource | Sequence[ImageSource], text: str = "", *, facts: Sequence[str] = ()
     ) -> PhotoExplanation | list[PhotoExplanation]:
         """Explain photographs; nothing about one depends on the others.
 
         Args:
             images: A list of photographs, or a single one: files' names or contents, images of PIL, or arrays.
             text: A question or other text, the same for all, that orders the facts; a model answers it.
+            facts: Sentences of your own, which are judged with the store's facts, and come before them.
 
         Returns:
             For a list of photographs a list, for a single one its own.
@@ -126,11 +131,15 @@ class PhotoExplainer:
             FileNotFoundError: If there is no such file.
         """
         if isinstance(images, list | tuple):
-            return list(self.explained(images, text))
-        return next(self.explained([images], text))  # pyright: ignore[reportArgumentType] - a single photograph
+            return list(self.explained(images, text, facts))
+        return next(self.explained([images], text, facts))  # pyright: ignore[reportArgumentType] - a single photograph
 
-    def explained(self, images: Sequence[ImageSource], text: str = "") -> Iterator[PhotoExplanation]:
+    def explained(
+        self, images: Sequence[ImageSource], text: str = "", facts: Sequence[str] = ()
+    ) -> Iterator[PhotoExplanation]:
         """Yield what is known about each photograph; arguments and errors as for a call."""
+        if isinstance(facts, str):
+            raise ValueError("`facts` must be a list of sentences; got a single text.")
         if self.model is not None and not text.strip():
             raise ValueError("`text` must be a question for the model to answer; got an empty one.")
         for first in range(0, len(images), _BATCH):
@@ -139,24 +148,21 @@ class PhotoExplainer:
             pictures = [decode_image(image, name=name) for image, name in zip(batch, names, strict=True)]
             shown = self.tagger(pictures)
             queries = [FactQuery(text, concepts=concepts.concepts) for concepts in shown]
-            facts = self._linker.facts_for_many(queries, self.limit)
-            for name, picture, concepts, own in zip(names, pictures, shown, facts, strict=True):
-                yield self._explanation(name, text, picture, concepts, own)
+            candidates = self._linker.facts_for_many(queries, self.limit)
+            for name, picture, concepts, linked in zip(names, pictures, shown, candidates, strict=True):
+                yield self._explanation(name, text, picture, concepts, [*map(LinkedFact, facts), *linked])
 
     def _explanation(
         self, name: str, text: str, picture: Image.Image, shown: PictureConcepts, facts: Sequence[LinkedFact]
     ) -> PhotoExplanation:
-        judged = self._judged(shown, facts)
-        kept = [fact for fact in judged if fact.kept]
-        if not text.strip():
-            kept.sort(key=lambda fact: -fact.margin)
+        kept, dropped = split_facts(self._judged(shown, facts), text)
         return PhotoExplanation(
             name=name,
             text=text,
             picture=thumbnail(picture),
             concepts=shown.concepts,
-            kept=tuple(kept),
-            dropped=tuple(sorted((fact for fact in judged if not fact.kept), key=lambda fact: -fact.margin)),
+            kept=kept,
+            dropped=dropped,
             threshold=self.threshold,
             notes=self._notes(text, facts),
             model=self._answered(picture, text, kept),
@@ -164,7 +170,7 @@ class PhotoExplainer:
 
     def _notes(self, text: str, facts: Sequence[LinkedFact]) -> tuple[str, ...]:
         notes = []
-        if not facts:
+        if all(isinstance(fact.fact, str) for fact in facts):
             notes.append("The store has no fact about what this photograph shows.")
         if text.strip() and not self._is_english(text):
             notes.append(
@@ -196,24 +202,27 @@ class PhotoExplainer:
         scores = self._gate.scores(vectors[None], concepts[None], probabilities[None])[0].tolist()
         own = (vectors @ concepts.mT * probabilities**WEIGHT_POWER).argmax(-1).tolist()
         nearest = (vectors @ self._name_vectors.mT).argmax(-1).tolist()
+        chances = dict(shown.names)
         return [
             JudgedFact(
                 fact=fact,
                 score=score,
-                margin=self.threshold - score,
-                reason=_reason(
-                    score <= self.threshold, shown.names[fits], self._names[near], dict(shown.names)
-                ),
-            )
-            for fact, score, fits, near in zip(facts, scores, own, nearest, strict=True)
+                margin=0.0,
+                reason=_reason_kept(*shown.names[fits]),
+                otherwise=_reason_dropped(self._names[near], chances),
+                place=place,
+            ).at_threshold(self.threshold)
+            for place, (fact, score, fits, near) in enumerate(zip(facts, scores, own, nearest, strict=True))
         ]
 
 
-def _reason(kept: bool, fits: tuple[str, float], nearest: str, shown: dict[str, float]) -> str:
-    """Why a fact is kept or dropped: which name it fits best, of the photograph's by their weight, and of all."""
-    name, probability = fits
-    if kept:
-        return f"fits {name} ({probability:.0%})"
+def _reason_kept(name: str, probability: float) -> str:
+    """Why a fact is kept: which of the photograph's names it fits best, by their weight."""
+    return f"fits {name} ({probability:.0%})"
+
+
+def _reason_dropped(nearest: str, shown: dict[str, float]) -> str:
+    """Why a fact is dropped: which of all names it fits best."""
     if nearest not in shown:
         return f"fits {nearest} better, which is not in the picture"
     if shown[nearest] < _HARDLY:
@@ -225,8 +234,15 @@ def _name(image: ImageSource, number: int) -> str:
     return str(image) if isinstance(image, str | Path) else f"picture {number + 1}"
 
 
-def _loaded(model: Any) -> Any:
-    """A model with a head, from its folder if it is one."""
+def load_explainable(model: Any) -> Any:
+    """A model with a head, from its folder if it is one; None stays None.
+
+    Args:
+        model: A model, its folder, or None.
+
+    Raises:
+        ValueError: If it cannot be loaded, or has no head.
+    """
     if isinstance(model, str | Path):
         from vkood.models.loading import load_model
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -28,12 +28,16 @@ class JudgedFact:
         score: How outlying it is; larger = more.
         margin: How far the score lies below the threshold: at least 0 for a fact that is kept, in units of the score.
         reason: What it fits, in a few words.
+        otherwise: The reason that it would have on the other side of the threshold.
+        place: Its place in the order of the text, from 0.
     """
 
     fact: LinkedFact
     score: float
     margin: float
     reason: str
+    otherwise: str = ""
+    place: int = 0
 
     @property
     def sentence(self) -> str:
@@ -44,6 +48,13 @@ class JudgedFact:
     def kept(self) -> bool:
         """Whether the gate lets it through."""
         return self.margin >= 0
+
+    def at_threshold(self, threshold: float) -> JudgedFact:
+        """The fact as another threshold judges it."""
+        margin = threshold - self.score
+        if (margin >= 0) == self.kept:
+            return replace(self, margin=margin)
+        return replace(self, margin=margin, reason=self.otherwise, otherwise=self.reason)
 
     def as_dict(self) -> dict[str, Any]:
         """The fact as JSON has it, with score, margin and reason."""
@@ -88,6 +99,25 @@ class PhotoExplanation:
         """The model's answers with their probabilities, the likeliest first; empty without a model."""
         return [] if self.model is None else self.model.answers
 
+    def at_threshold(self, threshold: float) -> PhotoExplanation:
+        """The same facts judged by another threshold, without running anything again.
+
+        What the model answered stays: it was given the facts that were kept then.
+
+        Args:
+            threshold: The largest score that is kept.
+
+        Example:
+            >>> from vkood.demo.photographs import demo_photographs
+            >>> from vkood.pipelines.photo_explainer import explain
+            >>> shown = explain(demo_photographs()["rocket"])
+            >>> len(shown.kept) > len(shown.at_threshold(-2.0).kept)
+            True
+        """
+        facts = [fact.at_threshold(threshold) for fact in (*self.kept, *self.dropped)]
+        kept, dropped = split_facts(facts, self.text)
+        return replace(self, kept=kept, dropped=dropped, threshold=threshold)
+
     def __repr__(self) -> str:
         """Name, answers, concepts and facts, a line each."""
         lines = [f"{self.name}: {self.text}" if self.text else self.name]
@@ -125,6 +155,10 @@ class PhotoExplanation:
         """
         save_page([self], path)
 
+    def to_page(self) -> str:
+        """The same page as text."""
+        return _page([self], self.label)
+
     def template_values(self) -> dict[str, Any]:
         """What the macro `photo` of `photo.html.jinja` shows."""
         widest = max((abs(fact.margin) for fact in (*self.kept, *self.dropped)), default=1.0) or 1.0
@@ -136,6 +170,20 @@ class PhotoExplanation:
             "widest": widest,
             "model": None if self.model is None else self.model.template_values(),
         }
+
+
+def split_facts(
+    facts: Sequence[JudgedFact], text: str
+) -> tuple[tuple[JudgedFact, ...], tuple[JudgedFact, ...]]:
+    """Facts that are kept, and the others, in the order in which they are shown.
+
+    Args:
+        facts: All facts.
+        text: The text that orders those that are kept; without one the clearest comes first.
+    """
+    clearest = sorted(facts, key=lambda fact: (-fact.margin, fact.place))
+    ordered = sorted(facts, key=lambda fact: fact.place) if text.strip() else clearest
+    return tuple(fact for fact in ordered if fact.kept), tuple(fact for fact in clearest if not fact.kept)
 
 
 def save_page(
@@ -159,9 +207,13 @@ def save_page(
     if not explanations:
         raise ValueError("`explanations` must have at least one photograph; got none.")
     alone = len(explanations) == 1 and not problems
+    write_text(path, _page(explanations, explanations[0].label if alone else title, problems))
+
+
+def _page(explanations: Sequence[PhotoExplanation], title: str, problems: Sequence[str] = ()) -> str:
     values = {
-        "title": explanations[0].label if alone else title,
+        "title": title,
         "photos": [explanation.template_values() for explanation in explanations],
         "problems": list(problems),
     }
-    write_text(path, render(TEMPLATES / "photo_page.html.jinja", values) + "\n")
+    return render(TEMPLATES / "photo_page.html.jinja", values) + "\n"
