@@ -32,6 +32,7 @@ FILES = {
     "gated_vlm": "gated_vlm",
     "models": "models",
     "models_cuda": "models",
+    "dropped_facts": "dropped_facts",
     "training": "training",
     "retrieval": "retrieval",
     "sample_efficiency": "sample_efficiency",

@@ -109,15 +109,15 @@ def two_stream(layers: int) -> VkoodForVisualQuestionAnswering:
     )
 
 
-def batch(rows: int, vocabulary: int, device: str) -> dict[str, Tensor]:
-    """Pictures, texts of 50 words, and 20 facts each."""
+def batch(rows: int, vocabulary: int, device: str, facts: int = NUM_FACTS) -> dict[str, Tensor]:
+    """Pictures, texts of 50 words, and facts."""
     generator = torch.Generator().manual_seed(0)
     inputs = {
         "pixel_values": torch.randn(rows, 3, 224, 224, generator=generator),
         "input_ids": torch.randint(5, vocabulary, (rows, WORDS), generator=generator),
         "attention_mask": torch.ones(rows, WORDS, dtype=torch.long),
-        "fact_features": functional.normalize(torch.randn(rows, NUM_FACTS, 384, generator=generator), dim=-1),
-        "fact_mask": torch.ones(rows, NUM_FACTS, dtype=torch.bool),
+        "fact_features": functional.normalize(torch.randn(rows, facts, 384, generator=generator), dim=-1),
+        "fact_mask": torch.ones(rows, facts, dtype=torch.bool),
     }
     return {name: part.to(device) for name, part in inputs.items()}
 

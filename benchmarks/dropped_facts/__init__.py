@@ -1,0 +1,1 @@
+"""What hard gates save by leaving closed facts out before the fusion."""
