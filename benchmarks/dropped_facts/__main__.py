@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from vkood.gating.gate import GateMode
 from vkood.models import VkoodForVisualQuestionAnswering
 
 from ..measuring import as_read, interleaved, print_tables, setting, write_json
@@ -34,11 +35,13 @@ def calibrated(model: VkoodForVisualQuestionAnswering, inputs: dict[str, Tensor]
 def measured(model: VkoodForVisualQuestionAnswering, facts: int, rounds: int) -> dict[str, object]:
     """Seconds of a forward pass by either kind of gate, in turn."""
     inputs = batch(2, 50_265, "cpu", facts=facts)
-    gate = model.vkood.outlier_layer.gate
+    layer = model.vkood.outlier_layer
+    assert layer is not None
+    gate = layer.gate
     gate.inference = None
     kept = calibrated(model, inputs)
 
-    def forward(inference: str | None) -> None:
+    def forward(inference: GateMode | None) -> None:
         gate.inference = inference
         with torch.inference_mode():
             model(**inputs, output_states=False)  # states have a place for every fact
