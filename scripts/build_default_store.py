@@ -23,6 +23,7 @@ small and its facts are worth reading, as sentences too:
   animals with names of masses ("livestock is a placental"), and no materials in the plural ("is made of beeches");
 - no plurals that the sentence takes for singulars ("a spirilla");
 - no kinds of which there is one ("the Second Reich is the Reich");
+- no parts of pastimes that are named as the thing for them is ("a basketball has a half");
 - no names that a sentence would take for a person's or a place's ("Dean is a cardinal");
 - no facts that `doubtful_facts.py` finds doubtful: nouns with an article that neither what they are nor their use nor
   their plural shows to be counted ("a dada"), abbreviations with an article ("an ELF"), names in the plural with "is"
@@ -60,7 +61,7 @@ from vkood.knowledge.language.phrases import (
     noun_phrase,
     written,
 )
-from vkood.knowledge.language.word_lists import NUMBERS
+from vkood.knowledge.language.word_lists import COUNTED_SUBJECTS, NUMBERS
 from vkood.knowledge.sources.batches import RELATION_CODES, Batch, FactSource, Tally
 from vkood.knowledge.sources.everyday import LICENCE, SOURCE, everyday_facts
 from vkood.knowledge.sources.wordnet import WordNetSource
@@ -73,6 +74,7 @@ LICENCE_FILE = "WORDNET-LICENSE.txt"
 MAX_BYTES = 14_000_000
 
 _IS_A = RELATION_CODES["IsA"]
+_HAS_A = RELATION_CODES["HasA"]
 _HAS_PROPERTY = RELATION_CODES["HasProperty"]
 _SYNONYM = RELATION_CODES["Synonym"]
 _POINTERS = {"@": "IsA", "@i": "IsA", "#p": "PartOf", "%p": "HasA"}
@@ -126,6 +128,7 @@ class EverydayNouns:
             and not (self._is_rank(row[0]) or self._is_rank(row[2]))
             and not self._is_doubtful_plural(row)
             and not _is_of_one(row)
+            and not (row[1] == _HAS_A and row[0] in COUNTED_SUBJECTS)
         ]
         kept = self._without_other_senses(self._without_doubtful_nouns(kept))
         kept = _without_long_synonyms(self._without_doubtful_facts(kept))

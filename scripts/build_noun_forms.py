@@ -107,7 +107,26 @@ def lines(nouns: Nouns) -> list[str]:
             ends_as_mass(concept) and not concept.endswith(_ALWAYS_MASS)
         ):
             lines.append(f"a{concept}")  # which the rules take for a plural, a deed or a mass
-    return lines + sense_lines(nouns) + [f"k{kind}" for kind in sorted(nouns.name_kinds)]
+    return (
+        lines
+        + _lines_of_corrections(nouns)
+        + sense_lines(nouns)
+        + [f"k{kind}" for kind in sorted(nouns.name_kinds)]
+    )
+
+
+def _lines_of_corrections(nouns: Nouns) -> list[str]:
+    """Lines of nouns that WordNet lacks or writes otherwise ("French fries"), and of one meaning ("alpaca" as wool)."""
+    lines: list[str] = []
+    for noun, mark in nouns.corrections.items():
+        noun, _, kind = noun.partition(" IsA ")
+        concept = normalise_concept(noun)
+        known = {nouns.written(concept, number) for number in nouns.senses.get(concept, ())}
+        if kind:
+            lines.append(f"s{mark}{noun}\t{kind}")
+        elif not known or (mark in "bc" and noun not in known | {concept}):
+            lines.append(f"{mark}{noun}")
+    return lines
 
 
 def sense_lines(nouns: Nouns) -> list[str]:

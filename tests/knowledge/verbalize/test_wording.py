@@ -95,7 +95,37 @@ pen UsedFor drawing                         | a pen is used for drawing.
 ladder UsedFor climbing                     | a ladder is used for climbing.
 water AtLocation river                      | water can be found in a river.
 blinds AtLocation window                    | blinds can be found on a window.
-stethoscope AtLocation neck of a doctor     | a stethoscope can be found on the neck of a doctor.
+stethoscope AtLocation neck of a doctor     | a stethoscope can be found around the neck of a doctor.
+bird AtLocation bird feeder                 | a bird can be found at a bird feeder.
+tank AtLocation battlefield                 | a tank can be found on a battlefield.
+base AtLocation softball field              | a base can be found on a softball field.
+cow AtLocation field                        | a cow can be found in a field.
+dice AtLocation board game                  | dice can be found in a board game.
+spectator AtLocation football game          | a spectator can be found at a football game.
+umbrella AtLocation hand                    | an umbrella can be found in a hand.
+reindeer AtLocation tundra                  | a reindeer can be found on the tundra.
+doctor CapableOf prescribe medicine         | a doctor can prescribe medicine.
+bullet CapableOf pierce                     | a bullet can pierce.
+kangaroo CapableOf jump far                 | a kangaroo can jump far.
+barrel MadeOf oak                           | a barrel is made of oak.
+rubber boot MadeOf pvc                      | a rubber boot is made of PVC.
+beagle HasProperty british                  | a beagle is British.
+hockey stick HasProperty l-shaped           | a hockey stick is L-shaped.
+wine bottle HasA cork                       | a wine bottle has a cork.
+cardigan HasA open front                    | a cardigan has an open front.
+parachute UsedFor landing safely            | a parachute is used for landing safely.
+sheet UsedFor dressing as a ghost           | a sheet is used for dressing as a ghost.
+sword UsedFor fencing                       | a sword is used for fencing.
+iron CapableOf scorch a shirt               | an iron can scorch a shirt.
+iron IsA appliance                          | an iron is an appliance.
+iron IsA metal                              | iron is a metal.
+baseball HasA seams                         | a baseball has seams.
+landing gear HasA wheels                    | landing gear has wheels.
+black and tan coonhound HasA wet nose       | a black and tan coonhound has a wet nose.
+jack russell terrier HasProperty small      | a Jack Russell terrier is small.
+chihuahua CapableOf bark                    | a Chihuahua can bark.
+french fries HasProperty salty              | French fries are salty.
+wind CapableOf blow leaves                  | the wind can blow leaves.
 apple IsA fruit                             | an apple is a fruit.
 lime IsA citrus fruit                       | a lime is a citrus fruit.
 cd HasProperty flat                         | a CD is flat.

@@ -88,6 +88,14 @@ _CAPITALISED_ONLY = words("nouns", "capitalised_only")
 _NO_ARTICLE_PLACES = pairs("nouns", "no_article_places")
 _ON_PLACES = words("nouns", "on_places")
 _AT_PLACES = words("nouns", "at_places")
+_AROUND_PLACES = words("nouns", "around_places")
+_PLACE_PHRASES = {
+    phrase: preposition
+    for preposition in ("in", "on", "at")
+    for phrase in words("nouns", f"{preposition}_phrases")
+}
+_COUNTED_PARTS = words("nouns", "counted_parts")
+_UNCOUNTED_MATERIALS = words("nouns", "uncounted_materials")
 _MOSTLY_NOUNS = words("verbs", "mostly_nouns")
 _IRREGULAR_PARTICIPLES = pairs("verbs", "irregular_participles")
 _FEW = words("function_words", "small_numbers")
@@ -356,8 +364,10 @@ def base_phrase(phrase: str) -> str | None:
 
 
 def _object(phrase: str) -> str:
-    """What follows a verb: "cross the street" is not of Wall Street, "the Street"."""
-    return f"the {written(phrase[4:])}" if phrase.startswith("the ") else written(phrase)
+    """What follows a verb: "cross the street" is not of Wall Street, "the Street", and "far" no abbreviation."""
+    if phrase.startswith("the "):
+        return f"the {written(phrase[4:])}"
+    return quality(phrase) if written(phrase).isupper() else written(phrase)
 
 
 def _verb_forms(word: str) -> tuple[str, ...]:
@@ -365,6 +375,7 @@ def _verb_forms(word: str) -> tuple[str, ...]:
 
 
 _MORE_VERBS = words("verbs", "more_verbs")
+_FROM_MORE_GERUNDS = frozenset(map(gerund, _MORE_VERBS))
 
 
 def participle_phrase(phrase: str) -> str:
@@ -410,10 +421,12 @@ def doing(phrase: str) -> str:
     """
     phrase = _without_to(phrase)
     first, _, rest = phrase.partition(" ")
-    if not rest and first in _FROM_GERUND:
+    if not rest and (first in _FROM_GERUND or first in _FROM_MORE_GERUNDS or first in PASTIMES):
         return first  # what a pen is used for is drawing, no drawing
     # "covering the head", though a covering is a thing
-    if rest and (first in _FROM_GERUND or (first in ING_NOUNS and rest.split(" ", 1)[0] in _AFTER_VERBS)):
+    second = rest.split(" ", 1)[0]
+    is_doing = second in _AFTER_VERBS or second == "as" or second.endswith("ly")
+    if rest and (first in _FROM_GERUND or (first in ING_NOUNS and is_doing)):
         return written(phrase)
     is_gerund = first.endswith("ing") and first not in ING_NOUNS | lists.BASE_VERBS
     if rest and is_gerund and noun_form(phrase) is None:
@@ -433,7 +446,9 @@ def material(phrase: str) -> str:
         ('glass', 'eggs', 'thick paper', 'a shell')
     """
     words = phrase.split(" ")
-    if words[0] in _OWN_DETERMINER or is_mass(phrase) or is_many(phrase) or words[-1] in lists.MATERIALS_TOO:
+    if words[0] in _OWN_DETERMINER or is_mass(phrase) or is_many(phrase):
+        return written(phrase)
+    if words[-1] in lists.MATERIALS_TOO | _UNCOUNTED_MATERIALS:
         return written(phrase)
     if words[-1].endswith("ing") and words[-1] not in ING_NOUNS:
         return written(phrase)
@@ -470,7 +485,11 @@ def place(phrase: str) -> str:
     name = quality(phrase) if phrase in _NAMES else noun_phrase(phrase)  # "in Japan", not in lacquer
     if re.search(" of an? ", phrase):
         name = f"the {written(phrase)}"  # "the neck of a doctor"
+    if phrase in _PLACE_PHRASES:
+        return f"{_PLACE_PHRASES[phrase]} {name}"
     word = singulars(head(phrase))[0]
+    if word in _AROUND_PLACES:
+        return f"around {name}"
     if word in _ON_PLACES or phrase in _ON_PLACES:
         return f"on {name}"
     if word == "ground" and words[0] == "the":
@@ -510,6 +529,8 @@ def part_phrase(concept: str) -> str:
         ('a ring in its nose', 'ringing in its nose')
     """
     words = concept.split(" ")
+    if concept in _COUNTED_PARTS:
+        return f"{article(concept)} {written(concept)}"
     if len(words) > 2 and words[0] in _MOSTLY_NOUNS and words[1] in PREPOSITIONS and not is_mass(words[0]):
         return f"{article(concept)} {written(concept)}"
     return thing_phrase(concept)

@@ -70,6 +70,8 @@ ING_NOUNS = words("nouns", "ing_nouns")
 MASSES = words("nouns", "masses")
 MATERIALS_TOO = words("nouns", "materials_too")
 FIXED = words("nouns", "fixed")
+COUNTED_SUBJECTS = words("nouns", "counted_subjects")
+UNCOUNTED_SUBJECTS = words("nouns", "uncounted_subjects")
 
 PLURAL_ONLY = words("plurals", "plural_only")
 INVARIANT = words("plurals", "invariant")

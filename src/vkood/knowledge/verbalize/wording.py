@@ -32,7 +32,7 @@ from vkood.knowledge.language.phrases import (
     with_article,
     written,
 )
-from vkood.knowledge.language.word_lists import ADJECTIVES
+from vkood.knowledge.language.word_lists import ADJECTIVES, COUNTED_SUBJECTS, UNCOUNTED_SUBJECTS
 
 
 @lru_cache(maxsize=65_536)
@@ -72,6 +72,13 @@ def _agreeing(subject: str, verb: str, *, negated: bool = False) -> str:
 
 def _takes_many(subject: str) -> bool:
     return subject in ("i", "you") or subject.rsplit(" ", 1)[-1] in ("we", "they") or is_many(subject)
+
+
+def _thing(subject: str, phrase: Callable[[str], str] = noun_phrase) -> str:
+    """What is said to be or to do something: an iron can scorch a shirt, bark (the mass) can peel off."""
+    if subject in COUNTED_SUBJECTS:
+        return f"{article(subject)} {written(subject)}"
+    return written(subject) if subject in UNCOUNTED_SUBJECTS else phrase(subject)
 
 
 def _quoted(concept: str) -> str:
@@ -130,7 +137,7 @@ def _has_property(subject: str, object_: str, *, negated: bool = False) -> str:
     object_ = object_.removeprefix("be ")  # "is able to swim"
     is_done = begins_with_verb(object_) and object_ not in ADJECTIVES  # "a sandal is open"
     text = noun_phrase(object_) if is_done else quality(object_)
-    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} {text}"
+    return f"{_thing(subject)} {_be(subject, negated=negated)} {text}"
 
 
 def _has_a(subject: str, object_: str, *, negated: bool = False) -> str:
@@ -151,7 +158,7 @@ def _names(part: str, whole: str) -> tuple[str, str]:
     """A part and its whole: where one is a name, so is the other, if it can be ("Antalya", "Turkey")."""
     if is_name_alone(part) or is_name_alone(whole) or (may_be_place(part) and may_be_place(whole)):
         return _name_if_place(part), _name_if_place(whole)
-    return part_phrase(part), part_phrase(whole)
+    return _thing(part, part_phrase), part_phrase(whole)
 
 
 def _name_if_place(concept: str) -> str:
@@ -163,19 +170,19 @@ def _capable_of(subject: str, object_: str, *, negated: bool = False) -> str:
     can = "cannot" if negated else "can"
     base = base_phrase(object_)
     if base is not None:
-        return f"{noun_phrase(subject)} {can} {base}"
+        return f"{_thing(subject)} {can} {base}"
     if not (
         is_activity(object_)
         or is_mass(object_)
         or object_.startswith(("a ", "an ", "the "))
         or (is_many(object_) and " " not in object_)
     ):
-        return f"{noun_phrase(subject)} {can} {written(object_)}"  # what something is capable of is done
-    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} capable of {doing(object_)}"
+        return f"{_thing(subject)} {can} {written(object_)}"  # what something is capable of is done
+    return f"{_thing(subject)} {_be(subject, negated=negated)} capable of {doing(object_)}"
 
 
 def _desires(subject: str, object_: str, *, negated: bool = False) -> str:
-    return f"{noun_phrase(subject)} {_agreeing(subject, 'want', negated=negated)} {_wanted(object_)}"
+    return f"{_thing(subject)} {_agreeing(subject, 'want', negated=negated)} {_wanted(object_)}"
 
 
 def _wanted(object_: str) -> str:
@@ -186,39 +193,39 @@ def _wanted(object_: str) -> str:
 
 
 def _receives(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} can be {participle_phrase(object_)}"
+    return f"{_thing(subject)} can be {participle_phrase(object_)}"
 
 
 def _made_of(subject: str, object_: str, *, negated: bool = False) -> str:
-    return f"{noun_phrase(subject)} {_be(subject, negated=negated)} made of {material(object_)}"
+    return f"{_thing(subject)} {_be(subject, negated=negated)} made of {material(object_)}"
 
 
 def _created_by(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_be(subject)} created by {doing(object_)}"
+    return f"{_thing(subject)} {_be(subject)} created by {doing(object_)}"
 
 
 def _defined_as(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_be(subject)} defined as {noun_phrase(object_)}"
+    return f"{_thing(subject)} {_be(subject)} defined as {noun_phrase(object_)}"
 
 
 def _is(words: str) -> Callable[[str, str], str]:
     """A wording "a wheel is <words> a bicycle"."""
-    return lambda subject, object_: f"{noun_phrase(subject)} {_be(subject)} {words} {noun_phrase(object_)}"
+    return lambda subject, object_: f"{_thing(subject)} {_be(subject)} {words} {noun_phrase(object_)}"
 
 
 # --- Where, and what for --------------------------------------------------------------------------------------------
 
 
 def _at_location(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} can be found {place(object_)}"
+    return f"{_thing(subject)} can be found {place(object_)}"
 
 
 def _near(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} can be found near {noun_phrase(object_)}"
+    return f"{_thing(subject)} can be found near {noun_phrase(object_)}"
 
 
 def _used_for(subject: str, object_: str) -> str:
-    return f"{noun_phrase(subject)} {_be(subject)} used for {doing(object_)}"
+    return f"{_thing(subject)} {_be(subject)} used for {doing(object_)}"
 
 
 # --- What happens ---------------------------------------------------------------------------------------------------
