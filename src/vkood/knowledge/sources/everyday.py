@@ -42,7 +42,7 @@ def everyday_facts() -> list[Fact]:
     Example:
         >>> facts = everyday_facts()
         >>> [fact.object for fact in facts if (fact.subject, fact.relation) == ("lemon", "HasProperty")]
-        ['yellow', 'sour', 'oval']
+        ['yellow', 'sour', 'oval', ...]
     """
     folder = files("vkood.knowledge.sources") / "data"
     names = sorted(table.name for table in folder.iterdir() if table.name.endswith(".tsv"))
