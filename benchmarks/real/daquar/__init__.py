@@ -1,0 +1,1 @@
+"""Questions about photographs of rooms (DAQUAR), with and without knowledge, against a baseline of language alone."""

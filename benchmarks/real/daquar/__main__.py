@@ -1,0 +1,262 @@
+"""Questions about photographs of rooms, with and without knowledge, against language alone.
+
+    python -m benchmarks.real.daquar --json benchmarks/results/real_daquar.json
+    python -m benchmarks.real.daquar --root DIR --test FILE.csv --test-images DIR --json OUT
+
+`DIR` has `questions.csv` (image, question, answer, split) and `images`. Without `--test`, models learn from the split
+"train" and answer "val"; with it they learn from both, and answer the questions of FILE. An answer counts if it is the
+very text of the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vkood.knowledge import FactEncoder
+from vkood.models import VkoodForVisualQuestionAnswering
+from vkood.pipelines.concept_tagger import ConceptTagger
+from vkood.pipelines.encoding import FACT_ENCODER, fact_encoder_of, sentence_encoder_folder
+from vkood.processes import peak_memory
+
+from ...measuring import print_tables, setting, write_json
+from ..frozen_towers import (
+    image_tower_folder,
+    kept_tensors,
+    photograph_tokens,
+    states_of_files,
+    text_tokens,
+)
+from ..fusion_training import ARMS, Inputs, Settings, train
+from ..photo_facts import Tagger, concepts_of, looked_up
+from .language import language_alone
+from .questions import Question, read_questions
+from .tables import tables
+
+DEFAULT_DATA = Path(__file__).parents[4] / "shared" / "real" / "daquar"
+SCRATCH = Path(tempfile.gettempdir()) / "vkood-real"
+SEEDS = (0, 1, 2)
+SETTINGS = Settings(
+    model={
+        "hidden_size": 128,
+        "num_attention_heads": 4,
+        "num_fusion_layers": 1,
+        "intermediate_size": 256,
+        "pooling": "product",
+        "dropout": 0.2,
+        "output_states": False,
+    },
+    epochs=8,
+    batch_size=64,
+    learning_rate=1e-3,
+)
+
+_ANSWERED_AT_ONCE = 256
+
+
+def new_model(
+    towers: tuple[Path, Path], answers: Sequence[str], gate: dict[str, Any], settings: Settings, seed: int
+) -> VkoodForVisualQuestionAnswering:
+    """A model of frozen towers, image and text, for these answers."""
+    torch.manual_seed(seed)
+    model = VkoodForVisualQuestionAnswering.from_towers(
+        *towers, **settings.model, gate=gate, id2label=dict(enumerate(answers))
+    )
+    model.freeze_towers()
+    return model
+
+
+def gathered(
+    model: VkoodForVisualQuestionAnswering,
+    towers: tuple[Path, Path],
+    questions: Sequence[Question],
+    tagger: Callable[[], Tagger],
+    encoder: FactEncoder,
+    scratch: Path,
+) -> Inputs:
+    """What the model's towers make of the questions and their photographs, and the facts of each."""
+    photographs = list(dict.fromkeys(question.photograph for question in questions))
+    texts = list(dict.fromkeys(question.text for question in questions))
+    core = model.vkood
+    size: Any = model.config.image_config.image_size  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess] - a configuration by now
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    tokens = kept_tensors(
+        scratch,
+        "photographs",
+        (str(towers[0]), states_of_files(photographs)),
+        lambda: {"tokens": photograph_tokens(core.image_tower, photographs, sides)},
+    )["tokens"]
+    said = kept_tensors(
+        scratch,
+        "texts",
+        (str(towers[1]), texts),
+        lambda: text_tokens(core.text_tower, towers[1], texts),
+    )
+    concepts = dict(zip(photographs, concepts_of(tagger, photographs, scratch), strict=True))
+    number_of_photograph = {photograph: place for place, photograph in enumerate(photographs)}
+    number_of_text = {text: place for place, text in enumerate(texts)}
+    return Inputs(
+        photographs=tokens,
+        texts=said["states"],
+        text_mask=said["mask"],
+        photograph=torch.tensor([number_of_photograph[question.photograph] for question in questions]),
+        text=torch.tensor([number_of_text[question.text] for question in questions]),
+        facts=looked_up(
+            [question.text for question in questions],
+            [concepts[question.photograph] for question in questions],
+            encoder,
+        ),
+    )
+
+
+@torch.no_grad()
+def answered(model: VkoodForVisualQuestionAnswering, inputs: Inputs, examples: Tensor) -> dict[str, Tensor]:
+    """For each example the number of the likeliest answer, and the mean gate of its facts (1 without any)."""
+    answers, gates = [], []
+    for chosen in examples.split(_ANSWERED_AT_ONCE):
+        batch = inputs.batch(chosen)
+        output = model(**batch)
+        answers.append(output.logits.argmax(-1))
+        if output.fact_gate is None:
+            gates.append(torch.ones(len(chosen)))
+        else:
+            mask = batch["fact_mask"]
+            gates.append((output.fact_gate * mask).sum(1) / mask.sum(1).clamp_min(1))
+    return {"answers": torch.cat(answers), "gates": torch.cat(gates)}
+
+
+def measured(
+    questions: Sequence[Question],
+    learnt: Tensor,
+    asked: Tensor,
+    inputs: Inputs,
+    towers: tuple[Path, Path],
+    settings: Settings,
+    seeds: Sequence[int],
+) -> list[dict[str, Any]]:
+    """Train each arm with each seed on the examples `learnt`, and answer the examples `asked`."""
+    labels = sorted({questions[place].answer for place in learnt.tolist()})
+    number = {answer: place for place, answer in enumerate(labels)}
+    target = torch.tensor([number.get(question.answer, -1) for question in questions])
+    records: list[dict[str, Any]] = []
+    for seed in seeds:
+        for arm, gate in ARMS.items():
+            begin = time.process_time()
+            model = new_model(towers, labels, gate or {"kind": "none"}, settings, seed)
+            own = inputs.without_facts() if gate is None else inputs
+
+            def loss_of(
+                places: Tensor, model: VkoodForVisualQuestionAnswering = model, own: Inputs = own
+            ) -> Tensor:
+                examples = learnt[places]
+                logits = model(**own.batch(examples, settings.feature_dropout)).logits
+                return torch.nn.functional.cross_entropy(
+                    logits, target[examples], label_smoothing=settings.label_smoothing
+                )
+
+            train(model, loss_of, len(learnt), settings, seed)
+            output = answered(model, own, asked)
+            records.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "accuracy": float((output["answers"] == target[asked]).float().mean()),
+                    "mean_gate": float(output["gates"].mean()),
+                    "cpu_seconds": time.process_time() - begin,
+                }
+            )
+            print(f"{arm}, seed {seed}: {records[-1]['accuracy']:.4f}", flush=True)
+    return records
+
+
+def main(
+    tagger: Callable[[], Tagger] = ConceptTagger.default,
+    encoder: FactEncoder | None = None,
+    towers: tuple[Path, Path] | None = None,
+    settings: Settings = SETTINGS,
+) -> None:
+    """Run, print a table, and write the numbers."""
+    options = _arguments()
+    if options.root == DEFAULT_DATA and not (DEFAULT_DATA / "questions.csv").is_file():
+        print(f"Skipped: no questions lie in {os.path.relpath(DEFAULT_DATA)}; name others by --root.")
+        return
+    if (options.test is None) != (options.test_images is None):
+        raise SystemExit("--test and --test-images go together: name both or neither.")
+    torch.set_num_threads(1)
+    begin = time.process_time()
+    questions, learnt, asked = _questions(options)
+    towers = towers or (image_tower_folder(options.scratch), Path(sentence_encoder_folder(FACT_ENCODER)))
+    blank = new_model(towers, ["any"], {"kind": "none"}, settings, 0)
+    inputs = gathered(blank, towers, questions, tagger, encoder or fact_encoder_of()[0], options.scratch)
+    prepared = time.process_time() - begin
+    answers = language_alone([questions[place] for place in learnt], [questions[place] for place in asked])
+    right = [answer == questions[place].answer for answer, place in zip(answers, asked, strict=True)]
+    language = time.process_time() - begin - prepared
+    records = measured(
+        questions, torch.tensor(learnt), torch.tensor(asked), inputs, towers, settings, options.seeds
+    )
+    assert inputs.facts is not None
+    content: dict[str, Any] = {
+        "language alone": statistics.mean(right),
+        "arms": records,
+        "learnt_from": len(learnt),
+        "asked": len(asked),
+        "facts_per_question": float((inputs.facts.rows[asked] >= 0).sum(1).float().mean()),
+        "cpu_minutes": {
+            "preparing": prepared / 60,
+            "language alone": language / 60,
+            "all": (time.process_time() - begin) / 60,
+        },
+        "peak_memory_mib": peak_memory(),
+        "setting": setting(),
+    }
+    print_tables(tables(content))
+    write_json(options.json, content)
+
+
+def _questions(options: argparse.Namespace) -> tuple[list[Question], list[int], list[int]]:
+    """All questions, and which of them are learnt from and which are asked."""
+    questions = read_questions(options.root / "questions.csv", options.root / "images")
+    if options.test is not None:
+        test = read_questions(options.test, options.test_images)
+        return (
+            questions + test,
+            list(range(len(questions))),
+            list(range(len(questions), len(questions + test))),
+        )
+    asked = [place for place, question in enumerate(questions) if question.split == "val"]
+    learnt = [place for place, question in enumerate(questions) if question.split != "val"]
+    if not asked or not learnt:
+        raise SystemExit(
+            f'{options.root / "questions.csv"} must have questions of the split "val" and others, unless --test names '
+            "a table of questions to answer."
+        )
+    return questions, learnt, asked
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.real.daquar", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument(
+        "--root", type=Path, default=DEFAULT_DATA, help="the folder of questions.csv and images"
+    )
+    parser.add_argument("--test", type=Path, help="a table of other questions to answer")
+    parser.add_argument("--test-images", type=Path, help="the folder of their photographs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), help="a model each")
+    parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--scratch", type=Path, default=SCRATCH, help="where the towers' outputs are kept")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

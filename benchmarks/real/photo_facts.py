@@ -1,0 +1,96 @@
+"""Facts of the default store for texts about photographs, as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vkood import PictureConcepts
+from vkood.knowledge import FactEncoder, FactQuery
+from vkood.knowledge.linking.linker import Linker, default_linker
+
+from .frozen_towers import kept_lists, states_of_files
+
+MAX_FACTS = 20
+
+Concepts = tuple[tuple[str, float], ...]
+
+
+class Tagger(Protocol):
+    """Whatever names what photographs show, as `ConceptTagger` does."""
+
+    fingerprint: str
+
+    def __call__(self, photographs: Sequence[Path], /) -> list[PictureConcepts]:
+        """What photographs show."""
+        ...
+
+
+def concepts_of(tagger: Callable[[], Tagger], photographs: Sequence[Path], scratch: Path) -> list[Concepts]:
+    """The concepts of photographs, each with its probability; kept for the next time."""
+    made = tagger()
+
+    def make() -> list[Concepts]:
+        return [shown.concepts for shown in made(photographs)]
+
+    parts = (made.fingerprint, states_of_files(photographs))
+    return [
+        tuple((name, probability) for name, probability in concepts)
+        for concepts in kept_lists(scratch, "concepts", parts, make)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of texts.
+
+    Args:
+        vectors: (facts, D) of all different facts.
+        rows: (texts, at most 20) which of them a text has, the most relevant first; -1 where there is none.
+    """
+
+    vectors: Tensor
+    rows: Tensor
+
+    def at(self, texts: Tensor) -> tuple[Tensor, Tensor]:
+        """The vectors of some texts' facts, (texts, facts, D), and where there is one, (texts, facts)."""
+        rows = self.rows[texts]
+        mask = rows >= 0
+        longest = int(mask.sum(1).max()) if len(rows) else 0
+        return self.vectors[rows[:, :longest].clamp_min(0)], mask[:, :longest]
+
+
+def looked_up(
+    texts: Sequence[str],
+    concepts: Sequence[Concepts],
+    encoder: FactEncoder,
+    linker: Linker | None = None,
+    max_facts: int = MAX_FACTS,
+) -> Facts:
+    """The facts of texts, each about a photograph.
+
+    Args:
+        texts: Questions or captions.
+        concepts: Those of the photograph of each text; empty for the facts of the text alone.
+        encoder: Of facts.
+        linker: What looks facts up; that of the default store if None.
+        max_facts: Max number of facts of a text.
+    """
+    queries = [FactQuery(text, concepts=own) for text, own in zip(texts, concepts, strict=True)]
+    different = {query: place for place, query in enumerate(dict.fromkeys(queries))}
+    linked = (linker or default_linker()).facts_for_many(different, max_facts)
+    number: dict[str, int] = {}
+    rows = torch.full((len(linked), max_facts), -1)
+    for place, facts in enumerate(linked):
+        for rank, fact in enumerate(facts):
+            rows[place, rank] = number.setdefault(fact.sentence, len(number))
+    vectors = torch.from_numpy(encoder.encode(list(number)))
+    return Facts(
+        vectors=vectors if len(number) else torch.zeros(1, vectors.shape[1]),
+        rows=rows[[different[query] for query in queries]],
+    )

@@ -1,0 +1,203 @@
+"""The benchmark on questions about photographs, on pictures of one colour, with small random towers."""
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from benchmarks.real import frozen_towers
+from benchmarks.real.daquar import __main__ as daquar
+from benchmarks.real.daquar.language import language_alone
+from benchmarks.real.daquar.questions import Question, read_questions
+from benchmarks.real.frozen_towers import PhotoTokens, PhotoTokensConfig
+from benchmarks.real.fusion_training import Settings
+from benchmarks.real.photo_facts import looked_up
+from PIL import Image
+from transformers import BertConfig, BertModel, BertTokenizer, CLIPVisionConfig, CLIPVisionModel
+
+from vkood import PictureConcepts
+from vkood.knowledge import FactEncoder
+
+COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
+SETTINGS = Settings(
+    model={
+        "hidden_size": 16,
+        "num_attention_heads": 2,
+        "num_fusion_layers": 1,
+        "intermediate_size": 32,
+        "pooling": "product",
+        "fact_dim": 4,
+        "output_states": False,
+    },
+    epochs=40,
+    batch_size=8,
+    learning_rate=1e-2,
+    averaging=0.8,
+)
+
+
+class Tagger:
+    """Sees an umbrella in every photograph."""
+
+    fingerprint = "umbrellas"
+    calls = 0
+
+    def __call__(self, photographs: Sequence[Path], /) -> list[PictureConcepts]:
+        Tagger.calls += 1
+        return [PictureConcepts(names=(), concepts=(("umbrella", 0.9),)) for _ in photographs]
+
+
+class Lengths:
+    width, fingerprint = 4, "lengths"
+
+    def __call__(self, sentences: Sequence[str]) -> np.ndarray:
+        return np.array([[len(sentence) % (place + 2) for place in range(4)] for sentence in sentences])
+
+
+@pytest.fixture(scope="module")
+def towers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("towers")
+    torch.manual_seed(0)
+    small = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "initializer_range": 0.5,
+    }
+    CLIPVisionModel(CLIPVisionConfig(**small, image_size=16, patch_size=8)).save_pretrained(folder / "image")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *("what", "color", "is", "made", "of", "umbrella", "?"),
+    ]
+    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(words)})
+    BertModel(BertConfig(**small, vocab_size=len(words))).save_pretrained(folder / "text")
+    tokenizer.save_pretrained(folder / "text")
+    return folder / "image", folder / "text"
+
+
+def write_questions(root: Path, table: str, splits: Sequence[str]) -> None:
+    (root / "images").mkdir(parents=True, exist_ok=True)
+    lines = ["image,question,answer,split"]
+    for place, split in enumerate(splits):
+        colour = list(COLOURS)[place % 2]
+        name = f"{split}{place}.png"
+        Image.new("RGB", (20, 16), COLOURS[colour]).save(root / "images" / name)
+        lines.append(f"{name},what color is the umbrella ?,{colour},{split}")
+        lines.append(f"{name},what is the umbrella made of ?,cloth,{split}")
+    (root / table).write_text("\n".join(lines) + "\n")
+
+
+def run(monkeypatch: pytest.MonkeyPatch, towers: tuple[Path, Path], scratch: Path, *options: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["daquar", *map(str, options), "--scratch", str(scratch)])
+    daquar.main(Tagger, FactEncoder(Lengths(), scratch / "facts"), towers, SETTINGS)
+
+
+def test_each_arm_answers_what_language_alone_cannot(
+    tmp_path: Path,
+    towers: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_questions(tmp_path, "questions.csv", ["train"] * 12 + ["val"] * 4)
+    out = tmp_path / "out.json"
+    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, "--seeds", 0, "--json", out)
+    figures = json.loads(out.read_text())
+    assert figures["language alone"] == 0.75
+    assert (figures["learnt_from"], figures["asked"], figures["facts_per_question"]) == (24, 8, 20)
+    arms = {record["arm"]: record for record in figures["arms"]}
+    assert list(arms) == ["no knowledge", "unfiltered facts", "filtered facts"]
+    assert all(record["accuracy"] == 1 for record in arms.values())
+    assert arms["unfiltered facts"]["mean_gate"] == 1 >= arms["filtered facts"]["mean_gate"] > 0
+    assert "language alone (linear SVM)" in capsys.readouterr().out
+
+    write_questions(tmp_path / "apart", "held-out.csv", ["", "", ""])
+    calls = Tagger.calls
+    test = ("--test", tmp_path / "apart" / "held-out.csv", "--test-images", tmp_path / "apart" / "images")
+    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0, 1, "--json", out)
+    figures = json.loads(out.read_text())
+    assert (figures["learnt_from"], figures["asked"], len(figures["arms"])) == (32, 6, 6)
+    assert Tagger.calls == calls + 1
+    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0)
+    assert Tagger.calls == calls + 1  # what it said is kept
+
+
+def test_language_alone_knows_the_commonest_answer_to_each_wording() -> None:
+    learnt = [
+        Question(Path(f"{place % 5}.png"), text, answer, "train")
+        for place, (text, answer) in enumerate([("how many ?", "2"), ("what color ?", "red")] * 10)
+    ]
+    asked = [Question(Path("new.png"), text, "", "") for text in ("what color ?", "how many ?")]
+    assert language_alone(learnt, asked) == ["red", "2"]
+
+
+def test_facts_are_those_of_the_text_and_of_its_photograph(tmp_path: Path) -> None:
+    encoder = FactEncoder(Lengths(), tmp_path)
+    texts = ["what is it used for ?", "what is it used for ?", "qwertz ?"]
+    facts = looked_up(texts, [(("umbrella", 0.9),), (), ()], encoder, max_facts=3)
+    vectors, mask = facts.at(torch.tensor([0, 2]))
+    assert mask.tolist() == [[True] * 3, [False] * 3]
+    assert vectors.shape == (2, 3, 4)
+    assert facts.at(torch.tensor([2]))[1].shape == (1, 0)
+
+
+def test_a_cell_is_what_lies_there() -> None:
+    """A token for the whole picture, then cells row by row: their colours are the picture's there."""
+    tower = PhotoTokens(PhotoTokensConfig(image_size=[96, 128])).eval()
+    pixels = torch.zeros(1, 3, 96, 128)
+    pixels[:, 0, :32, :32] = 1
+    with torch.no_grad():
+        tokens = tower(pixels).last_hidden_state
+    assert tokens is not None
+    assert tokens.shape == (1, 13, 1294)
+    assert tokens[0, 1:, 1280].tolist() == [2, *[0] * 11]
+    torch.testing.assert_close(tokens[0, 0, :1000].std(unbiased=False), torch.tensor(1.0), atol=0.05, rtol=0)
+    assert len({tuple(place) for place in tokens[0, 1:, -8:].tolist()}) == 12
+
+
+def test_tensors_are_made_once_for_each_of_what_they_depend_on(tmp_path: Path) -> None:
+    made = []
+
+    def make() -> dict[str, torch.Tensor]:
+        made.append(1)
+        return {"numbers": torch.arange(3)}
+
+    for parts in (("a", 1), ("a", 1), ("a", 2)):
+        assert frozen_towers.kept_tensors(tmp_path, "some", parts, make)["numbers"].tolist() == [0, 1, 2]
+    assert len(made) == 2
+
+
+def test_tables_that_do_not_fit_are_refused(
+    tmp_path: Path, towers: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "bad.csv"
+    table.write_text("image,question\n0.png,what ?\n")
+    with pytest.raises(ValueError, match=r"must have questions with the columns"):
+        read_questions(table, tmp_path)
+    table.write_text("image,question,answer\n0.png,what ?,it\n")
+    with pytest.raises(FileNotFoundError, match=r"0.png, which .* names, is not there"):
+        read_questions(table, tmp_path)
+    write_questions(tmp_path, "questions.csv", ["train"])
+    with pytest.raises(SystemExit, match=re.escape('questions of the split "val"')):
+        run(monkeypatch, towers, tmp_path, "--root", tmp_path)
+    with pytest.raises(SystemExit, match="go together"):
+        run(monkeypatch, towers, tmp_path, "--root", tmp_path, "--test", table)
+
+
+def test_without_questions_it_is_skipped_with_a_sentence(
+    tmp_path: Path,
+    towers: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(daquar, "DEFAULT_DATA", tmp_path)
+    run(monkeypatch, towers, tmp_path)
+    assert capsys.readouterr().out.startswith("Skipped: no questions lie in")
