@@ -33,12 +33,12 @@ class Tagger(Protocol):
 
 def concepts_of(tagger: Callable[[], Tagger], photographs: Sequence[Path], scratch: Path) -> list[Concepts]:
     """The concepts of photographs, each with its probability; kept for the next time."""
-    made = tagger()
+    named_by = tagger()
 
     def make() -> list[Concepts]:
-        return [shown.concepts for shown in made(photographs)]
+        return [shown.concepts for shown in named_by(photographs)]
 
-    parts = (made.fingerprint, states_of_files(photographs))
+    parts = (named_by.fingerprint, states_of_files(photographs))
     return [
         tuple((name, probability) for name, probability in concepts)
         for concepts in kept_lists(scratch, "concepts", parts, make)

@@ -76,7 +76,7 @@ def towers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "[CLS]",
         "[SEP]",
         "[MASK]",
-        *("what", "color", "is", "made", "of", "umbrella", "?"),
+        *("what", "color", "is", "calls", "of", "umbrella", "?"),
     ]
     tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(words)})
     BertModel(BertConfig(**small, vocab_size=len(words))).save_pretrained(folder / "text")
@@ -92,7 +92,7 @@ def write_questions(root: Path, table: str, splits: Sequence[str]) -> None:
         name = f"{split}{place}.png"
         Image.new("RGB", (20, 16), COLOURS[colour]).save(root / "images" / name)
         lines.append(f"{name},what color is the umbrella ?,{colour},{split}")
-        lines.append(f"{name},what is the umbrella made of ?,cloth,{split}")
+        lines.append(f"{name},what is the umbrella calls of ?,cloth,{split}")
     (root / table).write_text("\n".join(lines) + "\n")
 
 
@@ -112,7 +112,11 @@ def test_each_arm_answers_what_language_alone_cannot(
     run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, "--seeds", 0, "--json", out)
     figures = json.loads(out.read_text())
     assert figures["language alone"] == 0.75
-    assert (figures["learnt_from"], figures["asked"], figures["facts_per_question"]) == (24, 8, 20)
+    assert (figures["train_questions"], figures["target_questions"], figures["facts_per_question"]) == (
+        24,
+        8,
+        20,
+    )
     arms = {record["arm"]: record for record in figures["arms"]}
     assert list(arms) == ["no knowledge", "unfiltered facts", "filtered facts"]
     assert all(record["accuracy"] == 1 for record in arms.values())
@@ -124,19 +128,19 @@ def test_each_arm_answers_what_language_alone_cannot(
     test = ("--test", tmp_path / "apart" / "held-out.csv", "--test-images", tmp_path / "apart" / "images")
     run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0, 1, "--json", out)
     figures = json.loads(out.read_text())
-    assert (figures["learnt_from"], figures["asked"], len(figures["arms"])) == (32, 6, 6)
+    assert (figures["train_questions"], figures["target_questions"], len(figures["arms"])) == (32, 6, 6)
     assert Tagger.calls == calls + 1
     run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0)
     assert Tagger.calls == calls + 1  # what it said is kept
 
 
 def test_language_alone_knows_the_commonest_answer_to_each_wording() -> None:
-    learnt = [
+    training = [
         Question(Path(f"{place % 5}.png"), text, answer, "train")
         for place, (text, answer) in enumerate([("how many ?", "2"), ("what color ?", "red")] * 10)
     ]
-    asked = [Question(Path("new.png"), text, "", "") for text in ("what color ?", "how many ?")]
-    assert language_alone(learnt, asked) == ["red", "2"]
+    target = [Question(Path("new.png"), text, "", "") for text in ("what color ?", "how many ?")]
+    assert language_alone(training, target) == ["red", "2"]
 
 
 def test_facts_are_those_of_the_text_and_of_its_photograph(tmp_path: Path) -> None:
@@ -164,15 +168,15 @@ def test_a_cell_is_what_lies_there() -> None:
 
 
 def test_tensors_are_made_once_for_each_of_what_they_depend_on(tmp_path: Path) -> None:
-    made = []
+    calls = []
 
     def make() -> dict[str, torch.Tensor]:
-        made.append(1)
+        calls.append(1)
         return {"numbers": torch.arange(3)}
 
     for parts in (("a", 1), ("a", 1), ("a", 2)):
         assert frozen_towers.kept_tensors(tmp_path, "some", parts, make)["numbers"].tolist() == [0, 1, 2]
-    assert len(made) == 2
+    assert len(calls) == 2
 
 
 def test_tables_that_do_not_fit_are_refused(

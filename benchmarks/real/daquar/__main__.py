@@ -95,7 +95,7 @@ def gathered(
         (str(towers[0]), states_of_files(photographs)),
         lambda: {"tokens": photograph_tokens(core.image_tower, photographs, sides)},
     )["tokens"]
-    said = kept_tensors(
+    encoded = kept_tensors(
         scratch,
         "texts",
         (str(towers[1]), texts),
@@ -106,8 +106,8 @@ def gathered(
     number_of_text = {text: place for place, text in enumerate(texts)}
     return Inputs(
         photographs=tokens,
-        texts=said["states"],
-        text_mask=said["mask"],
+        texts=encoded["states"],
+        text_mask=encoded["mask"],
         photograph=torch.tensor([number_of_photograph[question.photograph] for question in questions]),
         text=torch.tensor([number_of_text[question.text] for question in questions]),
         facts=looked_up(
@@ -136,15 +136,15 @@ def answered(model: VkoodForVisualQuestionAnswering, inputs: Inputs, examples: T
 
 def measured(
     questions: Sequence[Question],
-    learnt: Tensor,
-    asked: Tensor,
+    train_rows: Tensor,
+    target_rows: Tensor,
     inputs: Inputs,
     towers: tuple[Path, Path],
     settings: Settings,
     seeds: Sequence[int],
 ) -> list[dict[str, Any]]:
-    """Train each arm with each seed on the examples `learnt`, and answer the examples `asked`."""
-    labels = sorted({questions[place].answer for place in learnt.tolist()})
+    """Train each arm with each seed on the rows `train_rows`, and answer the rows `target_rows`."""
+    labels = sorted({questions[place].answer for place in train_rows.tolist()})
     number = {answer: place for place, answer in enumerate(labels)}
     target = torch.tensor([number.get(question.answer, -1) for question in questions])
     records: list[dict[str, Any]] = []
@@ -157,19 +157,19 @@ def measured(
             def loss_of(
                 places: Tensor, model: VkoodForVisualQuestionAnswering = model, own: Inputs = own
             ) -> Tensor:
-                examples = learnt[places]
+                examples = train_rows[places]
                 logits = model(**own.batch(examples, settings.feature_dropout)).logits
                 return torch.nn.functional.cross_entropy(
                     logits, target[examples], label_smoothing=settings.label_smoothing
                 )
 
-            train(model, loss_of, len(learnt), settings, seed)
-            output = answered(model, own, asked)
+            train(model, loss_of, len(train_rows), settings, seed)
+            output = answered(model, own, target_rows)
             records.append(
                 {
                     "arm": arm,
                     "seed": seed,
-                    "accuracy": float((output["answers"] == target[asked]).float().mean()),
+                    "accuracy": float((output["answers"] == target[target_rows]).float().mean()),
                     "mean_gate": float(output["gates"].mean()),
                     "cpu_seconds": time.process_time() - begin,
                 }
@@ -193,24 +193,32 @@ def main(
         raise SystemExit("--test and --test-images go together: name both or neither.")
     torch.set_num_threads(1)
     begin = time.process_time()
-    questions, learnt, asked = _questions(options)
+    questions, train_rows, target_rows = _questions(options)
     towers = towers or (image_tower_folder(options.scratch), Path(sentence_encoder_folder(FACT_ENCODER)))
     blank = new_model(towers, ["any"], {"kind": "none"}, settings, 0)
     inputs = gathered(blank, towers, questions, tagger, encoder or fact_encoder_of()[0], options.scratch)
     prepared = time.process_time() - begin
-    answers = language_alone([questions[place] for place in learnt], [questions[place] for place in asked])
-    right = [answer == questions[place].answer for answer, place in zip(answers, asked, strict=True)]
+    answers = language_alone(
+        [questions[place] for place in train_rows], [questions[place] for place in target_rows]
+    )
+    right = [answer == questions[place].answer for answer, place in zip(answers, target_rows, strict=True)]
     language = time.process_time() - begin - prepared
     records = measured(
-        questions, torch.tensor(learnt), torch.tensor(asked), inputs, towers, settings, options.seeds
+        questions,
+        torch.tensor(train_rows),
+        torch.tensor(target_rows),
+        inputs,
+        towers,
+        settings,
+        options.seeds,
     )
     assert inputs.facts is not None
     content: dict[str, Any] = {
         "language alone": statistics.mean(right),
         "arms": records,
-        "learnt_from": len(learnt),
-        "asked": len(asked),
-        "facts_per_question": float((inputs.facts.rows[asked] >= 0).sum(1).float().mean()),
+        "train_questions": len(train_rows),
+        "target_questions": len(target_rows),
+        "facts_per_question": float((inputs.facts.rows[target_rows] >= 0).sum(1).float().mean()),
         "cpu_minutes": {
             "preparing": prepared / 60,
             "language alone": language / 60,
@@ -224,7 +232,7 @@ def main(
 
 
 def _questions(options: argparse.Namespace) -> tuple[list[Question], list[int], list[int]]:
-    """All questions, and which of them are learnt from and which are asked."""
+    """All questions, and which rows of them are learnt from and which are answered."""
     questions = read_questions(options.root / "questions.csv", options.root / "images")
     if options.test is not None:
         test = read_questions(options.test, options.test_images)
@@ -233,14 +241,14 @@ def _questions(options: argparse.Namespace) -> tuple[list[Question], list[int], 
             list(range(len(questions))),
             list(range(len(questions), len(questions + test))),
         )
-    asked = [place for place, question in enumerate(questions) if question.split == "val"]
-    learnt = [place for place, question in enumerate(questions) if question.split != "val"]
-    if not asked or not learnt:
+    target_rows = [place for place, question in enumerate(questions) if question.split == "val"]
+    train_rows = [place for place, question in enumerate(questions) if question.split != "val"]
+    if not target_rows or not train_rows:
         raise SystemExit(
             f'{options.root / "questions.csv"} must have questions of the split "val" and others, unless --test names '
             "a table of questions to answer."
         )
-    return questions, learnt, asked
+    return questions, train_rows, target_rows
 
 
 def _arguments() -> argparse.Namespace:

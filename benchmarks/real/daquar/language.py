@@ -16,22 +16,22 @@ _COSTS = (0.1, 0.2, 0.5)
 _FOLDS = 4
 
 
-def language_alone(learnt: Sequence[Question], asked: Sequence[Question]) -> list[str]:
+def language_alone(training: Sequence[Question], target: Sequence[Question]) -> list[str]:
     """The answers of a linear SVM on TF-IDF of one to three words, whose cost is cross-validated by photograph.
 
     Args:
-        learnt: Questions to learn from.
-        asked: Questions to answer.
+        training: Questions to learn from.
+        target: Questions to answer.
     """
     machine = make_pipeline(
         TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, token_pattern=r"\S+"), LinearSVC()
     )
-    photographs = [question.photograph.name for question in learnt]
+    photographs = [question.photograph.name for question in training]
     folds = GroupKFold(min(_FOLDS, len(set(photographs))))  # no photograph is on both sides
     search = GridSearchCV(machine, {"linearsvc__C": list(_COSTS)}, cv=folds)
     search.fit(
-        [question.text for question in learnt],
-        np.array([question.answer for question in learnt]),
+        [question.text for question in training],
+        np.array([question.answer for question in training]),
         groups=photographs,
     )
-    return [str(answer) for answer in search.predict([question.text for question in asked])]
+    return [str(answer) for answer in search.predict([question.text for question in target])]
