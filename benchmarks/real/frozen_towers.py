@@ -24,9 +24,10 @@ from transformers.modeling_outputs import BaseModelOutput
 from typing_extensions import override
 
 from vkood.files import complete_file, complete_folder, read_json_object, write_text
-from vkood.models.loading import load_tokenizer
+from vkood.models.loading import load_encoder, load_tokenizer
 from vkood.models.towers import TextTower
 from vkood.pipelines.concept_tagger.imagenet import NUM_CLASSES, EfficientNetLite2
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 GRID = (3, 4)
 """Rows and columns of cells, each of which is a token."""
@@ -41,7 +42,13 @@ _PLACE = 4 * len(_WAVES)
 _BATCH = 8
 _TEXT_BATCH = 64
 
-Name = "efficientnet_lite2_cells"
+_SKETCH = 2048
+_MAX_WORDS = 3
+_FACTORS = (1_000_003, 998_244_353)
+_MODULUS = 2**31 - 1
+
+_CELLS = "efficientnet_lite2_cells"
+_PHRASES = "sentence_phrases"
 
 
 class PhotoTokensConfig(PreTrainedConfig):
@@ -49,7 +56,7 @@ class PhotoTokensConfig(PreTrainedConfig):
 
     __no_type_check__ = True
 
-    model_type = Name
+    model_type = _CELLS
     hidden_size: int = _CHANNELS + _COLOURS + _PLACE
     num_channels: int = 3
     image_size: Any = SIDES
@@ -101,8 +108,78 @@ class PhotoTokens(PreTrainedModel):
         return BaseModelOutput(last_hidden_state=torch.cat([whole[:, None], tokens], dim=1))  # pyright: ignore[reportArgumentType] - transformers names the type of a GPU's tensor
 
 
-AutoConfig.register(Name, PhotoTokensConfig)
+AutoConfig.register(_CELLS, PhotoTokensConfig)
 AutoModel.register(PhotoTokensConfig, PhotoTokens)
+
+
+class SentenceTokensConfig(PreTrainedConfig):
+    """The shape of what `SentenceTokens` gives, and the text encoder within."""
+
+    __no_type_check__ = True
+
+    model_type = _PHRASES
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - as transformers has it
+    encoder_config: Any = None
+    vocab_size: int = 30_522
+    sketch: int = _SKETCH
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Take the encoder's configuration from a dictionary too, as JSON has it."""
+        if isinstance(self.encoder_config, dict):
+            self.encoder_config = AutoConfig.for_model(**self.encoder_config)
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """The width of a token."""
+        return self.encoder_config.hidden_size + self.sketch
+
+
+class SentenceTokens(PreTrainedModel):
+    """A text encoder whose first token is the mean of its states, and which phrases the text has.
+
+    Which phrases those are is a count sketch: each run of one to three tokens adds 1 or -1 to one of `sketch` numbers,
+    which a hash chooses. All other tokens have zeros there.
+    """
+
+    config_class = SentenceTokensConfig
+
+    def __init__(self, config: SentenceTokensConfig) -> None:
+        super().__init__(config)
+        self.encoder: Any = AutoModel.from_config(config.encoder_config)
+        self.encoder.pooler = None
+        self.post_init()
+
+    @override
+    def _init_weights(self, module: nn.Module) -> None:
+        """Leave new weights as the encoder's own class draws them."""
+
+    @override
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> BaseModelOutput:
+        """Tokens, (B, W, D), of the ids of texts, (B, W), and where there is one, (B, W)."""
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        mask = attention_mask.to(states.dtype)[..., None]
+        mean = (states * mask).sum(1, keepdim=True) / mask.sum(1, keepdim=True)
+        phrases = states.new_zeros(*states.shape[:2], self.config.sketch)
+        phrases[:, 0] = _phrases(input_ids, attention_mask.bool(), self.config.sketch)
+        tokens = torch.cat([torch.cat([mean, states[:, 1:]], dim=1), phrases], dim=-1)
+        return BaseModelOutput(last_hidden_state=tokens)  # pyright: ignore[reportArgumentType] - as above
+
+
+AutoConfig.register(_PHRASES, SentenceTokensConfig)
+AutoModel.register(SentenceTokensConfig, SentenceTokens)
+
+
+def _phrases(ids: Tensor, mask: Tensor, size: int) -> Tensor:
+    """(B, size) count sketches, whose entries have a mean square of 1/4."""
+    sketch = torch.zeros(len(ids), size, device=ids.device)
+    runs = torch.zeros_like(ids)
+    for words in range(1, min(_MAX_WORDS, ids.shape[1]) + 1):
+        starts = ids.shape[1] - words + 1
+        runs = (runs[:, :starts] * _FACTORS[0] + ids[:, words - 1 :] + 1) % _MODULUS * _FACTORS[1] % _MODULUS
+        signs = torch.where(runs // size % 2 == 0, 1.0, -1.0) * mask[:, words - 1 :]
+        sketch.scatter_add_(1, runs % size, signs)
+    return functional.normalize(sketch, dim=-1) * math.sqrt(size) / 2
 
 
 def _places(rows: int, columns: int) -> Tensor:
@@ -131,6 +208,27 @@ def image_tower_folder(scratch: Path, *, sides: tuple[int, int] = SIDES) -> Path
         tower.network.load_state_dict(weights.network.state_dict())
         with complete_folder(folder) as unfinished:
             tower.save_pretrained(unfinished)
+    return folder
+
+
+def text_tower_folder(scratch: Path) -> Path:
+    """The folder of a `SentenceTokens` with the weights of the encoder of facts, made there if there is none."""
+    source = Path(sentence_encoder_folder(FACT_ENCODER))
+    weights = [path.name for path in source.iterdir() if path.suffix in (".safetensors", ".bin")]
+    made_of = (
+        states_of_files([source / name for name in weights]),
+        Path(__file__).read_text(encoding="utf-8"),
+    )
+    folder = scratch / f"text-tower-{_digest(*made_of)}"
+    if not folder.is_dir():
+        scratch.mkdir(parents=True, exist_ok=True)
+        encoder = load_encoder(source)
+        config: Any = encoder.config
+        tower = SentenceTokens(SentenceTokensConfig(encoder_config=config, vocab_size=config.vocab_size))
+        tower.encoder.load_state_dict(encoder.state_dict(), strict=False)  # but for the pooler
+        with complete_folder(folder) as unfinished:
+            tower.save_pretrained(unfinished)
+            load_tokenizer(source).save_pretrained(unfinished)
     return folder
 
 

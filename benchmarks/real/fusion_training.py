@@ -132,7 +132,8 @@ def train(
             optimiser.step()
             schedule.step()
             with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - settings.averaging)
+                for mean, parameter in zip(average, parameters, strict=True):
+                    mean.lerp_(parameter, 1 - settings.averaging)
     with torch.no_grad():
         for parameter, mean in zip(parameters, average, strict=True):
             parameter.copy_(mean)

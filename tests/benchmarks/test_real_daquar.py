@@ -13,7 +13,12 @@ from benchmarks.real import frozen_towers
 from benchmarks.real.daquar import __main__ as daquar
 from benchmarks.real.daquar.language import language_alone
 from benchmarks.real.daquar.questions import Question, read_questions
-from benchmarks.real.frozen_towers import PhotoTokens, PhotoTokensConfig
+from benchmarks.real.frozen_towers import (
+    PhotoTokens,
+    PhotoTokensConfig,
+    SentenceTokens,
+    SentenceTokensConfig,
+)
 from benchmarks.real.fusion_training import Settings
 from benchmarks.real.photo_facts import looked_up
 from PIL import Image
@@ -21,6 +26,9 @@ from transformers import BertConfig, BertModel, BertTokenizer, CLIPVisionConfig,
 
 from vkood import PictureConcepts
 from vkood.knowledge import FactEncoder
+from vkood.models.towers import SentenceEncoder
+from vkood.pipelines.concept_tagger.imagenet import EfficientNetLite2
+from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
 COLOURS = {"red": (255, 0, 0), "blue": (0, 0, 255)}
 SETTINGS = Settings(
@@ -76,7 +84,7 @@ def towers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         "[CLS]",
         "[SEP]",
         "[MASK]",
-        *("what", "color", "is", "calls", "of", "umbrella", "?"),
+        *("what", "color", "is", "made", "of", "umbrella", "?"),
     ]
     tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(words)})
     BertModel(BertConfig(**small, vocab_size=len(words))).save_pretrained(folder / "text")
@@ -92,7 +100,7 @@ def write_questions(root: Path, table: str, splits: Sequence[str]) -> None:
         name = f"{split}{place}.png"
         Image.new("RGB", (20, 16), COLOURS[colour]).save(root / "images" / name)
         lines.append(f"{name},what color is the umbrella ?,{colour},{split}")
-        lines.append(f"{name},what is the umbrella calls of ?,cloth,{split}")
+        lines.append(f"{name},what is the umbrella made of ?,cloth,{split}")
     (root / table).write_text("\n".join(lines) + "\n")
 
 
@@ -165,6 +173,39 @@ def test_a_cell_is_what_lies_there() -> None:
     assert tokens[0, 1:, 1280].tolist() == [2, *[0] * 11]
     torch.testing.assert_close(tokens[0, 0, :1000].std(unbiased=False), torch.tensor(1.0), atol=0.05, rtol=0)
     assert len({tuple(place) for place in tokens[0, 1:, -8:].tolist()}) == 12
+
+
+def test_the_first_token_is_the_mean_and_has_the_phrases() -> None:
+    small = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    config = SentenceTokensConfig(encoder_config=BertConfig(**small, vocab_size=9), sketch=64)
+    tower = SentenceTokens(config).eval()
+    ids = torch.tensor([[1, 2, 3, 4, 0], [1, 2, 3, 4, 5], [1, 3, 2, 4, 0]])
+    mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+    with torch.no_grad():
+        tokens = tower(ids, mask).last_hidden_state
+        alone = tower(ids[:1, :4], mask[:1, :4]).last_hidden_state
+        states = tower.encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert tokens.shape == (3, 5, 80) == (3, 5, config.hidden_size)
+    torch.testing.assert_close(tokens[0, 0, :16], states[0, :4].mean(0))
+    torch.testing.assert_close(tokens[:, 1:, :16], states[:, 1:])
+    torch.testing.assert_close(tokens[:, 0, 16:].square().mean(-1), torch.full((3,), 0.25))
+    assert not tokens[:, 1:, 16:].any()
+    assert torch.equal(tokens[0, 0, 16:], alone[0, 0, 16:])  # padding is no phrase
+    assert not torch.equal(tokens[0, 0, 16:], tokens[2, 0, 16:])  # the order of words counts
+
+
+def test_towers_of_the_package_index_are_loaded_as_towers(tmp_path: Path) -> None:
+    towers = frozen_towers.image_tower_folder(tmp_path), frozen_towers.text_tower_folder(tmp_path)
+    model = daquar.new_model(towers, ["red"], {"kind": "none"}, daquar.SETTINGS, 0)
+    weights = EfficientNetLite2().network.state_dict()
+    kept = model.vkood.image_tower.encoder.network.state_dict()
+    assert all(torch.equal(kept[name], weight) for name, weight in weights.items())
+    assert not any(parameter.requires_grad for parameter in model.vkood.text_tower.parameters())
+    output = frozen_towers.text_tokens(model.vkood.text_tower, towers[1], ["what is it ?", "what ?"])
+    assert output["mask"].sum(1).tolist() == [6, 4]
+    expected = SentenceEncoder(sentence_encoder_folder(FACT_ENCODER))(["what is it ?"])[0]
+    cosine = torch.cosine_similarity(output["states"][0, 0, :384].float(), expected, dim=0)
+    assert cosine > 0.999
 
 
 def test_tensors_are_made_once_for_each_of_what_they_depend_on(tmp_path: Path) -> None:

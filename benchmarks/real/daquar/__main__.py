@@ -25,7 +25,7 @@ from torch import Tensor
 from vkood.knowledge import FactEncoder
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.pipelines.concept_tagger import ConceptTagger
-from vkood.pipelines.encoding import FACT_ENCODER, fact_encoder_of, sentence_encoder_folder
+from vkood.pipelines.encoding import fact_encoder_of
 from vkood.processes import peak_memory
 
 from ...measuring import print_tables, setting, write_json
@@ -35,6 +35,7 @@ from ..frozen_towers import (
     photograph_tokens,
     states_of_files,
     text_tokens,
+    text_tower_folder,
 )
 from ..fusion_training import ARMS, Inputs, Settings, train
 from ..photo_facts import Tagger, concepts_of, looked_up
@@ -194,7 +195,7 @@ def main(
     torch.set_num_threads(1)
     begin = time.process_time()
     questions, train_rows, target_rows = _questions(options)
-    towers = towers or (image_tower_folder(options.scratch), Path(sentence_encoder_folder(FACT_ENCODER)))
+    towers = towers or (image_tower_folder(options.scratch), text_tower_folder(options.scratch))
     blank = new_model(towers, ["any"], {"kind": "none"}, settings, 0)
     inputs = gathered(blank, towers, questions, tagger, encoder or fact_encoder_of()[0], options.scratch)
     prepared = time.process_time() - begin
