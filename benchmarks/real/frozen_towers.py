@@ -118,7 +118,7 @@ class SentenceTokensConfig(PreTrainedConfig):
     __no_type_check__ = True
 
     model_type = _PHRASES
-    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012 - as transformers has it
+    sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
     encoder_config: Any = None
     vocab_size: int = 30_522
     sketch: int = _SKETCH
