@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-
-from .photo_facts import Facts
 
 ARMS: dict[str, dict[str, Any] | None] = {
     "no knowledge": None,
@@ -43,55 +41,6 @@ class Settings:
     feature_dropout: float = 0.2
     averaging: float = 0.99
     label_smoothing: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """What frozen towers made of photographs and texts, and the facts of each example.
-
-    Args:
-        photographs: (photographs, tokens, D).
-        texts: (texts, tokens, D).
-        text_mask: (texts, tokens) where there is one.
-        photograph: (examples,) the photograph of each.
-        text: (examples,) its text.
-        facts: Those of the examples; None for none.
-    """
-
-    photographs: Tensor
-    texts: Tensor
-    text_mask: Tensor
-    photograph: Tensor
-    text: Tensor
-    facts: Facts | None = None
-
-    def __len__(self) -> int:
-        """Number of examples."""
-        return len(self.photograph)
-
-    def without_facts(self) -> Inputs:
-        """The same examples without knowledge."""
-        return replace(self, facts=None)
-
-    def batch(self, examples: Tensor, dropout: float = 0.0) -> dict[str, Tensor]:
-        """What models take of some examples, each a text and a photograph."""
-        texts = self.texts_of(self.text[examples], dropout)
-        image = nn.functional.dropout(self.photographs[self.photograph[examples]].float(), dropout)
-        facts: dict[str, Tensor] = {}
-        if self.facts is not None:
-            facts = dict(zip(("fact_features", "fact_mask"), self.facts.at(examples), strict=True))
-        return {"image_features": image, **texts, **facts}
-
-    def texts_of(self, texts: Tensor, dropout: float = 0.0) -> dict[str, Tensor]:
-        """What models take of some texts."""
-        mask = self.text_mask[texts]
-        mask = mask[:, : int(mask.sum(1).max())]
-        states = nn.functional.dropout(self.texts[texts, : mask.shape[1]].float(), dropout)
-        return {
-            "input_ids": torch.zeros(mask.shape, dtype=torch.long),  # of which the shape alone is used
-            "attention_mask": mask.long(),
-            "text_features": states,
-        }
 
 
 def train(

@@ -4,9 +4,9 @@ import json
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from benchmarks.real import frozen_towers
@@ -22,8 +22,10 @@ from benchmarks.real.frozen_towers import (
 from benchmarks.real.fusion_training import Settings
 from benchmarks.real.photo_facts import looked_up
 from PIL import Image
-from transformers import BertConfig, BertModel, BertTokenizer, CLIPVisionConfig, CLIPVisionModel
+from transformers import BertConfig
 
+from support.hashed_tower import HashedTower
+from support.small_frozen_towers import save_towers
 from vkood import PictureConcepts
 from vkood.knowledge import FactEncoder
 from vkood.models.towers import SentenceEncoder
@@ -38,7 +40,7 @@ SETTINGS = Settings(
         "num_fusion_layers": 1,
         "intermediate_size": 32,
         "pooling": "product",
-        "fact_dim": 4,
+        "fact_dim": 6,
         "output_states": False,
     },
     epochs=40,
@@ -59,37 +61,9 @@ class Tagger:
         return [PictureConcepts(names=(), concepts=(("umbrella", 0.9),)) for _ in photographs]
 
 
-class Lengths:
-    width, fingerprint = 4, "lengths"
-
-    def __call__(self, sentences: Sequence[str]) -> np.ndarray:
-        return np.array([[len(sentence) % (place + 2) for place in range(4)] for sentence in sentences])
-
-
 @pytest.fixture(scope="module")
 def towers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("towers")
-    torch.manual_seed(0)
-    small = {
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "initializer_range": 0.5,
-    }
-    CLIPVisionModel(CLIPVisionConfig(**small, image_size=16, patch_size=8)).save_pretrained(folder / "image")
-    words = [
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        "[MASK]",
-        *("what", "color", "is", "made", "of", "umbrella", "?"),
-    ]
-    tokenizer = BertTokenizer(vocab={token: number for number, token in enumerate(words)})
-    BertModel(BertConfig(**small, vocab_size=len(words))).save_pretrained(folder / "text")
-    tokenizer.save_pretrained(folder / "text")
-    return folder / "image", folder / "text"
+    return save_towers(tmp_path_factory.mktemp("towers"))
 
 
 def write_questions(root: Path, table: str, splits: Sequence[str]) -> None:
@@ -104,9 +78,17 @@ def write_questions(root: Path, table: str, splits: Sequence[str]) -> None:
     (root / table).write_text("\n".join(lines) + "\n")
 
 
-def run(monkeypatch: pytest.MonkeyPatch, towers: tuple[Path, Path], scratch: Path, *options: object) -> None:
+def run(
+    monkeypatch: pytest.MonkeyPatch,
+    towers: tuple[Path, Path],
+    scratch: Path,
+    *options: object,
+    epochs: int = SETTINGS.epochs,
+) -> None:
     monkeypatch.setattr(sys, "argv", ["daquar", *map(str, options), "--scratch", str(scratch)])
-    daquar.main(Tagger, FactEncoder(Lengths(), scratch / "facts"), towers, SETTINGS)
+    daquar.main(
+        Tagger, FactEncoder(HashedTower(), scratch / "facts"), towers, replace(SETTINGS, epochs=epochs)
+    )
 
 
 def test_each_arm_answers_what_language_alone_cannot(
@@ -134,11 +116,12 @@ def test_each_arm_answers_what_language_alone_cannot(
     write_questions(tmp_path / "apart", "held-out.csv", ["", "", ""])
     calls = Tagger.calls
     test = ("--test", tmp_path / "apart" / "held-out.csv", "--test-images", tmp_path / "apart" / "images")
-    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0, 1, "--json", out)
+    options = ("--root", tmp_path, *test, "--seeds", 0, 1, "--json", out)
+    run(monkeypatch, towers, tmp_path / "scratch", *options, epochs=1)
     figures = json.loads(out.read_text())
     assert (figures["train_questions"], figures["target_questions"], len(figures["arms"])) == (32, 6, 6)
     assert Tagger.calls == calls + 1
-    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0)
+    run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0, epochs=1)
     assert Tagger.calls == calls + 1  # what it said is kept
 
 
@@ -152,12 +135,12 @@ def test_language_alone_knows_the_commonest_answer_to_each_wording() -> None:
 
 
 def test_facts_are_those_of_the_text_and_of_its_photograph(tmp_path: Path) -> None:
-    encoder = FactEncoder(Lengths(), tmp_path)
+    encoder = FactEncoder(HashedTower(), tmp_path)
     texts = ["what is it used for ?", "what is it used for ?", "qwertz ?"]
     facts = looked_up(texts, [(("umbrella", 0.9),), (), ()], encoder, max_facts=3)
     vectors, mask = facts.at(torch.tensor([0, 2]))
     assert mask.tolist() == [[True] * 3, [False] * 3]
-    assert vectors.shape == (2, 3, 4)
+    assert vectors.shape == (2, 3, 6)
     assert facts.at(torch.tensor([2]))[1].shape == (1, 0)
 
 

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,9 @@ from vkood.pipelines.encoding import fact_encoder_of
 from vkood.processes import peak_memory
 
 from ...measuring import print_tables, setting, write_json
-from ..frozen_towers import (
-    image_tower_folder,
-    kept_tensors,
-    photograph_tokens,
-    states_of_files,
-    text_tokens,
-    text_tower_folder,
-)
-from ..fusion_training import ARMS, Inputs, Settings, train
+from ..frozen_inputs import Inputs, encoded
+from ..frozen_towers import image_tower_folder, text_tower_folder
+from ..fusion_training import ARMS, Settings, train
 from ..photo_facts import Tagger, concepts_of, looked_up
 from .language import language_alone
 from .questions import Question, read_questions
@@ -85,37 +80,13 @@ def gathered(
     scratch: Path,
 ) -> Inputs:
     """What the model's towers make of the questions and their photographs, and the facts of each."""
-    photographs = list(dict.fromkeys(question.photograph for question in questions))
-    texts = list(dict.fromkeys(question.text for question in questions))
-    core = model.vkood
-    size: Any = model.config.image_config.image_size  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess] - a configuration by now
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    tokens = kept_tensors(
-        scratch,
-        "photographs",
-        (str(towers[0]), states_of_files(photographs)),
-        lambda: {"tokens": photograph_tokens(core.image_tower, photographs, sides)},
-    )["tokens"]
-    encoded = kept_tensors(
-        scratch,
-        "texts",
-        (str(towers[1]), texts),
-        lambda: text_tokens(core.text_tower, towers[1], texts),
-    )
-    concepts = dict(zip(photographs, concepts_of(tagger, photographs, scratch), strict=True))
-    number_of_photograph = {photograph: place for place, photograph in enumerate(photographs)}
-    number_of_text = {text: place for place, text in enumerate(texts)}
-    return Inputs(
-        photographs=tokens,
-        texts=encoded["states"],
-        text_mask=encoded["mask"],
-        photograph=torch.tensor([number_of_photograph[question.photograph] for question in questions]),
-        text=torch.tensor([number_of_text[question.text] for question in questions]),
-        facts=looked_up(
-            [question.text for question in questions],
-            [concepts[question.photograph] for question in questions],
-            encoder,
-        ),
+    photographs = [question.photograph for question in questions]
+    texts = [question.text for question in questions]
+    inputs = encoded(model.vkood, towers, photographs, texts, scratch)
+    different = list(dict.fromkeys(photographs))
+    concepts = dict(zip(different, concepts_of(tagger, different, scratch), strict=True))
+    return replace(
+        inputs, facts=looked_up(texts, [concepts[photograph] for photograph in photographs], encoder)
     )
 
 

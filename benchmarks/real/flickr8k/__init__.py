@@ -1,0 +1,1 @@
+"""Image-text retrieval on photographs with captions (Flickr8k), with and without knowledge."""
