@@ -1,6 +1,7 @@
 """`vkood app`: what it refuses before anything is loaded."""
 
 import importlib.util
+import socket
 
 import pytest
 from typer.testing import CliRunner
@@ -32,6 +33,20 @@ def test_a_missing_extra(monkeypatch):
 @pytest.mark.parametrize("port", [0, 65_536])
 def test_a_port_out_of_range(port):
     assert f"--port must be a number from 1 to 65,535; got {port}." in refused("--port", port)
+
+
+def test_a_taken_port():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        sentence = refused("--port", port)
+    assert sentence.startswith(f"vkood: the page cannot be served at 127.0.0.1, port {port}: ")
+    assert sentence.endswith(". Choose others with --host and --port.\n")
+
+
+def test_an_address_of_another_computer():
+    assert "cannot be served at 192.0.2.1, port 7860" in refused("--host", "192.0.2.1")
 
 
 def test_no_model(tmp_path):

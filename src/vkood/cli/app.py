@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +44,7 @@ def app(
     require_count("--port", port, lowest=1, highest=65_535)
     if model is not None:
         require_model_folder(model)
+    _require_free(host, port)
     require_packages(("gradio", *PACKAGES), extra="app")
     workbench = _workbench(store, model)
 
@@ -59,8 +61,21 @@ def app(
             from vkood.app.server import serve
 
             serve(workbench, host, port, folder=folder, browser=not no_browser, announce=announce)
+    except OSError as error:  # someone else was faster
+        refuse(f"the page cannot be served at {host}, port {port}: {error}")
+
+
+def _require_free(host: str, port: int) -> None:
+    """Refuse an address at which nothing can be served, before anything is loaded."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
     except OSError as error:
-        refuse(f"the page cannot be served at {host}, port {port}: {error} Choose another with --port.")
+        refuse(
+            f"the page cannot be served at {host}, port {port}: {error.strerror}. Choose others with --host and --port."
+        )
 
 
 def _workbench(store: Path | None, model: Path | None) -> Any:
