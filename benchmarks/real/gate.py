@@ -5,14 +5,12 @@
 The context is the names of the twenty concepts that an ImageNet classifier finds likeliest, encoded by the encoder of
 facts and weighted by their probabilities to the power of 0.4 (these are the square roots of what the classifier says
 uncalibrated). Candidates are facts of the default store: up to ten about the noun that the table gives for the
-photograph, which belong, and ten about other nouns of the table, which do not. A fact's score is that of `OutlierLayer`
-as it comes, less what it would have if any concept could be pictured:
-
-    score(y) = -kappa <mu, y> + log mean_c exp(kappa <x_c, y>),    x_c the names of all concepts
-
-since some facts are near everything. AUROC is taken within each photograph, and over all with one threshold. Then the
-threshold is calibrated to keep 95 % of what belongs on half of the nouns (their photographs of the split "train", if
-there is one), and the shares kept and let through are those of the other nouns (of "test"), over ten such halves.
+photograph, which belong, and ten about other nouns of the table, which do not. A fact's score is that of
+`vkood explain` (`vkood.pipelines.concept_gate`): the layer's, with four components and nothing trained, less what it
+would have if any concept could be pictured, since some facts are near everything. AUROC is taken within each
+photograph, and over all with one threshold. Then the threshold is calibrated to keep 95 % of what belongs on half of
+the nouns (their photographs of the split "train", if there is one), and the shares kept and let through are those of
+the other nouns (of "test"), over ten such halves.
 `threshold` is that of all nouns; `vkood explain` has the one of Caltech-101 (`KEEP_95` of its `photo_explainer`).
 
 `--arms` compares this with other gates as well; their options are chosen on the photographs of the split "train", and
@@ -22,17 +20,17 @@ the figures of all are of "test".
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import random
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vkood import ConceptTagger
+from vkood import Calibration, ConceptTagger
 from vkood.knowledge import FactStore
 from vkood.metrics import auroc
 from vkood.models.towers import SentenceEncoder
@@ -112,24 +110,17 @@ def measured(material: Material, scores: Tensor) -> dict[str, float]:
     return {
         "auroc_within": statistics.mean(within),
         "auroc_pooled": auroc(scores[mask], drawn.outlier[mask]),
-        "threshold": conformal_threshold(scores[_belonging(material)], KEEP),
         **_calibrated(material, scores),
     }
-
-
-def _belonging(material: Material) -> Tensor:
-    """(B, N) the candidates that belong, of the photographs that thresholds are calibrated on."""
-    splits = [photograph.split for photograph in material.photographs]
-    calibrated = torch.tensor([split == "train" or "train" not in splits for split in splits])
-    return material.candidates.mask & ~material.candidates.outlier & calibrated[:, None]
 
 
 def _calibrated(material: Material, scores: Tensor) -> dict[str, float]:
     drawn = material.candidates
     splits = [photograph.split for photograph in material.photographs]
     nouns = [photograph.noun for photograph in material.photographs]
+    order = sorted(set(nouns))
 
-    def rows(half: set[str], split: str) -> Tensor:
+    def rows(half: Sequence[str], split: str) -> Tensor:
         """(B, 1) the photographs of these nouns, and of this split if there is one of its name."""
         return torch.tensor(
             [
@@ -139,31 +130,27 @@ def _calibrated(material: Material, scores: Tensor) -> dict[str, float]:
         )
 
     belongs, foreign = drawn.mask & ~drawn.outlier, drawn.mask & drawn.outlier
+
+    def threshold_of(half: Sequence[str]) -> float:
+        return Calibration.of(scores[belongs & rows(half, "train")], KEEP).threshold
+
     kept, let_through = [], []
     for seed in range(_HALVINGS):
-        order = sorted(set(nouns))
-        random.Random(seed).shuffle(order)
-        halves = set(order[::2]), set(order[1::2])
+        shuffled = list(order)
+        random.Random(seed).shuffle(shuffled)
+        halves = shuffled[::2], shuffled[1::2]
         for first, second in (halves, halves[::-1]):
-            threshold = conformal_threshold(scores[belongs & rows(first, "train")], KEEP)
+            threshold = threshold_of(first)
             tested = rows(second, "test")
             kept.append(float((scores[belongs & tested] <= threshold).float().mean()))
             let_through.append(float((scores[foreign & tested] <= threshold).float().mean()))
     return {
+        "threshold": threshold_of(order),
         "kept": statistics.mean(kept),
         "let_through": statistics.mean(let_through),
         "kept_least": min(kept),
         "kept_most": max(kept),
     }
-
-
-def conformal_threshold(scores: Tensor, keep: float) -> float:
-    """The score of rank ceil((n + 1) keep) of n, under which a new one falls with that probability at least.
-
-    With so few scores that there is no such rank nothing is promised, and it is the largest.
-    """
-    rank = min(len(scores), math.ceil((len(scores) + 1) * keep))
-    return float(scores.kthvalue(rank).values)
 
 
 def seconds_per_picture(material: Material, tagger: Tagger) -> float:

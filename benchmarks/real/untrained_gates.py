@@ -30,7 +30,7 @@ from ..measuring import print_table
 from .gate import measured, usual_scores
 from .labelled_photographs import Material
 
-KAPPAS = (5.0, 10.0, 20.0, 40.0)
+KAPPAS = (5.0, 10.0, 15.0, 20.0, 40.0)
 POWERS = (2 * WEIGHT_POWER, WEIGHT_POWER)
 
 # How much of the usual score is taken off, where a score is not the logarithm of a density of the same kappa; both in

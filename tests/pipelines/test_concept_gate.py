@@ -4,24 +4,25 @@ import pytest
 import torch
 from torch.nn import functional
 
-from vkood.pipelines.concept_gate import WEIGHT_POWER, ConceptGate
+from vkood.pipelines.concept_gate import KAPPA, WEIGHT_POWER, ConceptGate
 
 
-@pytest.mark.parametrize("kappa", [None, 5.0])
+@pytest.mark.parametrize("kappa", [KAPPA, 5.0])
 def test_scores_are_those_of_the_docstring(kappa):
-    """-kappa <mu, y> + log mean_c exp(kappa <x_c, y>), where the prior leaves mu a little short of length 1."""
+    """-log sum_k pi_k exp(kappa <mu_k, y>) + log mean_c exp(kappa <x_c, y>), with what the layer fits."""
     vectors = functional.normalize(torch.randn(9, 5), dim=-1)
     names, facts = vectors[:6], vectors[6:]
     probabilities = torch.tensor([0.64, 0.36])
     gate = ConceptGate(names, kappa)
-    weights = probabilities**WEIGHT_POWER / (probabilities**WEIGHT_POWER).sum()
-    total = weights @ names[:2]
-    mean = total / (total.square().sum() + 0.1**2).sqrt()
-    factor = kappa or 10.0
-    usual = -torch.logsumexp(factor * facts @ names.T, -1) + torch.tensor(6.0).log()
+    usual = -torch.logsumexp(kappa * facts @ names.T, -1) + torch.tensor(6.0).log()
     torch.testing.assert_close(gate.usual_scores(facts), usual)
     scores = gate.scores(facts[None], names[None, :2], probabilities[None])[0]
-    torch.testing.assert_close(scores, -factor * facts @ mean - usual)
+
+    weights = probabilities**WEIGHT_POWER / (probabilities**WEIGHT_POWER).sum()
+    fitted = gate.layer(facts[None], context=names[None, :2], context_mask=weights[None]).mixture
+    assert fitted.mean.shape == (1, 4, 5)
+    own = -torch.logsumexp(fitted.log_weight[0] + kappa * facts @ fitted.mean[0].T, -1)
+    torch.testing.assert_close(scores, own - usual)
     again = gate.scores(facts[None], names[None, :2], probabilities[None], usual[None])[0]
     torch.testing.assert_close(again, scores)
 

@@ -4,11 +4,12 @@ The names of a picture's likeliest concepts, encoded by the encoder of facts, ar
 that no projection has to be learnt. Some facts are near everything, so a fact's score is relative to what it would be
 if any concept could be pictured:
 
-    score(y) = -kappa <mu, y> + log mean_c exp(kappa <x_c, y>)
+    score(y) = -log sum_k pi_k exp(kappa <mu_k, y>) + log mean_c exp(kappa <x_c, y>)
 
-with mu the direction that the layer fits to the picture's concepts, weighted by their probabilities to the power of
-0.4, and x_c the names of all concepts that the tagger tells apart. How well that separates facts that belong from
-others is measured by `python -m benchmarks.real.gate`.
+with the weights pi_k and directions mu_k that the layer fits to the picture's concepts, weighted by their probabilities
+to the power of 0.4, and x_c the names of all concepts that the tagger tells apart. A picture shows more than one thing,
+and so there are four components. How well that separates facts that belong from others is measured by
+`python -m benchmarks.real.gate`, which has the layer with other options beside it.
 
 Legend: B pictures, T concepts of each, N facts of each, F facts, C concepts in all, D width of a vector.
 """
@@ -25,13 +26,17 @@ from vkood.mixture import Mixture, Spherical
 WEIGHT_POWER = 0.4
 """Of a concept's probability, for its weight: the best on Caltech-101 (`python -m benchmarks.real.gate --arms`)."""
 
+NUM_COMPONENTS = 4
+KAPPA = 15.0
+"""The best on the photographs of Caltech-101's part for training."""
+
 
 class ConceptGate:
     """Scores facts by the concepts of a picture; larger = more outlying.
 
     Args:
         names: (C, D) vectors of length 1 of the names of all concepts.
-        kappa: The layer's concentration; by default the one that it has.
+        kappa: The layer's concentration.
 
     Example:
         >>> names = torch.eye(4)
@@ -42,10 +47,11 @@ class ConceptGate:
         [0, 1]
     """
 
-    def __init__(self, names: Float[Tensor, "names width"], kappa: float | None = None) -> None:
+    def __init__(self, names: Float[Tensor, "names width"], kappa: float = KAPPA) -> None:
         width = names.shape[-1]
-        family = None if kappa is None else Spherical(kappa=kappa)
-        self.layer = OutlierLayer(width, width, joint="identity", family=family).eval()
+        self.layer = OutlierLayer(
+            width, width, num_components=NUM_COMPONENTS, joint="identity", family=Spherical(kappa=kappa)
+        ).eval()
         assert self.layer.log_kappa is not None
         self._anything = Mixture(
             log_weight=names.new_zeros(1, len(names)),

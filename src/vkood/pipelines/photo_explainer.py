@@ -28,7 +28,7 @@ from vkood.reporting.pictures import thumbnail
 if TYPE_CHECKING:
     from vkood.reporting.explanation import Explanation
 
-KEEP_95 = -0.357
+KEEP_95 = 0.618
 """The threshold that keeps 95 % of the facts about what a photograph shows, of Caltech-101's train part: `threshold` of
 `python -m benchmarks.real.gate --json OUT`."""
 MAX_FACTS = 1_000
