@@ -149,7 +149,7 @@ def test_the_page_of_the_commands_is_true(monkeypatch):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_shells_complete(shell, monkeypatch):
-    monkeypatch.setattr("typer._completion_shared._get_shell_name", lambda: shell, raising=False)
+    monkeypatch.setattr("shellingham.detect_shell", lambda: (shell, f"/bin/{shell}"))
     result = CliRunner().invoke(app, ["--show-completion"], prog_name="vkood")
     assert result.exit_code == 0, result.output
     assert "_VKOOD_COMPLETE" in result.stdout

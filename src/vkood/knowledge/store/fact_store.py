@@ -437,7 +437,7 @@ class FactStore:
             raise self._damaged(error) from error
 
     def _damaged(self, reason: object) -> StoreError:
-        return StoreError(f"The fact store {str(self._path)!r} is damaged: {reason}. Copy or build it again.")
+        return StoreError.damaged(self._path, reason)
 
 
 def _normalised(argument: str, names: Iterable[str]) -> dict[str, str]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from vkood.escaping import printable
 from vkood.files import FileProblem, MissingFile, open_regular
 from vkood.knowledge.store.database import connect, require_schema
 
@@ -48,6 +50,12 @@ _SQLITE_MAGIC = b"SQLite format 3\x00"
 
 class StoreError(ValueError):
     """A file is not a fact store, one of another version, or damaged."""
+
+    @classmethod
+    def damaged(cls, path: str | os.PathLike[str], reason: object) -> StoreError:
+        """The error of a damaged store, in one line: SQLite's reasons may quote whatever lies in the file."""
+        sentence = printable(" ".join(str(reason).split())).rstrip(".")
+        return cls(f"The fact store {os.fspath(path)!r} is damaged: {sentence}. Copy or build it again.")
 
 
 @dataclass(frozen=True, slots=True)

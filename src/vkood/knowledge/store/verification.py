@@ -33,11 +33,11 @@ def verify_store(path: Path, header: StoreHeader) -> None:
         require_schema(connection, TABLES + INDICES)
         problem = _problem(connection, header) or _altered_byte(connection, path)
     except (sqlite3.DatabaseError, UnicodeError, OverflowError, TypeError, ValueError) as error:
-        problem = str(error).rstrip(".")
+        problem = str(error)
     finally:
         connection.close()
     if problem:
-        raise StoreError(f"The fact store {str(path)!r} is damaged: {problem}. Copy or build it again.")
+        raise StoreError.damaged(path, problem)
 
 
 def _problem(connection: GuardedConnection, header: StoreHeader) -> str | None:
