@@ -26,6 +26,8 @@ from .materials import Materials, answers
 THRESHOLD, TEMPERATURE = 3.9, 2.0
 STEEP = 10.0
 """A temperature of rivals as steep as the default layer's, whose score moves by kappa = 10 as a cosine moves by 1."""
+AS_STEEP = 6.0
+"""A temperature with which two Gaussians begin as steep as the default layer (measured as the README says)."""
 GAUSSIAN: dict[str, Any] = {"family": "diagonal", "num_components": 2}
 """What the arms called "mixture" fit."""
 
@@ -138,6 +140,8 @@ ARMS: dict[str, Arm] = {
         gate=GAUSSIAN, change=lambda model: set_gradient(model, NoFitGradient())
     ),
     "mixture, LastIterate": Arm(gate=GAUSSIAN),
+    "mixture, LastIterate, as steep": Arm(gate=GAUSSIAN | {"temperature": AS_STEEP}),
+    "mixture, LastIterate, steep": Arm(gate=GAUSSIAN | {"temperature": STEEP}),
     "mixture, Implicit": Arm(gate=GAUSSIAN, change=lambda model: set_gradient(model, IMPLICIT)),
     "spherical, K = 1": Arm(gate={"temperature": None}),
     "spherical, K = 4": Arm(gate={"temperature": None, "num_components": 4}),

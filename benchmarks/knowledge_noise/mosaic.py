@@ -99,4 +99,7 @@ MOSAIC_ARMS: dict[str, Arm] = {
     ),
 }
 
+MOSAIC_DEFAULT = "spherical K=1, weights, free threshold"
+"""The default layer, steered by the question, with nothing held."""
+
 SCHEDULES: dict[str, Schedule] = {"mixture K=1, in the fusion too, variance 2 to 0.5": narrowing}

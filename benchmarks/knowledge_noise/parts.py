@@ -10,7 +10,7 @@ from pathlib import Path
 from . import contexts
 from .arms import ARMS, Arm
 from .materials import Materials, load_materials
-from .mosaic import MOSAIC, MOSAIC_ARMS, SCHEDULES, SCREEN, SCREEN_RATE
+from .mosaic import MOSAIC, MOSAIC_ARMS, MOSAIC_DEFAULT, SCHEDULES, SCREEN, SCREEN_RATE
 from .records import Record, Records, setting
 from .training import Plan, Run, Schedule
 
@@ -109,7 +109,7 @@ class Bench:
                     self.run("main", name, ARMS[name], SINGLE, rate=rate, seed=seed, fraction=fraction)
 
     def mosaic(self) -> None:
-        """Screen all arms briefly with seed 0, tune the best of each kind, and run these with three seeds."""
+        """Screen all arms briefly with seed 0, tune the best of each kind; three seeds of them and of the default."""
         screened = {
             name: last_loss(self._mosaic(name, SCREEN, rate=SCREEN_RATE, seed=0)) for name in MOSAIC_ARMS
         }
@@ -122,6 +122,8 @@ class Bench:
             best = max(runs, key=held_out)
             for seed in SEEDS:
                 self._mosaic(best["arm"], MOSAIC, rate=best["learning_rate"], seed=seed)
+        for seed in SEEDS:  # at one rate, since nothing of it is tuned
+            self._mosaic(MOSAIC_DEFAULT, MOSAIC, rate=SCREEN_RATE, seed=seed)
 
     def _mosaic(self, name: str, plan: Plan, *, rate: float, seed: int) -> Record:
         arm, schedule = MOSAIC_ARMS[name], SCHEDULES.get(name)

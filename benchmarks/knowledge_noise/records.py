@@ -79,7 +79,8 @@ def setting(command: str) -> Record:
 def _code() -> str:
     """A digest of the library's modules that a run uses: records of other code do not compare."""
     root = Path(vkood.__file__).parent
-    files = sorted(path for room in ("solve", "mixture", "models") for path in (root / room).glob("*.py"))
+    rooms = ("solve", "mixture", "gating", "models")
+    files = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
     content = b"".join(path.read_bytes() for path in (*files, root / "recipes" / "easy_vqa.py"))
     return hashlib.sha256(content).hexdigest()[:12]
 
