@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build sdist and wheel, the wheel from the sdist, and use the wheel as somebody does who has nothing else: in an empty
-# environment, outside the checkout. The environment that is active needs hatchling, which the extra `dev` brings.
+# environment, outside the checkout. The environment that is active needs hatchling and hatch-fancy-pypi-readme, which
+# the extra `dev` brings.
 #
 #     scripts/try_wheel.sh [FOLDER]
 #

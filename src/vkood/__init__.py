@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vkood.lazy_names import lazy_getattr
 from vkood.registration import register_with_transformers
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from vkood import data, demo, gating, knowledge, metrics, mixture, models, pipelines, solve, tasks, train
