@@ -25,10 +25,11 @@ from vkood.mixture.backends.triton_tiles import (
     log_shares,
     log_weights_of_components,
     of_components,
-    read_tokens,
+    read_tile,
     relative_change,
     softmax_of_components,
     store_numbers,
+    store_rows,
     store_tile,
     store_vectors,
     vectors_of_components,
@@ -143,8 +144,6 @@ def fit(
 ):
     """Fit a set; write its fixed point, how it went, and the sums of the E-step there."""
     row = tl.program_id(0).to(tl.int64)
-    tokens += row * num_tokens * D
-    weights += row * num_tokens
     centre = vectors_of_components(prior_mean, MEANS, K, D, BLOCK_K, BLOCK_D)
     pull = of_components(strength, STRENGTHS, K, BLOCK_K)
     added, beyond = tl.load(concentration + row), tl.load(variance_strength + row)
@@ -159,7 +158,7 @@ def fit(
     while going:
         second, first, count = tl.zeros_like(mean), tl.zeros_like(mean), tl.zeros_like(log_weight)
         for begin in range(0, num_tokens, BLOCK_M):
-            tile, counted, _ = read_tokens(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, False)
+            tile, counted, _ = read_tile(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, False)
             squares, differences, number = expected(tile, counted, log_weight, mean, log_scale, K, BLOCK_K)
             second += squares
             first += differences
@@ -293,7 +292,6 @@ def fit_backward(
     """The gradient of a fit through its last step; 0 for a set that is not finite."""
     row = tl.program_id(0).to(tl.int64)
     passed = tl.load(status + row) != 2
-    tokens, weights = tokens + row * num_tokens * D, weights + row * num_tokens
     fixed_mean = vectors_of_components(mean, 2, K, D, BLOCK_K, BLOCK_D)
     to_square, to_difference, to_number, to_centre, to_pull = back_to_sums(
         tl.where(passed, of_components(arrived_log_weight, 2, K, BLOCK_K), 0.0),
@@ -319,7 +317,7 @@ def fit_backward(
     fixed_weight = log_weights_of_components(log_weight, K, BLOCK_K)
     fixed_scale = vectors_of_components(log_scale, 2, K, D, BLOCK_K, BLOCK_D)
     for begin in range(0, num_tokens, BLOCK_M):
-        tile, counted, _ = read_tokens(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, False)
+        tile, counted, _ = read_tile(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, False)
         tile = tl.where(passed, tile, 0.0)
         to_tile, to_weight = back_to_tokens(
             tile,
@@ -333,10 +331,5 @@ def fit_backward(
             K,
             BLOCK_K,
         )
-        at = begin + tl.arange(0, BLOCK_M)
-        if to_tokens is not None:
-            store_tile(to_tokens + row * num_tokens * D, to_tile, at, at < num_tokens, D, BLOCK_D)
-        if to_weights is not None:
-            tl.store(
-                to_weights + row * num_tokens + at, tl.where(passed, to_weight, 0.0), mask=at < num_tokens
-            )
+        store_tile(to_tokens, to_tile, begin, num_tokens, D, BLOCK_D)
+        store_rows(to_weights, tl.where(passed, to_weight, 0.0), begin, num_tokens)

@@ -51,19 +51,18 @@ import triton.language as tl
 from vkood.mixture.backends.triton_tiles import (
     arriving,
     back_from_log_shares,
-    directions,
     from_directions,
     log_shares,
     log_weights_of_components,
     of_components,
     pooled,
     products,
-    read_tokens,
+    read_tile,
     relative_change,
-    row_weights,
     softmax_of_components,
     spread,
     store_numbers,
+    store_rows,
     store_tile,
     store_vectors,
     vectors_of_components,
@@ -155,9 +154,6 @@ def fit(
 ):
     """Fit a set; write its fixed point, the sums of the E-step there, how it went, and the residual of every step."""
     row = tl.program_id(0).to(tl.int64)
-    tokens += row * num_tokens * D
-    if weights is not None:
-        weights += row * num_tokens
     narrow = tl.load(kappa + row * KAPPAS).to(tl.float32)
     centre = vectors_of_components(prior_mean, MEANS, K, D, BLOCK_K, BLOCK_D)
     pull = of_components(strength, STRENGTHS, K, BLOCK_K)
@@ -166,7 +162,7 @@ def fit(
     log_weight = log_weights_of_components(None, K, BLOCK_K)
     first, number = tl.zeros_like(mean), tl.zeros_like(log_weight)
     if RESIDENT:
-        tile, counted, _ = read_tokens(tokens, weights, 0, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE)
+        tile, counted, _ = read_tile(tokens, weights, 0, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE)
     residual = float("inf")
     step = 0
     going = True
@@ -176,7 +172,7 @@ def fit(
         else:
             first, number = tl.zeros_like(mean), tl.zeros_like(log_weight)
             for begin in range(0, num_tokens, BLOCK_M):
-                block, weight, _ = read_tokens(
+                block, weight, _ = read_tile(
                     tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE
                 )
                 more_first, more_number = expected(block, weight, log_weight, mean, narrow, uniform)
@@ -227,12 +223,9 @@ def fit_single(
 ):
     """Fit a set of one component without a background, which one step does, wherever it begins."""
     row = tl.program_id(0).to(tl.int64)
-    tokens += row * num_tokens * D
-    if weights is not None:
-        weights += row * num_tokens
     first, number = tl.zeros((1, BLOCK_D), tl.float32), tl.zeros((1,), tl.float32)
     for begin in range(0, num_tokens, BLOCK_M):
-        tile, counted, _ = read_tokens(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE)
+        tile, counted, _ = read_tile(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE)
         first += pooled(counted[None, :], tile)
         number += tl.sum(counted[None, :], 1)
     finite = tl.sum(tl.sum(tl.abs(first), 1), 0) < float("inf")
@@ -340,9 +333,6 @@ def fit_backward(
     """The gradient of a fit through its last step; 0 for a set that is not finite."""
     row = tl.program_id(0).to(tl.int64)
     passed = tl.load(status + row) != 2
-    tokens += row * num_tokens * D
-    if weights is not None:
-        weights += row * num_tokens
     narrow = tl.load(kappa + row * KAPPAS).to(tl.float32)
     fixed_weight = log_weights_of_components(log_weight, K, BLOCK_K)
     fixed_mean = vectors_of_components(mean, 2, K, D, BLOCK_K, BLOCK_D)
@@ -366,21 +356,16 @@ def fit_backward(
         store_numbers(to_strength, to_pull, STRENGTHS, K, BLOCK_K)
     narrowed, levelled = 0.0, 0.0
     for begin in range(0, num_tokens, BLOCK_M):
-        tile, counted, inverse = read_tokens(
-            tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE
-        )
+        tile, counted, inverse = read_tile(tokens, weights, begin, num_tokens, D, BLOCK_D, BLOCK_M, NORMALIZE)
         tile = tl.where(passed, tile, 0.0)
         to_tile, to_weight, more, level = back_through_e_step(
             tile, counted, to_first, to_number, fixed_weight, fixed_mean, narrow, uniform
         )
         narrowed += more
         levelled += level
-        at = begin + tl.arange(0, BLOCK_M)
-        if to_tokens is not None:
-            to_tile = tl.where(passed, from_directions(to_tile, tile, inverse, NORMALIZE), 0.0)
-            store_tile(to_tokens + row * num_tokens * D, to_tile, at, at < num_tokens, D, BLOCK_D)
-        if to_weights is not None:
-            tl.store(to_weights + row * num_tokens + at, to_weight, mask=at < num_tokens)
+        to_tile = tl.where(passed, from_directions(to_tile, tile, inverse, NORMALIZE), 0.0)
+        store_tile(to_tokens, to_tile, begin, num_tokens, D, BLOCK_D)
+        store_rows(to_weights, to_weight, begin, num_tokens)
     if to_kappa is not None:
         tl.store(to_kappa + row, narrowed)
     if to_uniform is not None:
@@ -432,27 +417,21 @@ def gates(
 ):
     """Score the candidates of a set, and gate them if there is a threshold; those that are absent are closed."""
     row = tl.program_id(0).to(tl.int64)
-    candidates += row * num_candidates * D
     narrow = tl.load(kappa + row * KAPPAS).to(tl.float32)
     weight = log_weights_of_components(log_weight, K, BLOCK_K)
     centre = vectors_of_components(mean, 2, K, D, BLOCK_K, BLOCK_D)
     for begin in range(0, num_candidates, BLOCK_N):
-        at = begin + tl.arange(0, BLOCK_N)
-        exists = at < num_candidates
-        kept = (
-            row_weights(None if present is None else present + row * num_candidates, at, num_candidates) > 0
-        )
-        tile, _ = directions(candidates, at, kept, D, BLOCK_D, True)
+        tile, counted, _ = read_tile(candidates, present, begin, num_candidates, D, BLOCK_D, BLOCK_N, True)
+        kept = counted > 0
         logits, _ = log_affinities(tile, weight, centre, narrow)
         outlying, margin = margins(logits, threshold, log_temperature)
-        at += row * num_candidates
-        tl.store(to_score + at, tl.where(kept, outlying, float("inf")), mask=exists)
+        store_rows(to_score, tl.where(kept, outlying, float("inf")), begin, num_candidates)
         if threshold is not None:
             power = tl.exp(-tl.abs(margin))
             log_open = tl.minimum(margin, 0.0) - tl.log(1.0 + power)
             open_ = tl.where(margin >= 0, 1.0, power) / (1.0 + power)
-            tl.store(to_log_gate + at, tl.where(kept, log_open, float("-inf")), mask=exists)
-            tl.store(to_gate + at, tl.where(kept, open_, 0.0), mask=exists)
+            store_rows(to_log_gate, tl.where(kept, log_open, float("-inf")), begin, num_candidates)
+            store_rows(to_gate, tl.where(kept, open_, 0.0), begin, num_candidates)
 
 
 @triton.jit
@@ -482,29 +461,25 @@ def gates_backward(
 ):
     """The gradient of `gates`; `to_numbers` is what a set adds to those of kappa, threshold and log_temperature."""
     row = tl.program_id(0).to(tl.int64)
-    candidates += row * num_candidates * D
     narrow = tl.load(kappa + row * KAPPAS).to(tl.float32)
     weight = log_weights_of_components(log_weight, K, BLOCK_K)
     centre = vectors_of_components(mean, 2, K, D, BLOCK_K, BLOCK_D)
     weighed, moved = tl.zeros_like(weight), tl.zeros_like(centre)
     narrowed, shifted, steeper = 0.0, 0.0, 0.0
     for begin in range(0, num_candidates, BLOCK_N):
-        at = begin + tl.arange(0, BLOCK_N)
-        exists = at < num_candidates
-        kept = (
-            row_weights(None if present is None else present + row * num_candidates, at, num_candidates) > 0
+        tile, counted, inverse = read_tile(
+            candidates, present, begin, num_candidates, D, BLOCK_D, BLOCK_N, True
         )
-        tile, inverse = directions(candidates, at, kept, D, BLOCK_D, True)
+        kept = counted > 0
         logits, cosine = log_affinities(tile, weight, centre, narrow)
         _, margin = margins(logits, threshold, log_temperature)
-        at += row * num_candidates
-        outward = arriving(arrived_score, at, kept)
+        outward = arriving(arrived_score, begin, num_candidates, kept)
         if threshold is not None:
             power = tl.exp(-tl.abs(margin))
             closed = tl.where(margin >= 0, power, 1.0) / (1.0 + power)
-            to_margin = closed * (
-                arriving(arrived_log_gate, at, kept) + (1.0 - closed) * arriving(arrived_gate, at, kept)
-            )
+            to_log_gate = arriving(arrived_log_gate, begin, num_candidates, kept)
+            to_gate = arriving(arrived_gate, begin, num_candidates, kept)
+            to_margin = closed * (to_log_gate + (1.0 - closed) * to_gate)
             steep = tl.exp(tl.load(log_temperature).to(tl.float32))
             steeper += tl.sum(to_margin * margin, 0)
             shifted += steep * tl.sum(to_margin, 0)
@@ -513,9 +488,8 @@ def gates_backward(
         moved += narrow * pooled(to_logit, tile)
         weighed += tl.sum(to_logit, 1)
         narrowed += tl.sum(tl.sum(to_logit * cosine, 0), 0)
-        if to_candidates is not None:
-            to_tile = from_directions(narrow * spread(to_logit, centre), tile, inverse, True)
-            store_tile(to_candidates, to_tile, at, exists, D, BLOCK_D)
+        to_tile = from_directions(narrow * spread(to_logit, centre), tile, inverse, True)
+        store_tile(to_candidates, to_tile, begin, num_candidates, D, BLOCK_D)
     store_numbers(to_log_weight, weighed, 2, K, BLOCK_K)
     store_vectors(to_mean, moved, 2, K, D, BLOCK_K, BLOCK_D)
     tl.store(to_numbers + 3 * row, narrowed)

@@ -36,12 +36,19 @@ def inside(rows, D: tl.constexpr, BLOCK_D: tl.constexpr):
 
 @triton.jit
 @no_type_check
+def of_set(numbers, size):
+    """Where the numbers of this program's set begin, of which every set has so many."""
+    return numbers + tl.program_id(0).to(tl.int64) * size
+
+
+@triton.jit
+@no_type_check
 def row_weights(weights, rows, num_rows):
-    """The weights (R,) of rows: 0 beyond the last, and 1 where none are given."""
+    """The weights (R,) of rows of a set: 0 beyond the last, and 1 where none are given."""
     if weights is None:
         return (rows < num_rows).to(tl.float32)
     else:
-        return tl.load(weights + rows, mask=rows < num_rows, other=0).to(tl.float32)
+        return tl.load(of_set(weights, num_rows) + rows, mask=rows < num_rows, other=0).to(tl.float32)
 
 
 @triton.jit
@@ -227,20 +234,32 @@ def softmax_of_components(logits):
 
 @triton.jit
 @no_type_check
-def store_tile(matrix, tile, rows, kept, D: tl.constexpr, BLOCK_D: tl.constexpr):
-    """Write a tile (R, D) to rows of a matrix, in the matrix' precision."""
-    values = tile.to(matrix.dtype.element_ty)
-    tl.store(matrix + offsets(rows, D, BLOCK_D), values, mask=inside(kept, D, BLOCK_D))
+def store_tile(vectors, tile, begin, num_rows, D: tl.constexpr, BLOCK_D: tl.constexpr):
+    """Write a tile (R, D) of a set's vectors in their precision, if there is room for them."""
+    if vectors is not None:
+        rows = begin + tl.arange(0, tile.shape[0])
+        at = of_set(vectors, num_rows * D) + offsets(rows, D, BLOCK_D)
+        tl.store(at, tile.to(vectors.dtype.element_ty), mask=inside(rows < num_rows, D, BLOCK_D))
 
 
 @triton.jit
 @no_type_check
-def arriving(gradient, rows, kept):
-    """A gradient (R,); zeros where none arrives."""
+def store_rows(numbers, values, begin, num_rows):
+    """Write a number (R,) of each row of a tile, if there is room for them."""
+    if numbers is not None:
+        rows = begin + tl.arange(0, values.shape[0])
+        tl.store(of_set(numbers, num_rows) + rows, values, mask=rows < num_rows)
+
+
+@triton.jit
+@no_type_check
+def arriving(gradient, begin, num_rows, kept):
+    """A gradient (R,) of rows that are kept; zeros where none arrives."""
     if gradient is None:
         return kept.to(tl.float32) * 0.0
     else:
-        return tl.load(gradient + rows, mask=kept, other=0.0).to(tl.float32)
+        rows = begin + tl.arange(0, kept.shape[0])
+        return tl.load(of_set(gradient, num_rows) + rows, mask=kept, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -257,18 +276,18 @@ def write_ending(status, steps, residuals, trace, residual, step, tolerance, max
 
 @triton.jit
 @no_type_check
-def read_tokens(
-    tokens,
+def read_tile(
+    vectors,
     weights,
     begin,
-    num_tokens,
+    num_rows,
     D: tl.constexpr,
     BLOCK_D: tl.constexpr,
-    BLOCK_M: tl.constexpr,
+    BLOCK_R: tl.constexpr,
     NORMALIZE: tl.constexpr,
 ):
-    """A tile of tokens (R, D), their weights, and 1 / length; what has no weight may hold anything."""
-    rows = begin + tl.arange(0, BLOCK_M)
-    counted = row_weights(weights, rows, num_tokens)
-    tile, inverse = directions(tokens, rows, counted > 0, D, BLOCK_D, NORMALIZE)
+    """A tile of a set's vectors (R, D), their weights, and 1 / length; what has no weight may hold anything."""
+    rows = begin + tl.arange(0, BLOCK_R)
+    counted = row_weights(weights, rows, num_rows)
+    tile, inverse = directions(of_set(vectors, num_rows * D), rows, counted > 0, D, BLOCK_D, NORMALIZE)
     return tile, counted, inverse
