@@ -28,18 +28,21 @@ SMALL_FUSION: dict[str, Any] = {
 """A fusion for towers of width 64: fields of `VkoodConfig`."""
 
 
+def _small_model(**fusion: Any) -> ModelOptions:
+    """A new model for such pictures, with these fields of its `VkoodConfig`."""
+    # Convolutions learn shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
+    image_config = {"model_type": "resnet", **SMALL_RESNET}
+    return ModelOptions(
+        image="tiny", text="tiny", image_size=64, config={"image_config": image_config, **fusion}
+    )
+
+
 def easy_vqa() -> Run:
     """easy-VQA with small randomly initialised towers: a run for a laptop's CPU, of data that come with a package."""
     return Run(
         recipe="easy-vqa",
         task="answering",
-        # Convolutions learn shapes from few pictures; a small transformer needed twice as many epochs for 94 %.
-        model=ModelOptions(
-            image="tiny",
-            text="tiny",
-            image_size=64,
-            config={"image_config": {"model_type": "resnet", **SMALL_RESNET}, "pooling": "product"},
-        ),
+        model=_small_model(pooling="product"),
         data=DataOptions(train=["easy_vqa_train"], validation=["easy_vqa_test"], facts=False, workers=0),
         optimisation=OptimisationOptions(
             batch_size=64,
@@ -61,12 +64,7 @@ def easy_vqa_knowledge() -> Run:
     return Run(
         recipe="easy-vqa-knowledge",
         task="answering",
-        model=ModelOptions(
-            image="tiny",
-            text="tiny",
-            image_size=64,
-            config={"image_config": {"model_type": "resnet", **SMALL_RESNET}, **SMALL_FUSION},
-        ),
+        model=_small_model(**SMALL_FUSION),
         data=DataOptions(
             train=[KNOWLEDGE_TRAIN],
             validation=[Flood().table],

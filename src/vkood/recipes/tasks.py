@@ -12,8 +12,6 @@ from dataclasses import replace
 from vkood.recipes.easy_vqa import easy_vqa, easy_vqa_knowledge
 from vkood.train.run import DataOptions, ModelOptions, OptimisationOptions, Run, TaskOptions
 
-_BERT_BETAS = [0.9, 0.999]
-
 
 def pretrain() -> Run:
     """Pre-training on captions: masked language modelling, matching (COCO, Visual Genome, SBU, CC)."""
@@ -110,7 +108,31 @@ def retrieval_coco() -> Run:
 
 def retrieval_flickr30k() -> Run:
     """Retrieval on Flickr30k, Karpathy's splits."""
-    return replace(retrieval_coco(), recipe="retrieval-flickr30k", data=_flickr30k())
+    return replace(
+        retrieval_coco(),
+        recipe="retrieval-flickr30k",
+        data=DataOptions(
+            train=["f30k_caption_karpathy_train"],
+            validation=["f30k_caption_karpathy_val"],
+            test=["f30k_caption_karpathy_test"],
+        ),
+    )
+
+
+def _blip_model(image_size: int) -> ModelOptions:
+    return ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=image_size)
+
+
+def _blip_optimisation() -> OptimisationOptions:
+    """What BLIP's runs have in common: all parts learn at one rate, which falls along a cosine."""
+    return OptimisationOptions(
+        fusion_factor=1.0,
+        head_factor=1.0,
+        weight_decay=0.05,
+        betas=[0.9, 0.999],
+        schedule="cosine",
+        warmup=0.0,
+    )
 
 
 def blip_vqa() -> Run:
@@ -118,24 +140,10 @@ def blip_vqa() -> Run:
     return Run(
         recipe="blip-vqa",
         task="generative-answering",
-        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=224),
-        data=DataOptions(
-            train=["vqav2_train", "vqav2_trainable_val"],
-            validation=["vqav2_rest_val"],
-            test=["vqav2_test"],
-            text_length=35,
-        ),
-        optimisation=OptimisationOptions(
-            batch_size=32,
-            device_batch_size=4,
-            epochs=5.0,
-            learning_rate=2e-5,
-            fusion_factor=1.0,
-            head_factor=1.0,
-            weight_decay=0.05,
-            betas=_BERT_BETAS,
-            schedule="cosine",
-            warmup=0.0,
+        model=_blip_model(image_size=224),
+        data=replace(vqa().data, text_length=35),
+        optimisation=replace(
+            _blip_optimisation(), batch_size=32, device_batch_size=4, epochs=5.0, learning_rate=2e-5
         ),
     )
 
@@ -145,19 +153,10 @@ def blip_nlvr2() -> Run:
     return Run(
         recipe="blip-nlvr2",
         task="reasoning",
-        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
+        model=_blip_model(image_size=384),
         data=replace(nlvr2().data, text_length=35),
-        optimisation=OptimisationOptions(
-            batch_size=256,
-            device_batch_size=16,
-            epochs=15.0,
-            learning_rate=3e-5,
-            fusion_factor=1.0,
-            head_factor=1.0,
-            weight_decay=0.05,
-            betas=_BERT_BETAS,
-            schedule="cosine",
-            warmup=0.0,
+        optimisation=replace(
+            _blip_optimisation(), batch_size=256, device_batch_size=16, epochs=15.0, learning_rate=3e-5
         ),
     )
 
@@ -167,19 +166,10 @@ def blip_retrieval_coco() -> Run:
     return Run(
         recipe="blip-retrieval-coco",
         task="retrieval",
-        model=ModelOptions(family="blip", image="", text="bert-base-uncased", image_size=384),
+        model=_blip_model(image_size=384),
         data=replace(retrieval_coco().data, text_length=35),
-        optimisation=OptimisationOptions(
-            batch_size=256,
-            device_batch_size=32,
-            epochs=6.0,
-            learning_rate=1e-5,
-            fusion_factor=1.0,
-            head_factor=1.0,
-            weight_decay=0.05,
-            betas=_BERT_BETAS,
-            schedule="cosine",
-            warmup=0.0,
+        optimisation=replace(
+            _blip_optimisation(), batch_size=256, device_batch_size=32, epochs=6.0, learning_rate=1e-5
         ),
         options=TaskOptions(shortlist=256),
     )
@@ -190,7 +180,7 @@ def blip_retrieval_flickr30k() -> Run:
     return replace(
         blip_retrieval_coco(),
         recipe="blip-retrieval-flickr30k",
-        data=replace(_flickr30k(), text_length=35),
+        data=replace(retrieval_flickr30k().data, text_length=35),
         options=TaskOptions(shortlist=128),
     )
 
@@ -218,11 +208,3 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "easy-vqa-knowledge": easy_vqa_knowledge,
 }
 """The recipes by their names."""
-
-
-def _flickr30k() -> DataOptions:
-    return DataOptions(
-        train=["f30k_caption_karpathy_train"],
-        validation=["f30k_caption_karpathy_val"],
-        test=["f30k_caption_karpathy_test"],
-    )
