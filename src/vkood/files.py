@@ -401,11 +401,6 @@ def write_text(path: str | Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that a disk, a quota or a file-size limit is exhausted."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def _temporary(path: Path, state: str) -> Path:
     """A name that is unique among processes and calls."""
     owner = f"{_host()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_counter)}"

@@ -23,10 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vkood.app import views
 from vkood.app.page import build_page, example_photographs
-from vkood.app.surroundings import delete_old_files
+from vkood.app.surroundings import LOOPBACK, delete_old_files
 from vkood.app.workbench import MAX_BYTES, Workbench
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 SESSIONS = 16
 """Tabs whose photographs are in memory, at most; the oldest are forgotten."""
 

@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+"""The addresses at which this computer alone reaches the page."""
+
 
 @contextmanager
 def surroundings() -> Iterator[Path]:

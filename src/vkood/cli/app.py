@@ -14,8 +14,6 @@ from vkood.cli.inputs import refuse, require_count, require_packages
 from vkood.cli.options import StoreFile
 from vkood.cli.output import say
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
 
 def app(
     model: Annotated[
@@ -47,15 +45,14 @@ def app(
     _require_free(host, port)
     require_packages(("gradio", *PACKAGES), extra="app")
     workbench = _workbench(store, model)
+    from vkood.app.surroundings import LOOPBACK, surroundings
 
     def announce(address: str) -> None:
         say(f"The page is at {address} until Ctrl-C.")
-        if host not in _LOOPBACK:
+        if host not in LOOPBACK:
             say("vkood: whoever reaches this computer by the network can use the page.", err=True)
 
     logging.basicConfig(level=logging.ERROR)
-    from vkood.app.surroundings import surroundings
-
     try:
         with surroundings() as folder:
             from vkood.app.server import serve
