@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from vkood.data.layout import IMAGES_OF, MATCHES, TEXTS_OF, Kind
 from vkood.data.tables import Table, TableError, sentences_of
+from vkood.data.validation import list_lengths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,18 +158,22 @@ class Rows(Dataset[Example]):
 
     def name_of(self, image_index: int) -> str:
         """The table and the row of an image, by its number among those of all tables, for errors."""
-        number = int(np.searchsorted(self._starts, image_index, side="right")) - 1
-        return f"{self.tables[number].path.name}, row {image_index - int(self._starts[number])}"
+        number, row = self._place_of(image_index)
+        return f"{self.tables[number].path.name}, row {row}"
 
     def image_bytes(self, image_index: int) -> tuple[bytes, ...]:
         """The images of a row, by its number among those of all tables."""
+        number, row = self._place_of(image_index)
+        return tuple(self.tables[number].row(row, IMAGES_OF[self.kind]).values())
+
+    def _place_of(self, image_index: int) -> tuple[int, int]:
+        """The number of an image's table, and its row there."""
         number = int(np.searchsorted(self._starts, image_index, side="right")) - 1
-        row = self.tables[number].row(image_index - int(self._starts[number]), IMAGES_OF[self.kind])
-        return tuple(row.values())
+        return number, image_index - int(self._starts[number])
 
     def _text(self, index: int, *, everything: bool) -> tuple[str, tuple[int, ...], dict[str, Any], int]:
         image, place = int(self.image_index[index]), int(self._text_index[index])
-        number = int(np.searchsorted(self._starts, image, side="right")) - 1
+        number, row_number = self._place_of(image)
         table, texts = self.tables[number], TEXTS_OF[self.kind]
         columns = [texts] + (["fact_ids"] if "fact_ids" in table.columns else [])
         if everything:
@@ -177,7 +182,7 @@ class Rows(Dataset[Example]):
         if everything and self._last is not None and self._last[0] == image:
             row = self._last[1]
         else:
-            row = table.row(image - int(self._starts[number]), columns)
+            row = table.row(row_number, columns)
         if everything:
             self._last = image, row
         start = self._fact_starts[number]
@@ -239,21 +244,17 @@ def _text_index(table: Table, texts: str, answered: bool) -> tuple[np.ndarray, n
     """For each text of a table its row and its place in the row."""
     rows, places, done = [], [], 0
     for batch in table.batches([texts, "answer_labels"] if answered else [texts]):
-        counts = _lengths(batch.column(texts))
+        counts = list_lengths(batch.column(texts))
         of_rows = np.repeat(np.arange(batch.num_rows), counts)
         of_texts = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         if answered:
-            kept = _lengths(batch.column("answer_labels").flatten()) > 0
+            kept = list_lengths(batch.column("answer_labels").flatten()) > 0
             of_rows, of_texts = of_rows[kept], of_texts[kept]
         rows.append((of_rows + done).astype(np.int32))
         places.append(of_texts.astype(np.int32))
         done += batch.num_rows
     empty = np.zeros(0, np.int32)
     return np.concatenate([empty, *rows]), np.concatenate([empty, *places])
-
-
-def _lengths(lists: Any) -> np.ndarray:
-    return lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
 
 
 def _sentences(tables: Sequence[Table]) -> tuple[tuple[str, ...], list[int | None]]:

@@ -45,14 +45,14 @@ def _problems(
     columns: dict[str, pa.Array], texts_column: str, num_answers: int | None, num_facts: int | None
 ) -> Iterator[tuple[int, str]]:
     texts = columns[texts_column]
-    counts = _lengths(texts)
+    counts = list_lengths(texts)
     yield from _at(np.flatnonzero(_nulls(texts)), f"`{texts_column}` is null")
     yield from _at(_rows(counts)[_nulls(texts.flatten())], f"`{texts_column}` has a text that is null")
     required = {"question_id"} | ({"answers"} if "identifier" in columns else set())
     wrong = np.zeros(len(counts), bool)
     for name, column in columns.items():
         if name != texts_column and pa.types.is_list(column.type):
-            lengths = _lengths(column)
+            lengths = list_lengths(column)
             unequal = (lengths != counts) & ((lengths > 0) | (name in required))
             wrong |= unequal
             yield from _at(np.flatnonzero(unequal), f"`{name}` must have as many values as `{texts_column}`")
@@ -69,11 +69,11 @@ def _value_problems(
     """Problems of rows whose lists are of the right lengths."""
     if "question_id" in columns:
         ids = columns["question_id"]
-        yield from _at(_rows(_lengths(ids))[_nulls(ids.flatten())], "`question_id` has a null")
+        yield from _at(_rows(list_lengths(ids))[_nulls(ids.flatten())], "`question_id` has a null")
     if "identifier" in columns:
         answers = columns["answers"]
         judged = np.isin(answers.flatten().to_numpy(zero_copy_only=False), ("True", "False"))
-        yield from _at(_rows(_lengths(answers))[~judged], "`answers` must be 'True' or 'False' each")
+        yield from _at(_rows(list_lengths(answers))[~judged], "`answers` must be 'True' or 'False' each")
     elif "answer_labels" in columns:
         yield from _answer_problems(columns, num_answers)
     if "fact_ids" in columns and num_facts is not None:
@@ -85,9 +85,9 @@ def _value_problems(
     if MATCHES in columns and "fact_ids" in columns:
         matches, facts = (columns[name].flatten() for name in (MATCHES, "fact_ids"))
         if len(matches):  # a table may leave them out altogether
-            rows = _rows(_lengths(columns["fact_ids"]))
+            rows = _rows(list_lengths(columns["fact_ids"]))
             yield from _at(
-                rows[_lengths(matches) != _lengths(facts)],
+                rows[list_lengths(matches) != list_lengths(facts)],
                 f"`{MATCHES}` must have as many values as `fact_ids`",
             )
 
@@ -96,16 +96,16 @@ def _answer_problems(columns: dict[str, pa.Array], num_answers: int | None) -> I
     labels = columns["answer_labels"]
     lacking = np.zeros(len(labels), bool)
     for name in ("answers", "answer_scores"):
-        lengths = _lengths(columns[name]) if name in columns else np.zeros(len(labels), int)
-        unequal = lengths != _lengths(labels)
+        lengths = list_lengths(columns[name]) if name in columns else np.zeros(len(labels), int)
+        unequal = lengths != list_lengths(labels)
         yield from _at(np.flatnonzero(unequal), f"`{name}` must be there where `answer_labels` is")
         lacking |= unequal
     sound, numbers = pa.array(~lacking), np.flatnonzero(~lacking)
     labels = labels.filter(sound)
-    of_rows, counts = numbers[_rows(_lengths(labels))], _lengths(labels.flatten())
+    of_rows, counts = numbers[_rows(list_lengths(labels))], list_lengths(labels.flatten())
     for name in ("answers", "answer_scores"):
         if name in columns:
-            unequal = _lengths(columns[name].filter(sound).flatten()) != counts
+            unequal = list_lengths(columns[name].filter(sound).flatten()) != counts
             yield from _at(of_rows[unequal], f"`{name}` must have as many values as `answer_labels`")
     rows, ids = _flat(labels)
     outside = _outside(ids, np.iinfo(np.int64).max if num_answers is None else num_answers)
@@ -126,7 +126,7 @@ def _at(rows: np.ndarray, reason: str) -> Iterator[tuple[int, str]]:
     yield from ((int(row), reason) for row in rows)
 
 
-def _lengths(lists: pa.Array) -> np.ndarray:
+def list_lengths(lists: pa.Array) -> np.ndarray:
     """The length of each list; 0 for a null."""
     return lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
 
@@ -139,15 +139,11 @@ def _rows(lengths: np.ndarray) -> np.ndarray:
 def _flat(lists: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """The values of lists of lists, and the row of each."""
     inner = lists.flatten()
-    return _rows(_lengths(lists))[_rows(_lengths(inner))], inner.flatten()
+    return _rows(list_lengths(lists))[_rows(list_lengths(inner))], inner.flatten()
 
 
 def _nulls(values: pa.Array) -> np.ndarray:
-    return _booleans(values.is_null())
-
-
-def _booleans(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False)
+    return values.is_null().to_numpy(zero_copy_only=False)
 
 
 def _outside(values: pa.Array, limit: int) -> np.ndarray:

@@ -141,11 +141,7 @@ def _karpathy_rows(
     bad: BadRows,
 ) -> Iterator[Row]:
     for number, name, captions in images:
-        try:
-            content = pictures.read(pictures.place(root, name), bad, file, number)
-        except Mismatch as error:
-            bad.bad(file, number, str(error))
-            continue
+        content = pictures.read_named(root, name, bad, file, number)
         if content is not None:
             bad.good()
             image_id = name.rpartition("/")[2]

@@ -211,20 +211,10 @@ def _caption_rows(
     bad: BadRows,
 ) -> Iterator[Row]:
     for image, captions in rows.items():
-        content = _content(images, image, pictures, bad, file, list(captions.values()))
+        content = pictures.read_named(images, image, bad, file, list(captions.values()))
         if content is not None:
             bad.good(len(captions))
             yield {"image": content, "caption": list(captions), "image_id": image, "split": split}
-
-
-def _content(
-    images: Path, image: str, pictures: Pictures, bad: BadRows, file: str, rows: Sequence[int]
-) -> bytes | None:
-    try:
-        return pictures.read(pictures.place(images, image), bad, file, rows)
-    except Mismatch as error:
-        bad.bad(file, rows, str(error))
-        return None
 
 
 def questions_source(
@@ -360,7 +350,7 @@ class _Tables:
             by_image[question.image].append(question)
         for image, of_image in by_image.items():
             rows = sorted(row for question in of_image for row in question.rows)
-            content = _content(self.images, image, self.pictures, bad, self.file, rows)
+            content = self.pictures.read_named(self.images, image, bad, self.file, rows)
             if content is not None:
                 bad.good(len(rows))
                 yield self._row(split, image, content, of_image)

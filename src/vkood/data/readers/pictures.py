@@ -58,6 +58,21 @@ class Pictures:
             return None
         return content
 
+    def read_named(
+        self,
+        folder: Path,
+        name: str,
+        bad: BadRows,
+        file: str | Path,
+        row: int | str | Sequence[int | str],
+    ) -> bytes | None:
+        """What `read` gives for a name; a name that leads out of the folder is a bad row too."""
+        try:
+            return self.read(self.place(folder, name), bad, file, row)
+        except Mismatch as error:
+            bad.bad(file, row, str(error))
+            return None
+
 
 def _leads_out(name: str) -> bool:
     """Whether a name leads out of a folder, on any system."""
