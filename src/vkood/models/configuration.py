@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
@@ -21,6 +22,9 @@ class GatedConfig(PreTrainedConfig):
     # transformers wraps `__init__` to take further keywords; jaxtyping's checks under pytest must not wrap it again.
     __no_type_check__ = True
 
+    rules: ClassVar[Mapping[str, Rule]]
+    """Of the fields that have one."""
+
     gate: GateConfig = GateConfig()
 
     @override
@@ -31,22 +35,26 @@ class GatedConfig(PreTrainedConfig):
     def to_dict(self) -> dict[str, Any]:
         return super().to_dict() | {"gate": self.gate.to_dict()}
 
+    @classmethod
+    def options(cls) -> set[str]:
+        """The names of all options beside the towers."""
+        own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
+        towers: Any = cls.sub_configs
+        return own.difference(towers)
 
-def require_options(values: Mapping[str, Any], known: Collection[str], rules: Mapping[str, Rule]) -> None:
-    """Check fields of a configuration, its gate included, before there is a whole one.
+    @classmethod
+    def require_options(cls, values: Mapping[str, Any]) -> None:
+        """Check fields by themselves, each as far as it does not depend on others, before there is a configuration.
 
-    Args:
-        values: The fields' values.
-        known: The names of all fields.
-        rules: The rules of those that have one.
-
-    Raises:
-        ValueError: If a field is unknown, or has a value that cannot be.
-    """
-    require_known(values, known, "it must have fields of the model's configuration")
-    require_fields(values, rules)
-    if "gate" in values:
-        GateConfig.from_dict(values["gate"])
+        Raises:
+            ValueError: If one is unknown, or has a value that cannot be.
+        """
+        towers: Any = cls.sub_configs
+        known = cls.options().union(towers)
+        require_known(values, known, "it must have fields of the model's configuration")
+        require_fields(values, cls.rules)
+        if "gate" in values:
+            GateConfig.from_dict(values["gate"])
 
 
 def tower_config(name: str, values: Any, default: str) -> PreTrainedConfig:

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from transformers import BlipTextConfig, BlipVisionConfig, PreTrainedConfig
 
 from vkood.fields import Flag, Optional, Real, Rule, Whole, require_fields
-from vkood.models.configuration import GatedConfig, require_options, tower_config
+from vkood.models.configuration import GatedConfig, tower_config
 from vkood.models.fields import MAX_LABELS, MAX_LAYERS, MAX_VOCABULARY, MAX_WIDTH
 from vkood.models.labelled import NOT_PREDICTIONS
+
+_RULES: dict[str, Rule] = {
+    "encode_token_id": Optional(Whole(0, MAX_VOCABULARY)),
+    "fact_dim": Whole(1, MAX_WIDTH),
+    "image_text_hidden_size": Whole(1, MAX_WIDTH),
+    "queue_size": Whole(1, MAX_LABELS),
+    "momentum": Real(0, 1),
+    "alpha": Real(0, 1),
+    "max_answers_read": Whole(),
+    "adapter_size": Optional(Whole(1, MAX_WIDTH)),
+    "adapt_vision": Flag(),
+    "separate_decoder_adapters": Flag(),
+    "merge_from": Whole(0, MAX_LAYERS),
+    "initializer_range": Real(0, 100),
+}
 
 
 class BlipVkoodConfig(GatedConfig):
@@ -48,6 +62,7 @@ class BlipVkoodConfig(GatedConfig):
 
     model_type = "blip-vkood"
     keys_to_ignore_at_inference = NOT_PREDICTIONS
+    rules = _RULES
     sub_configs = {"vision_config": BlipVisionConfig, "text_config": BlipTextConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
 
     vision_config: dict[str, Any] | PreTrainedConfig | None = None
@@ -70,7 +85,7 @@ class BlipVkoodConfig(GatedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check what can be checked."""
-        require_fields(vars(self), _RULES)
+        require_fields(vars(self), self.rules)
         self.vision_config = tower_config("vision_config", self.vision_config, BlipVisionConfig.model_type)
         if isinstance(self.text_config, Mapping | None):
             self.text_config = {"label_smoothing": 0.1, **(self.text_config or {})}
@@ -93,34 +108,3 @@ class BlipVkoodConfig(GatedConfig):
                 f'the gate\'s `steering` must be "none" in the BLIP family; got {self.gate.steering!r}.'
             )
         super().__post_init__(**kwargs)
-
-    @classmethod
-    def options(cls) -> set[str]:
-        """The names of all that may be said beside the towers."""
-        own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
-        return own - {"vision_config", "text_config"}
-
-    @classmethod
-    def require_options(cls, values: Mapping[str, Any]) -> None:
-        """Check fields by themselves, as `VkoodConfig.require_options` does.
-
-        Raises:
-            ValueError: If one is unknown, or has a value that cannot be.
-        """
-        require_options(values, {*cls.options(), "vision_config", "text_config"}, _RULES)
-
-
-_RULES: dict[str, Rule] = {
-    "encode_token_id": Optional(Whole(0, MAX_VOCABULARY)),
-    "fact_dim": Whole(1, MAX_WIDTH),
-    "image_text_hidden_size": Whole(1, MAX_WIDTH),
-    "queue_size": Whole(1, MAX_LABELS),
-    "momentum": Real(0, 1),
-    "alpha": Real(0, 1),
-    "max_answers_read": Whole(),
-    "adapter_size": Optional(Whole(1, MAX_WIDTH)),
-    "adapt_vision": Flag(),
-    "separate_decoder_adapters": Flag(),
-    "merge_from": Whole(0, MAX_LAYERS),
-    "initializer_range": Real(0, 100),
-}

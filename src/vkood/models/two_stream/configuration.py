@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, Literal, get_args
 
 from transformers import AutoConfig, PreTrainedConfig
+from typing_extensions import override
 
 from vkood.fields import Choice, Flag, Optional, Real, Rule, Whole, require_fields
-from vkood.models.configuration import GatedConfig, require_options, tower_config
+from vkood.models.configuration import GatedConfig, tower_config
 from vkood.models.fields import MAX_HEADS, MAX_LABELS, MAX_LAYERS, MAX_WIDTH, Labels
 from vkood.models.labelled import NOT_PREDICTIONS
 from vkood.models.towers import ClipLayers
 
 NUM_ANSWERS = 3129
 """Answers that occur at least nine times in VQAv2's training and validation questions."""
+
+
+_RULES: dict[str, Rule] = {
+    "fact_dim": Whole(1, MAX_WIDTH),
+    "hidden_size": Whole(1, MAX_WIDTH),
+    "num_attention_heads": Whole(1, MAX_HEADS),
+    "num_fusion_layers": Whole(1, MAX_LAYERS),
+    "intermediate_size": Optional(Whole(1, 4 * MAX_WIDTH)),
+    "pooling": Choice(("concat", "product")),
+    "dropout": Real(0, 1),
+    "layer_norm_eps": Real(0, 1),
+    "initializer_range": Real(0, 100),
+    "steer_fusion": Flag(),
+    "clip_layers": Choice(get_args(ClipLayers)),
+    "num_images": Whole(1, 64),
+    "output_states": Flag(),
+    "match_loss_weight": Real(0),
+    "num_answers": Whole(0, MAX_LABELS),
+    "num_labels": Whole(0, MAX_LABELS),
+    "masked_language": Flag(),
+    "matching": Flag(),
+    "id2label": Optional(Labels()),
+}
 
 
 class VkoodConfig(GatedConfig):
@@ -58,6 +80,7 @@ class VkoodConfig(GatedConfig):
 
     model_type = "vkood"
     keys_to_ignore_at_inference = NOT_PREDICTIONS
+    rules = _RULES
     sub_configs = {"image_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
 
     image_config: dict[str, Any] | PreTrainedConfig | None = None
@@ -82,7 +105,7 @@ class VkoodConfig(GatedConfig):
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in defaults and check the options."""
-        require_fields(vars(self) | kwargs, _RULES)
+        require_fields(vars(self) | kwargs, self.rules)
         self.image_config = tower_config("image_config", self.image_config, "clip_vision_model")
         self.text_config = tower_config("text_config", self.text_config, "roberta")
         if self.steer_fusion and "weights" not in self.gate.steering:
@@ -107,40 +130,7 @@ class VkoodConfig(GatedConfig):
             raise ValueError("`id2label` must number the answers from 0 on, without a gap.")
         self.num_answers = len(answers)
 
+    @override
     @classmethod
     def options(cls) -> set[str]:
-        """The names of all options beside the towers."""
-        own = {field.name for field in fields(cls)}  # pyright: ignore[reportArgumentType] - transformers makes it one
-        return own - {"image_config", "text_config"} | {"num_labels"}
-
-    @classmethod
-    def require_options(cls, values: Mapping[str, Any]) -> None:
-        """Check fields by themselves, each as far as it does not depend on others.
-
-        Raises:
-            ValueError: If one is unknown, or has a value that cannot be.
-        """
-        require_options(values, {*cls.options(), "image_config", "text_config"}, _RULES)
-
-
-_RULES: dict[str, Rule] = {
-    "fact_dim": Whole(1, MAX_WIDTH),
-    "hidden_size": Whole(1, MAX_WIDTH),
-    "num_attention_heads": Whole(1, MAX_HEADS),
-    "num_fusion_layers": Whole(1, MAX_LAYERS),
-    "intermediate_size": Optional(Whole(1, 4 * MAX_WIDTH)),
-    "pooling": Choice(("concat", "product")),
-    "dropout": Real(0, 1),
-    "layer_norm_eps": Real(0, 1),
-    "initializer_range": Real(0, 100),
-    "steer_fusion": Flag(),
-    "clip_layers": Choice(get_args(ClipLayers)),
-    "num_images": Whole(1, 64),
-    "output_states": Flag(),
-    "match_loss_weight": Real(0),
-    "num_answers": Whole(0, MAX_LABELS),
-    "num_labels": Whole(0, MAX_LABELS),
-    "masked_language": Flag(),
-    "matching": Flag(),
-    "id2label": Optional(Labels()),
-}
+        return super().options() | {"num_labels"}
