@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,15 +125,16 @@ class ImageTower(_Tower):
 
     @override
     def forward(
-        self, pixel_values: Float[Tensor, "batch channels height width"]
-    ) -> Float[Tensor, "batch tokens image_width"]:
-        """Image tokens, without those that only pool."""
+        self, pixel_values: Float[Tensor, "batch *images channels height width"]
+    ) -> Float[Tensor, "batch *images tokens image_width"]:
+        """Image tokens, without those that only pool; of one image an example or of several."""
         options = {"interpolate_pos_encoding": True} if self._asks_to_resize else {}
         with self._graph():
-            hidden = self.encoder(pixel_values=pixel_values, **options).last_hidden_state
+            hidden = self.encoder(pixel_values=pixel_values.flatten(0, -4), **options).last_hidden_state
             if self.is_clip:
                 hidden = self.encoder.post_layernorm(hidden)  # pyright: ignore[reportCallIssue] - a layer norm
-        return hidden.flatten(2).mT if hidden.dim() == 4 else hidden
+        tokens = hidden.flatten(2).mT if hidden.dim() == 4 else hidden
+        return tokens.unflatten(0, pixel_values.shape[:-3])
 
 
 class TextTower(_Tower):
@@ -216,7 +217,6 @@ class SentenceEncoder:
 
     Args:
         folder: A folder (or hub name) with a `transformers` text encoder and its tokenizer.
-        on_sentences: Called with the number of sentences done so far, batch by batch.
         batch_size: Number of sentences encoded at a time.
         trust_remote_code: Whether code that the folder brings may run.
 
@@ -236,11 +236,9 @@ class SentenceEncoder:
         self,
         folder: str | Path,
         *,
-        on_sentences: Callable[[int], None] | None = None,
         batch_size: int = 128,
         trust_remote_code: bool = False,
     ) -> None:
-        self._on_sentences: Callable[[int], None] | None = None
         self._batch_size = batch_size
         folder = local_folder(folder, code=trust_remote_code)
         self._tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
@@ -253,7 +251,6 @@ class SentenceEncoder:
                     f"its tokenizer has {len(self._tokenizer):,} tokens, of which it knows {known:,}."
                 )
             self(["a"])
-        self._on_sentences = on_sentences
         code = folder.glob("*.py") if trust_remote_code else ()
         self.fingerprint: str = encoder_fingerprint(
             folder,
@@ -275,6 +272,4 @@ class SentenceEncoder:
             hidden = self._encoder(**tokens).last_hidden_state
             mask = tokens["attention_mask"][..., None].to(hidden.dtype)
             vectors[chosen] = functional.normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
-            if self._on_sentences is not None:
-                self._on_sentences(first + len(chosen))
         return vectors

@@ -163,13 +163,7 @@ def _fill_images(
             collate_fn=collate.images,
             num_workers=options.num_workers,
         )
-        _write(path, (_encode_images(core, batch["pixel_values"].to(device)) for batch in loader))
-
-
-def _encode_images(core: Any, pixels: Tensor) -> Tensor:
-    if pixels.dim() == 4:
-        return core.image_tower(pixels)
-    return core.image_tower(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
+        _write(path, (core.image_tower(batch["pixel_values"].to(device)) for batch in loader))
 
 
 def _fill_texts(

@@ -335,17 +335,13 @@ class VkoodModel(VkoodPreTrainedModel):
                 "exactly one of `pixel_values` and `image_features` must be given; got "
                 f"{'neither' if pixel_values is None else 'both'}."
             )
-        if pixel_values is not None:
-            if pixel_values.dim() == 4:
-                return self.image_tower(pixel_values)[:, None]
-            return self.image_tower(pixel_values.flatten(0, 1)).unflatten(0, pixel_values.shape[:2])
-        assert image_features is not None
-        if image_features.shape[-1] != self.image_tower.width:
+        if image_features is not None and image_features.shape[-1] != self.image_tower.width:
             raise ValueError(
                 f"`image_features` must be (batch, tokens, {self.image_tower.width}), as the image tower "
                 f"gives them; got {tuple(image_features.shape)}."
             )
-        return image_features if image_features.dim() == 4 else image_features[:, None]
+        tokens = self.image_tower(pixel_values) if image_features is None else image_features
+        return tokens if tokens.dim() == 4 else tokens[:, None]
 
     def _gate(
         self, facts: Tensor, mask: Tensor, context: Tensor, steered: Steered | None
