@@ -145,8 +145,8 @@ def require_arguments(run: Run) -> None:
         _require_fitting(key, value, types_of[name])
     whole = replace(options, batch_size=world_size(), device_batch_size=1, fsdp=False)
     metric = "score" if run.data.validation else None
-    arguments = _arguments(
-        _Unplaced, replace(run, optimisation=whole), Path(), num_examples=world_size(), metric=metric
+    arguments = run_arguments(
+        replace(run, optimisation=whole), Path(), num_examples=world_size(), metric=metric, kind=_Unplaced
     )
     schedule: Any = TYPE_TO_SCHEDULER_FUNCTION[SchedulerType(arguments.lr_scheduler_type)]
     values: Any = arguments.lr_scheduler_kwargs or {}
@@ -192,7 +192,14 @@ def _impossible(error: Exception) -> RunError:
     )
 
 
-def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | None) -> RunArguments:
+def run_arguments(
+    run: Run,
+    folder: Path,
+    *,
+    num_examples: int,
+    metric: str | None,
+    kind: type[RunArguments] = RunArguments,
+) -> RunArguments:
     """The arguments of a run.
 
     Args:
@@ -200,16 +207,11 @@ def run_arguments(run: Run, folder: Path, *, num_examples: int, metric: str | No
         folder: Its folder.
         num_examples: Number of examples of an epoch.
         metric: The metric by which the best model is chosen; None without validation.
+        kind: The class of the arguments.
 
     Raises:
         RunError: If a batch cannot be divided among the processes, or `optimisation.arguments` cannot be.
     """
-    return _arguments(RunArguments, run, folder, num_examples=num_examples, metric=metric)
-
-
-def _arguments(
-    kind: type[RunArguments], run: Run, folder: Path, *, num_examples: int, metric: str | None
-) -> RunArguments:
     options = run.optimisation
     share = options.batch_size // world_size()
     device_batch_size = min(options.device_batch_size, max(1, share))
