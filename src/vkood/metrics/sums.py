@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 
 class GroupedMean:
@@ -46,13 +46,5 @@ class GroupedMean:
         return {group: self._sums[group] / count for group, count in self._counts.items()}
 
     def state(self) -> dict[str, tuple[float, int]]:
-        """Sum and count of each group, as plain values that can be gathered."""
+        """Sum and count of each group."""
         return {group: (self._sums[group], count) for group, count in self._counts.items()}
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, tuple[float, int]]) -> GroupedMean:
-        """The accumulator with a given `state`."""
-        mean = cls()
-        for group, (total, count) in state.items():
-            mean._sums[group], mean._counts[group] = total, count
-        return mean

@@ -19,7 +19,7 @@ from vkood.fields import Whole
 from vkood.metrics import GroupedMean, OutlierScores, VqaAccuracy, question_groups
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.tasks.predictions import field_of, wrong_field
-from vkood.tasks.ranks import gathered
+from vkood.tasks.ranks import merged
 from vkood.tasks.task import EvaluationOptions, Scores, Task, in_order, iterate
 
 NUM_RANKED = 5
@@ -58,12 +58,8 @@ class AnswerAccuracy:
 
     def result(self) -> dict[str, float]:
         """Metrics over all processes."""
-        soft, accuracy = GroupedMean(), GroupedMean()
-        for soft_state, accuracy_state in gathered((self._soft.state(), self._accuracy.sums.state())):
-            soft.merge(GroupedMean.from_state(soft_state))
-            accuracy.merge(GroupedMean.from_state(accuracy_state))
-        metrics = soft.means()
-        for group, value in accuracy.means().items():
+        metrics = merged(self._soft).means()
+        for group, value in merged(self._accuracy.sums).means().items():
             metrics["accuracy" if group == "overall" else f"accuracy, {group}"] = value
         return metrics
 
@@ -195,7 +191,8 @@ class AnsweringTask(QuestionTask):
                 accuracy.add(answer, example)
                 prediction = {"question_id": example.id, "answer": answer, "ranked": ranked}
                 predictions.append((example.index, prediction))
-        metrics = accuracy.result() | _filter_metrics(facts)
+        of_filter = {f"filter_{name}": value for name, value in merged(facts).result().items()}
+        metrics = accuracy.result() | of_filter
         return Scores(metrics=metrics, predictions=in_order(predictions))
 
 
@@ -207,14 +204,6 @@ def _add_facts(
     if output.fact_score is None or len(matches) != sum(len(example.facts) for example in examples):
         return
     facts.add(output.fact_score[batch["fact_mask"]], ~torch.tensor(matches, dtype=torch.bool))
-
-
-def _filter_metrics(facts: OutlierScores) -> dict[str, float]:
-    """The metrics of the scores of all processes."""
-    total = OutlierScores()
-    for share in gathered(facts):
-        total.merge(share)
-    return {f"filter_{name}": value for name, value in total.result().items()}
 
 
 def answers_in(model: Any) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from vkood.data.tables import Table
 from vkood.metrics import GroupedMean
 from vkood.models import VkoodForPreTraining
 from vkood.models.explainable import MATCHING
-from vkood.tasks.ranks import gathered
+from vkood.tasks.ranks import merged
 from vkood.tasks.task import EvaluationOptions, Scores, Task, iterate
 
 
@@ -72,10 +72,7 @@ class PreTrainingTask(Task):
             output = model(**{name: tensor for name, tensor in batch.items() if "labels" not in name})
             _count(means, "masked_word_accuracy", output.logits, batch["labels"])
             _count(means, "match_accuracy", output.match_logits, batch["match_labels"])
-        total = GroupedMean()
-        for state in gathered(means.state()):
-            total.merge(GroupedMean.from_state(state))
-        metrics = total.means()
+        metrics = merged(means).means()
         return Scores(metrics=metrics | {"score": sum(metrics.values()) / max(1, len(metrics))})
 
     @override

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
@@ -27,6 +27,15 @@ def gathered(value: T) -> list[T]:
     values: list[T] = [value] * world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def merged(own: T) -> T:
+    """An accumulator with what those of all processes have counted."""
+    total: Any
+    total, *others = gathered(own)
+    for other in others:
+        total.merge(other)
+    return total
 
 
 def own_share(items: Sequence[T]) -> list[T]:

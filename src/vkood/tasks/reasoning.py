@@ -16,7 +16,7 @@ from vkood.metrics import ReasoningAccuracy
 from vkood.models import BlipVkoodForVisualReasoning, VkoodForVisualReasoning
 from vkood.models.explainable import TRUTH
 from vkood.tasks.predictions import field_of, wrong_field
-from vkood.tasks.ranks import gathered
+from vkood.tasks.ranks import merged
 from vkood.tasks.task import EvaluationOptions, Scores, Task, in_order, iterate
 
 
@@ -60,10 +60,7 @@ class ReasoningTask(Task):
                     "probability": round(probability, 6),
                 }
                 predictions.append((example.index, prediction))
-        total = ReasoningAccuracy()
-        for share in gathered(accuracy):
-            total.merge(share)
-        return Scores(metrics=total.result(), predictions=in_order(predictions))
+        return Scores(metrics=merged(accuracy).result(), predictions=in_order(predictions))
 
     @override
     def target(self, example: Example) -> str:
