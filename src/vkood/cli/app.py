@@ -11,17 +11,12 @@ import typer
 
 from vkood.cli.explain import PACKAGES, open_store, require_model_folder, without_bars
 from vkood.cli.inputs import refuse, require_count, require_packages
-from vkood.cli.options import StoreFile
+from vkood.cli.options import ShownModel, StoreFile
 from vkood.cli.output import say
 
 
 def app(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="A folder with a saved model, whose answers and patches are shown too.", metavar="FOLDER"
-        ),
-    ] = None,
+    model: ShownModel = None,
     store: StoreFile = None,
     host: Annotated[
         str,

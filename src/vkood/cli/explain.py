@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_file, require_packages
-from vkood.cli.options import Json, StoreFile
+from vkood.cli.options import Json, ShownModel, StoreFile
 from vkood.cli.output import print_json, say, standard_output
 from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
@@ -42,12 +42,7 @@ def explain(
         ),
     ] = "",
     store: StoreFile = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="A folder with a saved model, whose answers and patches are shown too.", metavar="FOLDER"
-        ),
-    ] = None,
+    model: ShownModel = None,
     output: Annotated[
         Path | None, typer.Option(help="Also write an HTML page with the photographs.", metavar="FILE")
     ] = None,

@@ -18,3 +18,12 @@ StoreFile = Annotated[
         "--store", help="A store of facts; by default the one that comes with vkood.", metavar="FILE"
     ),
 ]
+
+ShownModel = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        help="A folder with a saved model, whose answers and patches are shown too.",
+        metavar="FOLDER",
+    ),
+]
