@@ -38,6 +38,7 @@ FILES = {
     "sample_efficiency": "sample_efficiency",
     "knowledge_relevance": "knowledge_relevance",
     "real_gate": "real",
+    "real_learnt_gates": "real",
 }
 """For each results file the folder of its benchmark."""
 

@@ -22,6 +22,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,9 +34,10 @@ from vkood.models.towers import SentenceEncoder
 from vkood.pipelines.concept_gate import WEIGHT_POWER
 from vkood.pipelines.encoding import FACT_ENCODER, sentence_encoder_folder
 
-from ..measuring import print_table, setting, write_json
+from ..measuring import clock, print_table, setting, write_json
 from .gate import DEFAULT_DATA, SCRATCH, prepared, scores_as_they_come
 from .labelled_photographs import Material
+from .tables import learnt_table
 from .untrained_gates import ARMS, Arm
 
 JOINT_DIM = 64
@@ -208,21 +210,6 @@ def compared(halves: Halves, seed: int) -> dict[str, dict[str, object]]:
     return records
 
 
-def summary(records: Sequence[dict[str, dict]]) -> list[list[str]]:
-    """A line for each arm: means over the halvings."""
-    return [
-        [
-            name,
-            *(
-                f"{statistics.mean(record[name][test][figure] for record in records):.3f}"
-                for test in ("seen", "unseen")
-                for figure in ("within", "pooled")
-            ),
-        ]
-        for name in records[0]
-    ]
-
-
 def main() -> None:
     """Run, print the table, and write the numbers."""
     parser = argparse.ArgumentParser(
@@ -245,12 +232,13 @@ def main() -> None:
         SentenceEncoder(sentence_encoder_folder(FACT_ENCODER)),
         options.scratch,
     )
-    records = []
+    results: dict[str, Any] = {"setting": setting(), "seconds": [], "splits": []}
     for seed in range(options.splits):
-        records.append(compared(Halves.split(material, seed), seed))
-        header = ["gate", "seen: within", "pooled", "unseen: within", "pooled"]
-        print_table(f"means over {len(records)} halvings", header, summary(records))
-        write_json(options.json, {"setting": setting(), "splits": records})
+        begin = clock()
+        results["splits"].append(compared(Halves.split(material, seed), seed))
+        results["seconds"].append(clock() - begin)
+        print_table(*learnt_table(results))
+        write_json(options.json, results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""The tables of the gates on photographs, of what `gate.py --json` writes."""
+"""The tables of the gates on photographs, of what `gate.py --json` and `learnt_gates.py --json` write."""
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from ..measuring import Table, targets_table
@@ -10,7 +11,9 @@ KINDS = ("own", "less context's", "less usual")
 
 
 def tables(results: dict[str, Any]) -> dict[str, Table]:
-    """The targets, and the arms if they were compared."""
+    """The targets, and the arms if they were compared; or the gates on learnt projections."""
+    if "splits" in results:
+        return {"learnt": learnt_table(results)}
     kept, within, pooled = results["kept"], results["auroc_within"], results["auroc_pooled"]
     targets = targets_table(
         [
@@ -52,4 +55,20 @@ def _arms(records: list[dict[str, Any]]) -> Table:
         "Gates side by side, AUROC within / pooled",
         ["gate", "own score", "less the context's own", "less the usual", "kept, let through"],
         rows,
+    )
+
+
+def learnt_table(results: dict[str, Any]) -> Table:
+    """Gates on learnt projections, over the halvings of the nouns."""
+    splits: list[dict[str, Any]] = results["splits"]
+    columns = [(test, figure) for test in ("seen", "unseen") for figure in ("within", "pooled")]
+
+    def cell(name: str, test: str, figure: str) -> str:
+        values = [split[name][test][figure] for split in splits]
+        return f"{statistics.mean(values):.3f} ({min(values):.3f}-{max(values):.3f})"
+
+    return Table(
+        f"Projections learnt on half of the nouns, AUROC over {len(splits)} halvings: mean (lowest-highest)",
+        ["gate: projections", *(f"{test} nouns, {figure}" for test, figure in columns)],
+        [[name, *(cell(name, *column) for column in columns)] for name in splits[0]],
     )

@@ -4,6 +4,7 @@ import pytest
 import torch
 from benchmarks.real import learnt_gates
 from benchmarks.real.labelled_photographs import Candidates, Material
+from benchmarks.real.tables import tables
 from benchmarks.real.tags import Tags
 from benchmarks.real.untrained_gates import ARMS
 
@@ -40,3 +41,15 @@ def test_aligned_projections_begin_as_the_encoder_and_learn(
         auroc(scores.detach().flatten(), outlier) for scores in (begin, gate.scores(photographs))
     )
     assert after > before + 0.1
+
+
+def test_the_table_has_means_and_bounds_over_the_halvings() -> None:
+    def halving(within: float) -> dict[str, object]:
+        unseen = {"within": 0.5, "pooled": 0.6}
+        return {"a": {"seen": {"within": within, "pooled": 0.9}, "unseen": unseen}}
+
+    (table,) = tables({"splits": [halving(0.7), halving(0.8)]}).values()
+    assert "2 halvings" in table.title
+    assert table.rows == [
+        ["a", "0.750 (0.700-0.800)", "0.900 (0.900-0.900)", "0.500 (0.500-0.500)", "0.600 (0.600-0.600)"]
+    ]
