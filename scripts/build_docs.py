@@ -1,4 +1,4 @@
-"""Build the site from `docs/`, and fail at a warning, a dead link within it, or a public name without a page.
+"""Build the site from `docs/`, and fail at a warning, a dead link, a public name without a page or a misread docstring.
 
     python scripts/build_docs.py [FOLDER]
 
@@ -12,6 +12,7 @@ import argparse
 import importlib
 import inspect
 import posixpath
+import re
 import sys
 from pathlib import Path
 
@@ -51,11 +52,25 @@ def undocumented(site: Path) -> list[str]:
     return sorted(public_names() - documented)
 
 
+def misread_docstrings() -> list[str]:
+    """Docstrings whose `Returns:` begins with a line with a colon: what is before it would be taken for a type."""
+    first_line = re.compile(r"^ *(?:Returns|Yields):\n *[^\n]*:", re.MULTILINE)
+    return [
+        f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, match.start()) + 2}"
+        for path in sorted((ROOT / "src").rglob("*.py"))
+        for text in [path.read_text(encoding="utf-8")]
+        for match in first_line.finditer(text)
+    ]
+
+
 def main() -> int:
     """Build, and return 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "site")
     site = parser.parse_args().folder
+    if misread := misread_docstrings():
+        print("Sphinx takes what is before the colon of these lines for a type:", *misread, sep="\n  ")
+        return 1
     if build_main(["-b", "html", "-W", "--keep-going", "-q", "-E", str(ROOT / "docs"), str(site)]):
         return 1
     if missing := undocumented(site):

@@ -42,7 +42,7 @@ def test_rows_are_counted(tmp_path, own):
     )
     result = prepare_own(root, tmp_path / "tables", "--max-bad", "0.5")
     assert result.exit_code == 0, result.output
-    assert "14 rows read: 12 kept, 1 left out, 1 skipped (empty rows)" in result.stdout
+    assert "14 entries of the files read: 12 kept, 1 left out, 1 skipped (empty rows)" in result.stdout
     assert "left out: questions.csv, row 15: There is no image at" in result.stdout
 
 

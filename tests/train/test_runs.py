@@ -80,6 +80,7 @@ def test_tasks(tmp_path, recipe, data, changes, metrics):
     assert results["cost"]["samples"] == 48
     for file in ("run.yaml", "environment.json", "ledger.json", "report.html", "best/model.safetensors"):
         assert (tmp_path / "run" / file).is_file()
+    assert "| metric | value |" in (tmp_path / "run" / "best" / "README.md").read_text()
     assert {path.name for path in (tmp_path / "run").glob(".*")} == {".lock"}
 
 

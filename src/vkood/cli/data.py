@@ -257,19 +257,21 @@ def tiny(
 
 def _print(prepared: Prepared, source: Source, output: Path) -> None:
     """Report what was written, and which rows were left out."""
+    from vkood.data.layout import TEXT_NAMES
     from vkood.data.tables import MANIFEST_ENDING
 
     for reason in prepared.left_out[:_SHOWN]:
         say(f"left out: {reason}")
     if prepared.num_left_out > _SHOWN:
-        say(f"left out: {prepared.num_left_out:,} rows in all; {source.name}{MANIFEST_ENDING} lists them")
+        say(f"left out: {prepared.num_left_out:,} entries in all; {source.name}{MANIFEST_ENDING} lists them")
     for what, number in prepared.notes.items():
         say(f"{what}: {number:,}")
     for table, rows in prepared.rows.items():
-        say(f"{table}: {rows:,} rows, {prepared.texts[table]:,} texts")
+        say(f"{table}: {rows:,} rows with {prepared.texts[table]:,} {TEXT_NAMES[source.kind]}")
     skipped = "".join(f", {number:,} skipped ({what})" for what, number in prepared.skipped.items() if number)
     say(
-        f"{prepared.num_read:,} rows read: {prepared.num_kept:,} kept, {prepared.num_left_out:,} left out{skipped}"
+        f"{prepared.num_read:,} entries of the files read: {prepared.num_kept:,} kept, "
+        f"{prepared.num_left_out:,} left out{skipped}"
     )
     if source.answers is not None:
         say(f"{len(source.answers):,} answers in the vocabulary")

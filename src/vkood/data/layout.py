@@ -79,6 +79,9 @@ CONCEPTS = (pa.field("concepts", _TEXTS), pa.field("concept_probabilities", pa.l
 TEXTS_OF: dict[Kind, str] = {"questions": "questions", "captions": "caption", "pairs": "questions"}
 """The column of each kind that has its texts."""
 
+TEXT_NAMES: dict[Kind, str] = {"questions": "questions", "captions": "captions", "pairs": "sentences"}
+"""What the texts of each kind are."""
+
 IMAGES_OF: dict[Kind, tuple[str, ...]] = {
     "questions": ("image",),
     "captions": ("image",),

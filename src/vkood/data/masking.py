@@ -71,7 +71,7 @@ class WholeWordMask:
             generator: Source of randomness.
 
         Returns:
-            The ids with words hidden, and the labels: the hidden ids, and -100 elsewhere.
+            The ids with words hidden, and the labels, which are the hidden ids, and -100 elsewhere.
         """
         words = self.words(ids)
         target = max(1, round(self.share * sum(map(len, words))))

@@ -187,7 +187,7 @@ class FactFilter:
             keep_rate: The share of such documents to keep.
 
         Returns:
-            The calibration, as of `OutlierLayer.calibrate`: split-conformal.
+            The split-conformal calibration, as of `OutlierLayer.calibrate`.
         """
         queries, documents, places = _grouped(pairs, 2)
         score, _ = self._judge(queries, documents)

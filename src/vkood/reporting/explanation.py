@@ -17,6 +17,8 @@ from vkood.reporting.pictures import highlighted, thumbnail
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FLAT = 0.9
+"""A single component whose patches differ by less than this ratio shows nothing but the picture."""
 _SHOWN = 5
 """So many of the likeliest answers are shown."""
 
@@ -138,7 +140,11 @@ class Explanation:
         return figure
 
     def _maps(self) -> list[np.ndarray]:
-        return [] if self.patches is None else list(self.patches)
+        if self.patches is None or (
+            len(self.patches) == 1 and self.patches.min() > _FLAT * self.patches.max()
+        ):
+            return []
+        return list(self.patches)
 
     @property
     def _pictures(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -16,7 +17,7 @@ from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Example, Rows
 from vkood.data.tables import Table
 from vkood.fields import Whole
-from vkood.metrics import GroupedMean, OutlierScores, VqaAccuracy, question_groups
+from vkood.metrics import GroupedMean, OutlierScores, VqaAccuracy, normalise_answer, question_groups
 from vkood.models import VkoodForVisualQuestionAnswering
 from vkood.tasks.predictions import field_of, wrong_field
 from vkood.tasks.ranks import merged
@@ -24,6 +25,7 @@ from vkood.tasks.task import EvaluationOptions, Scores, Task, in_order, iterate
 
 NUM_RANKED = 5
 """How many answers to each question predictions list."""
+_UNSURE = "don't know"
 _ANNOTATORS = 4
 """Annotators from whom the leaderboard's accuracy can be 1: it needs three others who agree."""
 _INT64 = Whole(-(2**63), 2**63 - 1)
@@ -86,7 +88,16 @@ class QuestionTask(Task):
 
     @override
     def target(self, example: Example) -> str:
-        return f"Annotators: {', '.join(example.answers) or 'not known'}"
+        counts = Counter(example.answers)
+        listed = ", ".join(f"{answer} ({count})" for answer, count in counts.most_common())
+        unsure = f'; "{_UNSURE}" is what an annotator says who cannot tell' if _UNSURE in counts else ""
+        return f"Annotators: {listed or 'not known'}{unsure}"
+
+    @override
+    def is_right(self, example: Example, prediction: dict[str, Any]) -> bool | None:
+        """Whether any annotator gave the answer."""
+        answers = {normalise_answer(answer) for answer in example.answers}
+        return normalise_answer(prediction["answer"]) in answers if answers else None
 
     @override
     def check_prediction(self, place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str, Any]:

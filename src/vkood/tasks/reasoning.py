@@ -67,6 +67,10 @@ class ReasoningTask(Task):
         return f"It is {TRUTH[example.labels[0]]}." if example.labels else "Whether it is true is not known."
 
     @override
+    def is_right(self, example: Example, prediction: dict[str, Any]) -> bool | None:
+        return prediction["answer"] == str(bool(example.labels[0])) if example.labels else None
+
+    @override
     def check_prediction(self, place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str, Any]:
         identifier = field_of(place, prediction, "identifier")
         if not isinstance(identifier, str):

@@ -132,6 +132,10 @@ class RetrievalTask(Task):
         return f"It {MATCHING[1]}: the caption is the picture's own."
 
     @override
+    def num_evaluated(self, rows: Rows) -> int:
+        return len(np.unique(rows.image_index))
+
+    @override
     def evaluate(self, model: Any, rows: Rows, collate: Collator, options: EvaluationOptions) -> Scores:
         """Recall among the first 1, 5 and 10, both ways, and the mean of these; predictions are the best candidates."""
         scores = self.pair_scores(model, rows, collate, options)

@@ -171,6 +171,14 @@ class Task:
         """The right answer of an example, as a sentence that stands below a model's explanation."""
         return ""
 
+    def is_right(self, example: Example, prediction: dict[str, Any]) -> bool | None:
+        """Whether `evaluate`'s prediction for an example is right; None where that is not known."""
+        return None
+
+    def num_evaluated(self, rows: Rows) -> int:
+        """How many examples `evaluate` counts by `on_rows`, over all processes."""
+        return len(rows)
+
     def check_prediction(self, place: str, prediction: dict[str, Any], rows: Rows) -> tuple[str, Any]:
         """Check the fields of a prediction from a file.
 
@@ -180,7 +188,7 @@ class Task:
             rows: The rows that the file is for.
 
         Returns:
-            What it is a prediction for: its kind and its id.
+            The kind and the id of what it is a prediction for.
 
         Raises:
             ValueError: If a field is missing or of another type.

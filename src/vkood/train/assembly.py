@@ -13,7 +13,7 @@ import torch
 
 from vkood.data.augment import RandAugment
 from vkood.data.batches import Collator
-from vkood.data.layout import kind_of
+from vkood.data.layout import TEXT_NAMES, kind_of
 from vkood.data.readers.source import SourceError
 from vkood.data.readers.tables import answers_of
 from vkood.data.rows import Rows
@@ -119,8 +119,7 @@ class Assembly:
             report_every: Min seconds between these lines.
         """
         model = self.built.model if model is None else model
-        # How many examples tasks on captions iterate over is theirs to know.
-        total = None if rows.kind == "captions" else -(-len(rows) // world_size())
+        total = -(-self.task.num_evaluated(rows) // world_size())
         options = self.evaluation_options(None if log is None else _Progress(log, report_every, total))
         return self.task.evaluate(model, rows, self.collator(rows, training=False), options)
 
@@ -133,7 +132,7 @@ class Assembly:
 class _Progress:
     """Reports how far an evaluation is, for those that take long."""
 
-    def __init__(self, log: Log, report_every: float, total: int | None) -> None:
+    def __init__(self, log: Log, report_every: float, total: int) -> None:
         self._log, self._report_every, self._total = log, report_every, total
         self._done, self._started = 0, time.monotonic()
         self._reported = self._started
@@ -146,9 +145,10 @@ class _Progress:
             return
         self._reported = now
         seconds = max(now - self._started, 1e-3)
-        share = "this process's share" if self._total is None else f"{self._total:,}"
-        left = "" if self._total is None else f", {time_left(seconds, self._done, self._total)}"
-        self._log(f"evaluated {self._done:,} of {share}, {self._done / seconds:.3g} samples/s{left}")
+        left = time_left(seconds, self._done, self._total)
+        self._log(
+            f"evaluated {self._done:,} of {self._total:,}, {self._done / seconds:.3g} samples/s, {left}"
+        )
 
 
 class FactVectors:
@@ -226,7 +226,8 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
     vectors = FactVectors(built.processor.fact_encoder, Path(folder), used=run.data.facts)
     for role, rows in (("train", train), ("validation", validation)):
         if rows is not None and rank() == 0:
-            log(f"{role}: {len(rows):,} texts, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
+            texts = f"{len(rows):,} {TEXT_NAMES[rows.kind]}"
+            log(f"{role}: {texts}, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
     return Assembly(run=run, task=task, built=built, train=train, validation=validation, vectors=vectors)
 
 

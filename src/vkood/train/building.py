@@ -23,7 +23,7 @@ from vkood.tasks.answering import answers_in, names_answers
 from vkood.train.families import FAMILIES, family_of
 from vkood.train.run import TINY, Run, RunError
 
-_ALL_NEW = "new from end to end"
+_ALL_NEW = "all its weights are new, none is pretrained"
 _GATE_PARTS = ("outlier_layer", "steering", "fact_projection", "queue")
 """What `model.config` may change of a pretrained model: the gate, and what reads facts."""
 
@@ -136,7 +136,7 @@ def _changes(run: Run, task: Task) -> dict[str, Any]:
 
 
 def _new(run: Run, task: Task, processor: VkoodProcessor) -> tuple[Any, str]:
-    """A model without a checkpoint: of pretrained towers, or new from end to end."""
+    """A model without a checkpoint: of pretrained towers, or all of new weights."""
     changes, kind, size = _changes(run, task), task.model_class, run.model.image_size
     if run.is_new:
         config = FAMILIES[task.family].tiny_config(processor, size, changes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,8 +21,9 @@ from typing_extensions import override
 from vkood.data.rows import Rows
 from vkood.files import write_text
 from vkood.models.card import CardDetails, write_card
+from vkood.models.gate_watch import GateWatch
 from vkood.models.loading import LoadingError, load_model, require_finite
-from vkood.tasks import Scores, Task
+from vkood.tasks import Task
 from vkood.tasks.ranks import gathered, rank, world_size
 from vkood.train.arguments import RunArguments, on_cpu, run_arguments
 from vkood.train.assembly import Assembly, Log, assemble
@@ -70,6 +72,7 @@ def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> P
     if any_process(finished):
         log(f"{folder} is finished already")
         return folder
+    times = [time.monotonic()]
     assembly = assemble(run, log, task)
     assert assembly.train is not None
     arguments = run_arguments(
@@ -84,9 +87,15 @@ def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> P
             trainer, ledger = _trainer(assembly, arguments, folder, checkpoint, log)
             if checkpoint is not None:
                 ledger.resume(checkpoint)
+            times.append(time.monotonic())
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
             trainer.keep(folder / LAST)
+            times.append(time.monotonic())
             _finish(assembly, trainer, ledger, folder, log)
+            loaded, trained, finished = np.diff([*times, time.monotonic()])
+            log(
+                f"took {loaded:.0f} s to load, {trained:.0f} s to train and validate, {finished:.0f} s to evaluate"
+            )
         except KeyboardInterrupt:
             raise KeyboardInterrupt(how_to_resume(folder / "checkpoints")) from None
     return folder
@@ -315,20 +324,18 @@ def _finish(assembly: Assembly, trainer: _Trainer, ledger: Ledger, folder: Path,
         "run": assembly.run.as_dict(),
         "model": BEST if (folder / BEST).is_dir() else LAST,
     }
-    for name, rows in (("validation", assembly.validation), ("test", None)):
-        if name == "test" and assembly.run.data.test:
-            rows = assembly.rows(assembly.run.data.test)
-        if rows is not None:
-            log(f"evaluates on {name}")
-            scores = assembly.evaluate(rows, model, log)
-            results[name] = scores.metrics
-            if rank() == 0:
-                _write_scores(folder, name, scores)
+    predictions: list[dict[str, Any]] = []
+    with GateWatch(plain(model).base_model) as watch:
+        if assembly.validation is not None:
+            predictions = _evaluated(assembly, "validation", assembly.validation, model, folder, results, log)
+    if assembly.run.data.test:
+        rows = assembly.rows(assembly.run.data.test)
+        _evaluated(assembly, "test", rows, model, folder, results, log)
     if rank() == 0:
         ledger.update(trainer.state.global_step, assembly.run.optimisation.batch_size)
         ledger.write(folder)
         results["cost"] = ledger.as_dict()
-        write_report(folder, assembly, model)
+        write_report(folder, assembly, model, predictions, watch.summary())
         _write_cards(folder, assembly, results)
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
         log(f"results are in {folder / RESULTS_FILE}, and a report in {folder / 'report.html'}")
@@ -339,7 +346,7 @@ def _write_cards(folder: Path, assembly: Assembly, results: dict[str, Any]) -> N
     """Say in the cards of the run's models what they were trained on, and in the reported one's what it scores."""
     data = assembly.run.data
     trained = f"Tables {', '.join(data.train)}, by the recipe `{assembly.run.recipe}` of vkood."
-    reported = "test" if "test" in results else "validation"
+    reported = "test" if results.get("test") else "validation"  # public tests often have no answers
     tables = ", ".join(getattr(data, reported))
     for name in (BEST, LAST):
         if (folder / name).is_dir():
@@ -349,11 +356,17 @@ def _write_cards(folder: Path, assembly: Assembly, results: dict[str, Any]) -> N
             write_card(folder / name, plain(model), details)
 
 
-def _write_scores(folder: Path, name: str, scores: Scores) -> None:
-    """Write the predictions on a set of tables, if there are any."""
-    if scores.predictions:
+def _evaluated(
+    assembly: Assembly, name: str, rows: Rows, model: Any, folder: Path, results: dict[str, Any], log: Log
+) -> list[dict[str, Any]]:
+    """Evaluate on a set of tables, note the metrics in the results, and write and return the predictions, if any."""
+    log(f"evaluates on {name}")
+    scores = assembly.evaluate(rows, model, log)
+    results[name] = scores.metrics
+    if scores.predictions and rank() == 0:
         (folder / "predictions").mkdir(exist_ok=True)
         write_predictions(folder / "predictions" / f"{name}.jsonl", scores.predictions)
+    return scores.predictions
 
 
 def _silent(line: str) -> None:

@@ -271,7 +271,7 @@ class FactStore:
             limit: Max number of facts of a concept as subject, and as many as object, the heaviest first; None for all.
 
         Returns:
-            The facts of each name, under the name as it was given: first those of which it is the subject.
+            The facts of each name, under the name as it was given, first those of which it is the subject.
 
         Raises:
             ValueError: If `concepts` is a single text, or `limit` is below 1.

@@ -105,8 +105,8 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
             answer_weights: (answers,) how much each answer counts; 1, if None.
 
         Returns:
-            The question's states, and with labels the logits, (answers, answer_tokens, vocabulary), and the loss: each
-            answer's smoothed cross-entropy summed over its tokens, weighted, summed, and divided by the number of
+            The question's states, and with labels the logits, (answers, answer_tokens, vocabulary), and the loss,
+            each answer's smoothed cross-entropy summed over its tokens, weighted, summed, and divided by the number of
             questions.
         """
         read = self.blip(input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features)

@@ -70,7 +70,7 @@ def read_checkpoint(path: str | Path, *, limits: Limits = _LIMITS) -> dict[str, 
         limits: How much its archive and its pickles may have.
 
     Returns:
-        What is in it: tensors and plain values. Classes that it names are inert placeholders.
+        Tensors and plain values, as they are in it. Classes that it names are inert placeholders.
 
     Raises:
         CheckpointError: If there is no such file, it is no checkpoint or a truncated one, it would run code, or reading
