@@ -62,3 +62,21 @@ def test_opposite_relations_have_no_hint(name):
 )
 def test_keys(name, expected):
     assert nearest(name, KEYS, cutoff=0.5) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lr", "learning_rate"),
+        ("optimisation.lr", "learning_rate"),
+        ("batch", "batch_size"),
+        ("optimisation.wd", "weight_decay"),
+        ("num_train_epochs", "epochs"),
+    ],
+)
+def test_other_words_for_options(name, expected):
+    known = [
+        f"optimisation.{key}" for key in ("eps", "epochs", "learning_rate", "weight_decay", "batch_size")
+    ]
+    assert nearest(name, known) == [f"optimisation.{expected}"]
+    assert nearest(name, ["betas"]) == []

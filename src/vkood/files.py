@@ -401,6 +401,14 @@ def write_text(path: str | Path, text: str) -> None:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
+def inner_model(folder: str | Path) -> str:
+    """A hint for a folder that has no model itself, but holds a run, whose model is in `best`, or a demo's `model`."""
+    if (Path(folder) / "config.json").exists():
+        return ""
+    inner = (Path(folder) / name for name in ("best", "model"))
+    return "".join(f" Did you mean {str(place)!r}?" for place in inner if (place / "config.json").is_file())
+
+
 def _temporary(path: Path, state: str) -> Path:
     """A name that is unique among processes and calls."""
     owner = f"{_host()}-{os.getpid()}-{_start_of(os.getpid())}-{next(_counter)}"

@@ -54,6 +54,10 @@ _SCALES = {"I;16": 65_535, "I;16B": 65_535, "I;16L": 65_535, "I;16N": 65_535, "I
 """For each mode of wide numbers the value that is white."""
 
 
+PICTURE_ENDINGS = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+"""What names of pictures' files end in, in lower case."""
+
+
 class ImageProblem(ValueError):
     """An image cannot be decoded, or is not an image."""
 
@@ -82,7 +86,8 @@ def decode_image(source: ImageSource, *, name: str, max_pixels: int = MAX_PIXELS
         ImageProblem: If it is not an image, is truncated, too large, or on another scale; the error names it.
     """
     if isinstance(source, str | Path):
-        name = f"{name}, {os.fspath(source)!r},"
+        quoted = repr(os.fspath(source))
+        name = quoted if name == os.fspath(source) else f"{name}, {quoted},"
         source = _content(source, name)
     if isinstance(source, np.ndarray):
         source = _from_array(source, name)
@@ -102,7 +107,7 @@ def _content(path: str | Path, name: str) -> bytes:
     try:
         return files.read_bytes(path, what="picture", max_bytes=MAX_BYTES)
     except files.MissingFile:
-        raise MissingImage(f"{name} must be a picture, but there is no such file.") from None
+        raise MissingImage(f"{name} must be a picture, but there is no such file or folder.") from None
     except files.FileProblem as error:
         raise ImageProblem(f"{name} must be a picture. {error}") from None
 

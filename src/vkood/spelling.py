@@ -14,6 +14,35 @@ train/evaluat include/exclude enable/disable keep/drop keep/delete save/delete s
 source/target subject/object image/text question/answer left/right true/false antonym/synonym similar/distinct
 cause/obstruct skip/only skip/run
 """
+_SYNONYMS = {
+    "lr": "learningrate",
+    "batch": "batchsize",
+    "bs": "batchsize",
+    "trainbatchsize": "batchsize",
+    "perdevicetrainbatchsize": "devicebatchsize",
+    "wd": "weightdecay",
+    "decay": "weightdecay",
+    "epoch": "epochs",
+    "numepochs": "epochs",
+    "numtrainepochs": "epochs",
+    "maxepochs": "epochs",
+    "maxsteps": "steps",
+    "numsteps": "steps",
+    "warmupratio": "warmup",
+    "warmupsteps": "warmup",
+    "lrschedule": "schedule",
+    "lrscheduler": "schedule",
+    "lrschedulertype": "schedule",
+    "clip": "maxgradnorm",
+    "gradclip": "maxgradnorm",
+    "earlystopping": "patience",
+    "gpus": "numgpus",
+    "numworkers": "workers",
+    "outputdir": "output",
+    "resolution": "imagesize",
+    "imgsize": "imagesize",
+}
+"""What else names of options are called elsewhere, by their letters alone."""
 _OPPOSITES = [tuple(pair.split("/")) for pair in _CONTRARY_WORDS.split()]
 _DIRECTION = re.compile(r"(?:of|by|for|to|from|at)$")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
@@ -24,6 +53,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
 
     A user who follows a hint must not end up with the opposite of what was meant. Where the two nearest names
     are opposites of each other, and neither is of the name, both are returned.
+
+    A name that is another word for a known one ("lr") is answered with that.
 
     Args:
         name: The misspelt name; upper and lower case, underscores, hyphens and spaces make no difference.
@@ -40,6 +71,10 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
         >>> nearest("anonym", ["Antonym", "Synonym"])
         ['Antonym', 'Synonym']
     """
+    known = list(known)
+    meant = _SYNONYMS.get(_last(name))
+    if same := [known_name for known_name in known if _last(known_name) == meant]:
+        return same[:1]
     by_letters = {_letters(known_name): known_name for known_name in known}
     near = difflib.get_close_matches(_letters(name), by_letters, n=3, cutoff=cutoff)
     best = [by_letters[letters] for letters in near]
@@ -64,6 +99,11 @@ def require_known(names: Collection[str], known: Collection[str], rule: str) -> 
         near = nearest(str(unknown[0]), known)
         hint = f"; did you mean `{'` or `'.join(near)}`?" if near else "."
         raise ValueError(f"{rule}; got `{unknown[0]}`{hint}")
+
+
+def _last(name: str) -> str:
+    """The letters of what stands behind the last dot."""
+    return _letters(name.rpartition(".")[2])
 
 
 def _letters(name: str) -> str:

@@ -36,7 +36,7 @@ class Explainer:
             ).at_threshold(self.threshold)
             for place, fact in enumerate(facts)
         ]
-        kept, dropped = split_facts(judged, text)
+        kept, dropped = split_facts(judged)
         return PhotoExplanation(
             name="picture 1",
             text=text,
@@ -104,9 +104,9 @@ def test_another_threshold_needs_no_model():
     assert (shown.name, shown.text, shown.model) == ("cat.png", "Does it purr?", None)
     assert [fact.sentence for fact in shown.kept] == ["dogs bark", "cats purr"]
     wide = explained.at(10.0)
-    assert [fact.sentence for fact in wide.kept] == ["a cat is furry", "dogs bark", "cats purr"]
+    assert [fact.sentence for fact in wide.kept] == ["dogs bark", "cats purr", "a cat is furry"]
     assert [fact.reason for fact in wide.kept] == ["is short"] * 3
-    assert wide.threshold == 10.0 and wide.kept[0].margin == 10.0 - 4.0
+    assert wide.threshold == 10.0 and wide.kept[-1].margin == 10.0 - 4.0
     narrow = wide.at_threshold(-5.0)
     assert not narrow.kept
     assert [fact.sentence for fact in narrow.dropped] == ["dogs bark", "cats purr", "a cat is furry"]

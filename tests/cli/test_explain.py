@@ -85,6 +85,8 @@ def test_a_table(folder, calls):
     ):
         assert part in result.stdout
     assert "\x1b" not in result.stdout
+    assert "margin  score" in result.stdout
+    assert "if that is wrong, so are the facts" in " ".join(result.stdout.split())
 
 
 @pytest.mark.parametrize("width", [40, 60, 120])

@@ -50,3 +50,9 @@ def test_mistakes_are_told_without_waiting_for_pytorch(tmp_path):
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (2, "False")
     assert result.stderr.startswith("vkood: ")
+
+
+def test_recipes_fit_a_page_in_a_pipe():
+    lines = CliRunner().invoke(app, ["recipes"]).stdout.splitlines()
+    assert len(lines) > 20
+    assert max(map(len, lines)) <= 120

@@ -11,7 +11,7 @@ from support.word_encoder import WordEncoder, new_filter, tagger
 from vkood import FactFilter, GateConfig
 from vkood.gating.calibration import CalibrationWarning
 from vkood.models.loading import LoadingError
-from vkood.pipelines.fact_filter import UNTRAINED
+from vkood.pipelines.fact_filter import UNTRAINED, _is_picture_file
 
 PICTURE = Image.new("RGB", (2, 2))
 DOCUMENTS = ["music", "umbrella", "wet", "umbrella"]
@@ -67,6 +67,16 @@ def test_text_and_picture_both_count_the_text_more():
     both = {"text": "rain", "image": Image.new("RGB", (3, 3))}  # of music
     scores = fact_filter.predict([(both, "rain"), (both, "music"), ("rain", "music")])
     assert scores[0] > scores[1] > scores[2]
+
+
+def test_a_blank_text_beside_a_picture_and_names_of_pictures(tmp_path):
+    PICTURE.save(tmp_path / "rain.png")
+    fact_filter = new_filter(tagger=lambda picture: [("rain", 1.0)])
+    both = fact_filter.rank({"text": " ", "image": PICTURE}, DOCUMENTS)
+    assert both == fact_filter.rank(PICTURE, DOCUMENTS)
+    with pytest.raises(ValueError, match=r"pass \{'image': "):
+        fact_filter.rank(str(tmp_path / "rain.png"), DOCUMENTS)
+    assert not _is_picture_file(str(tmp_path / "none.png"))
 
 
 def test_pictures_need_a_tagger():
@@ -218,8 +228,20 @@ def test_an_encoder_without_a_name_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda f: f.rank({"words": "rain"}, DOCUMENTS), "a query must be a text, a picture"),
-        (lambda f: f.rank({"text": None, "image": None}, DOCUMENTS), "a query must be a text, a picture"),
+        (
+            lambda f: f.rank({"words": "rain"}, DOCUMENTS),
+            "a text that is not blank, a picture",
+        ),
+        (
+            lambda f: f.rank({"text": None, "image": None}, DOCUMENTS),
+            "a text that is not blank, a picture",
+        ),
+        (lambda f: f.rank("", DOCUMENTS), "a text that is not blank"),
+        (lambda f: f.filter(" \n", DOCUMENTS), "a text that is not blank"),
+        (lambda f: f.predict([("", "wet")]), "a text that is not blank"),
+        (lambda f: f.filter({"text": " "}, DOCUMENTS), "a text that is not blank"),
+        (lambda f: f.filter("rain", [{"text": "wet"}]), r"number 0 is a dict. Pass .* for document in"),
+        (lambda f: f.predict([("rain", {"text": "wet"})]), "document of row 0 must be a text, but is a dict"),
         (lambda f: f.rank("rain", "wet"), "`documents` must be a list of texts"),
         (lambda f: f.rank("rain", DOCUMENTS, top_k=0), "`top_k` must be a whole number"),
         (lambda f: f.predict([("rain", "wet", 1)]), r"row 0 must be \(query, document\)"),
@@ -240,6 +262,15 @@ def test_taggers_without_probabilities_are_refused():
 def test_gates_without_a_mixture_are_refused():
     with pytest.raises(ValueError, match="`gate` must be of the kind \"mixture\"; got 'kernel'"):
         new_filter(gate=GateConfig(kind="kernel"))
+
+
+def test_the_encoder_is_loaded_without_bars(capfd):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    FactFilter()
+    assert capfd.readouterr().err == ""
+    assert logging.is_progress_bar_enabled()
 
 
 def test_progress_is_shown_if_asked(capsys):

@@ -66,34 +66,32 @@ def test_facts_of_what_is_there_are_kept(explainer):
     for fact in (*shown.kept, *shown.dropped):
         assert fact.margin == pytest.approx(-0.4 - fact.score)
         assert fact.kept == (fact.score <= -0.4)
-    assert "fits Golden Retriever (80%)" in {fact.reason for fact in shown.kept}
+    assert "fits golden retriever (80%)" in {fact.reason for fact in shown.kept}
     assert "fits container ship better, which is not in the picture" in {
         fact.reason for fact in shown.dropped
     }
 
 
-def test_the_clearest_come_first_without_a_text(explainer):
-    shown = explainer(BROWN)
-    margins = [fact.margin for fact in shown.kept]
-    assert len(margins) > 5
-    assert margins == sorted(margins, reverse=True)
+@pytest.mark.parametrize("text", ["", "Is this a dog or a ship?"])
+def test_the_clearest_come_first(explainer, text):
+    shown = explainer(BROWN, text)
+    assert len(shown.kept) >= 5
+    for facts in (shown.kept, shown.dropped):
+        margins = [fact.margin for fact in facts]
+        assert margins == sorted(margins, reverse=True)
     assert all(fact.margin < 0 for fact in shown.dropped)
-
-
-def test_with_a_text_the_order_is_its_own(explainer):
-    shown = explainer(BROWN, "Is this a dog or a ship?")
-    relevance = [fact.fact.relevance for fact in shown.kept]
-    assert relevance == sorted(relevance, reverse=True)
 
 
 def test_own_facts_are_judged_with_the_others(explainer):
     own = ["a ship has a deck.", "golden retrievers like balls."]
     alone = explainer(BROWN, "Is this a dog or a ship?")
     shown = explainer(BROWN, "Is this a dog or a ship?", facts=own)
-    assert shown.kept[0].sentence == own[1] and shown.kept[0].place == 1
+    (liked,) = [fact for fact in shown.kept if fact.sentence == own[1]]
+    assert liked.place == 1
     assert own[0] in [fact.sentence for fact in shown.dropped]
-    assert [fact.sentence for fact in shown.kept[1:]] == [fact.sentence for fact in alone.kept]
-    assert shown.kept[0].as_dict().keys() >= {"sentence", "score", "reason"}
+    others = [fact.sentence for fact in shown.kept if fact is not liked]
+    assert others == [fact.sentence for fact in alone.kept]
+    assert liked.as_dict().keys() >= {"sentence", "score", "reason"}
     notes = explainer(BLACK, facts=own).notes
     assert notes == ("The store has no fact about what this photograph shows.",)
     with pytest.raises(ValueError, match="`facts` must be a list of sentences"):
@@ -139,7 +137,7 @@ def test_bad_input(explainer, tmp_path):
     (tmp_path / "notes.jpg").write_text("not a picture")
     with pytest.raises(ValueError, match=r"notes\.jpg.* must be a picture"):
         explainer(tmp_path / "notes.jpg")
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(FileNotFoundError, match=r"^'[^']*none\.jpg' must be .* no such file or folder\.$"):
         explainer(str(tmp_path / "none.jpg"))
     with pytest.raises(ValueError, match="`limit` must be a number from 1 to 1,000; got 0"):
         PhotoExplainer(tagger=ColourTagger(), limit=0)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from vkood.knowledge import LinkedFact
 from vkood.reporting.explanation import Explanation
-from vkood.reporting.photo_explanation import JudgedFact, PhotoExplanation, save_page
+from vkood.reporting.photo_explanation import CAUTION, JudgedFact, PhotoExplanation, save_page
 
 
 def photo(**changes):
@@ -93,6 +93,15 @@ def test_a_page_is_whole_and_escaped(tmp_path):
         value and value.startswith("http") for _, attributes in page.tags for value in attributes.values()
     )
     assert {"+2.60", "-0.90", "fits tabby cat (90%)"} <= set(page.texts)
+
+
+def test_a_page_says_a_reason_once_and_what_it_hangs_on():
+    kept = tuple(judged(f"fact {n}.", -3.0, 2.6 - n, reason) for n, reason in enumerate(("a", "a", "b", "a")))
+    page = Page(photo(kept=kept).to_page())
+    assert [text for text in page.texts if text in "ab"] == ["a", "b", "a"]
+    assert CAUTION in page.texts
+    heads = [text for text in page.texts if text in ("margin", "score")]
+    assert heads[-2:] == ["margin", "score"]
 
 
 def test_a_page_of_several_with_problems(tmp_path):

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vkood.cli.explain import PACKAGES, open_store, require_model_folder, without_bars
-from vkood.cli.inputs import refuse, require_count, require_packages
+from vkood.cli.explain import PACKAGES, open_store, without_bars
+from vkood.cli.inputs import refuse, require_count, require_model_folder, require_packages
 from vkood.cli.options import ShownModel, StoreFile
 from vkood.cli.output import say
 
@@ -36,7 +36,7 @@ def app(
     """
     require_count("--port", port, lowest=1, highest=65_535)
     if model is not None:
-        require_model_folder(model)
+        require_model_folder("--model", model)
     _require_free(host, port)
     require_packages(("gradio", *PACKAGES), extra="app")
     workbench = _workbench(store, model)

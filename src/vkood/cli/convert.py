@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from vkood.cli.inputs import refuse, require_count
+from vkood.cli.inputs import refuse, require_count, require_writable
 from vkood.cli.options import Json
 from vkood.cli.output import print_json, quieten_transformers, say
 from vkood.cli.uncaught import interruptible
@@ -96,7 +96,7 @@ def convert(
     those of the towers.
     """
     require_count("--image-size", image_size, lowest=1)
-    _require_free(output)
+    _require_free(output, (checkpoint, text_config, image_config, answers))
     names = None if answers is None else _read_answers(answers)
 
     from vkood.models.convert import CheckpointError, load_checkpoint
@@ -128,13 +128,12 @@ def convert(
     say(f"{report.model} is in {output}; {output / _REPORT} has the outcome of every key.")
 
 
-def _require_free(output: Path) -> None:
+def _require_free(output: Path, inputs: Iterable[Path | None]) -> None:
     """Refuse to write over anything but an earlier conversion, or where nothing can be written; create nothing yet."""
     from vkood.files import recover
 
     recover(output)  # what a conversion that was killed has moved aside
-    if output.exists() and not output.is_dir():
-        refuse(f"--output must be a folder, but {str(output)!r} is a file.")
+    require_writable(output)
     if output.is_dir() and any(output.iterdir()):
         others = sorted(
             entry.name for entry in output.iterdir() if entry.is_dir() or not _CONVERTED.fullmatch(entry.name)
@@ -144,9 +143,9 @@ def _require_free(output: Path) -> None:
                 "--output must be a new folder, or one with an earlier conversion alone, which is replaced; "
                 f"{str(output)!r} has other files{f', such as {others[0]!r}' if others else ''}."
             )
-    parent = next(folder for folder in output.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        refuse(f"--output must be in a folder to write to; {str(parent)!r} is not.")
+    for file in inputs:
+        if file is not None and output.resolve() in file.resolve().parents:
+            refuse(f"--output must be another folder than that of {str(file)!r}, which is read.")
 
 
 def _read_answers(path: Path) -> list[str]:

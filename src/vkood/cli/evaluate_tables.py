@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vkood.cli.inputs import architectures, configuration_of, refuse, require_packages, require_processor
+from vkood.cli.inputs import (
+    architectures,
+    configuration_of,
+    refuse,
+    require_output_folder,
+    require_packages,
+    require_processor,
+)
 from vkood.cli.output import plain, print_json, standard_output
 from vkood.cli.train import PACKAGES, carry_out
 
@@ -47,6 +54,7 @@ def evaluate_tables(request: TablesRequest, *, as_json: bool) -> None:
         _print(_of_predictions(request, request.predictions), as_json=as_json)
         return
     assert request.model is not None
+    require_output_folder(request.output)
     from vkood.models.loading import RENAMED
     from vkood.train.evaluation import tables_for, tasks_of_models
     from vkood.train.run import DataOptions, ModelOptions, Run, RunError

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vkood.cli.inputs import refuse, require_count, require_output_file, require_packages
+from vkood.cli.inputs import (
+    refuse,
+    require_count,
+    require_model_folder,
+    require_output_page,
+    require_packages,
+)
 from vkood.cli.options import Json, ShownModel, StoreFile
 from vkood.cli.output import print_json, say, standard_output
 from vkood.cli.progress import work_bars
@@ -26,8 +32,6 @@ PACKAGES = (
 )
 """What the default tagger and the encoder of facts need."""
 MAX_FACTS = 1_000
-_PICTURES = (".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-"""By what their names end in, the files of a folder that are photographs."""
 
 
 def explain(
@@ -36,11 +40,12 @@ def explain(
         typer.Argument(help="Photographs, or folders of photographs.", metavar="PHOTO"),
     ],
     text: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="A question or other text that orders the facts; a model answers it.", metavar="TEXT"
+            help="A question or other text: facts about it are looked up too, and a model answers it.",
+            metavar="TEXT",
         ),
-    ] = "",
+    ] = None,
     store: StoreFile = None,
     model: ShownModel = None,
     output: Annotated[
@@ -56,18 +61,20 @@ def explain(
     used. The first use takes some seconds more, in which vectors of names and facts are kept in `~/.cache/vkood`.
     """
     require_count("--limit", limit, lowest=1, highest=MAX_FACTS)
-    require_output_file("--output", output)
     if model is not None:
-        require_model_folder(model)
-        if not text.strip():
+        require_model_folder("--model", model)
+        if text is None:
             refuse("--model needs --text, a question for the model to answer.")
+    if text is not None and not text.strip():
+        refuse(f"--text must be a question or other text, or not be given; got {text!r}.")
     paths = _paths(photos)
+    require_output_page(output, [*paths, *([] if store is None else [store])])
     require_packages(PACKAGES, extra="photos")
     readable, problems = _checked(paths)
     with interruptible(
         "nothing was written; vectors that were computed are kept, so that the next time is faster"
     ):
-        explained = _explained(readable, text, store, model, limit)
+        explained = _explained(readable, text or "", store, model, limit)
     if as_json:
         print_json([photo.as_dict() for photo in explained])
     else:
@@ -87,7 +94,7 @@ def open_store(store: Path | None) -> FactStore:
     try:
         facts = FactStore.open(store)
     except (ValueError, OSError) as error:
-        refuse(f"{error} --store must be a store of facts, as `vkood knowledge build` makes it.")
+        refuse(f"--store: {error}")
     if not len(facts):
         refuse(f"--store must have facts; {str(store)!r} is empty.")
     return facts
@@ -98,24 +105,20 @@ def without_bars() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
-def require_model_folder(folder: Path) -> None:
-    """Refuse a folder without a model."""
-    if not (folder / "config.json").is_file():
-        refuse(f"--model must be a folder with a model; {str(folder)!r} has no config.json.")
-
-
 def _paths(photos: list[Path]) -> list[Path]:
     """The files, and those in the folders, by name."""
+    from vkood.images import PICTURE_ENDINGS
+
     paths: list[Path] = []
     for photo in photos:
         if not photo.is_dir():
             paths.append(photo)
             continue
-        inside = sorted(path for path in photo.iterdir() if path.suffix.lower() in _PICTURES)
+        inside = sorted(path for path in photo.iterdir() if path.suffix.lower() in PICTURE_ENDINGS)
         if not inside:
             refuse(
                 f"PHOTO must be photographs or folders of photographs; {str(photo)!r} has no file whose name ends in "
-                f"{', '.join(_PICTURES)}."
+                f"{', '.join(PICTURE_ENDINGS)}."
             )
         paths += inside
     return paths

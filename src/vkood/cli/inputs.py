@@ -16,6 +16,10 @@ from vkood.cli.uncaught import debugging, print_sentence
 from vkood.extras import install_command
 
 VQA_MODEL = "VkoodForVisualQuestionAnswering"
+_OWNERS = {"run.yaml": "a training run", "config.json": "a model"}
+"""By which files a folder is known to be taken."""
+_PAGES = (".html", ".htm")
+_PAGE_START = 512
 
 
 def refuse(reason: str) -> NoReturn:
@@ -47,29 +51,88 @@ def require_count(option: str, number: int | None, *, lowest: int = 0, highest: 
 
 
 def require_output_folder(folder: Path) -> None:
-    """Create an output folder if there is none, and refuse it if no file can be written there."""
+    """Refuse a folder that holds something else, or where nothing can be written; nothing is created."""
+    require_writable(folder)
+    for mark, what in _OWNERS.items():
+        if (folder / mark).exists():
+            refuse(
+                f"--output must be a folder of its own, but {str(folder)!r} is that of {what}: it has a {mark}."
+            )
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse an output folder that cannot be written to, or made; nothing is created."""
     if folder.exists() and not folder.is_dir():
         refuse(f"--output must be a folder, but {str(folder)!r} is a file.")
-    trial = folder / f".vkood.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        refuse(f"--output must be a folder to write to; {str(folder)!r} is not: {error.strerror or error}.")
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        refuse(f"--output must be in a folder to write to; {str(there)!r} is not.")
 
 
-def require_output_file(option: str, path: Path | None) -> None:
-    """Refuse a file that cannot be written, without touching it."""
-    if path is None:
-        return
+def require_output_file(path: Path, inputs: Iterable[str | Path] = ()) -> None:
+    """Refuse a file that cannot be written, or would take the place of an input; nothing is touched.
+
+    Args:
+        path: The file.
+        inputs: The files that are read.
+    """
+    if any(_is_same(path, Path(file)) for file in inputs):
+        refuse(f"--output must be another file than what is read: {str(path)!r} would be replaced.")
     folder = path.parent
     if path.is_dir():
-        refuse(f"{option} must be a file, but {str(path)!r} is a folder.")
+        refuse(f"--output must be a file, but {str(path)!r} is a folder.")
     if not folder.is_dir():
-        refuse(f"{option} must be in a folder that exists, but there is no folder {str(folder)!r}.")
+        refuse(f"--output must be in a folder that exists, but there is no folder {str(folder)!r}.")
     if not os.access(folder, os.W_OK):
-        refuse(f"{option} must be in a folder that can be written to, but {str(folder)!r} cannot.")
+        refuse(f"--output must be in a folder that can be written to, but {str(folder)!r} cannot.")
+
+
+def require_output_page(path: Path | None, inputs: Iterable[str | Path]) -> None:
+    """Refuse a file that is not named as a page is, or is there and is none; None, for no page, is fine.
+
+    Args:
+        path: The page.
+        inputs: The files that are read.
+    """
+    if path is None:
+        return
+    require_output_file(path, inputs)
+    if path.suffix.lower() not in _PAGES:
+        refuse(f"--output is an HTML page, so its name must end in {' or '.join(_PAGES)}; got {str(path)!r}.")
+    from vkood.files import FileProblem, open_regular
+
+    try:
+        with open_regular(path, what="page") as file:
+            start = file.read(_PAGE_START).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    except FileNotFoundError:
+        return
+    except FileProblem as error:
+        refuse(f"--output cannot be written. {error}")
+    if start and not start.startswith((b"<!doctype html", b"<html")):
+        refuse(f"--output must be a new file or an earlier page, but {str(path)!r} holds something else.")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    """Whether two names are of one file, also by links."""
+    try:
+        return path.samefile(other)
+    except (OSError, ValueError):  # one of them is not there, or cannot be
+        return False
+
+
+def require_model_folder(name: str, folder: Path) -> None:
+    """Refuse a folder without a model, and say where one is, as a run's folder has it.
+
+    Args:
+        name: The option or argument.
+        folder: The folder.
+    """
+    if not (folder / "config.json").is_file():
+        from vkood.files import inner_model
+
+        refuse(
+            f"{name} must be a folder with a model; {str(folder)!r} has no config.json.{inner_model(folder)}"
+        )
 
 
 def require_vqa_model(folder: Path) -> None:
@@ -79,10 +142,7 @@ def require_vqa_model(folder: Path) -> None:
         refuse(f"there is no model folder at {name}.")
     if not folder.is_dir():
         refuse(f"MODEL must be a folder, as `vkood demo --train` writes it, but {name} is a file.")
-    if not (folder / "config.json").is_file():
-        inside = folder / "model"
-        hint = f" Did you mean {str(inside)!r}?" if (inside / "config.json").is_file() else ""
-        refuse(f"{name} is not a model folder: it has no config.json.{hint}")
+    require_model_folder("MODEL", folder)
     config = configuration_of(folder)
     names = architectures(config)
     if config.get("model_type") != "vkood" or VQA_MODEL not in names:
@@ -106,6 +166,7 @@ def configuration_of(folder: Path) -> dict[str, Any]:
     """The content of a model folder's config.json, or a refusal."""
     from vkood.files import FileProblem, read_json_object
 
+    require_model_folder("MODEL", folder)
     try:
         return read_json_object(folder / "config.json", what="configuration")
     except FileProblem as error:

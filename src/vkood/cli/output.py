@@ -37,12 +37,16 @@ def print_json(record: Any) -> None:
     typer.echo(json.dumps(record, indent=1))
 
 
-def standard_output() -> Console:
-    """The console of results, as wide as the terminal; a file or a pipe gets whole lines, unless COLUMNS is set."""
+def standard_output(pipe_width: int = _PIPE_WIDTH) -> Console:
+    """The console of results, as wide as the terminal; a file or a pipe gets whole lines, unless COLUMNS is set.
+
+    Args:
+        pipe_width: The width of a file or a pipe, for tables whose cells are sentences.
+    """
     from rich.console import Console
 
     is_narrow = sys.stdout.isatty() or os.environ.get("COLUMNS")
-    return Console(width=None if is_narrow else _PIPE_WIDTH)
+    return Console(width=None if is_narrow else pipe_width)
 
 
 def quieten_transformers() -> None:

@@ -28,6 +28,8 @@ def print_photo(photo: PhotoExplanation, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from vkood.reporting.photo_explanation import CAUTION, reasons
+
     console.print(Text.assemble(plain(photo.name, "bold"), "  ", plain(photo.text, "cyan")), soft_wrap=True)
     for answer, chance in photo.answers[:_CONCEPTS]:
         console.print(Text.assemble(f"{chance:7.1%}  ", plain(answer, "bold"), (" (answer)", "dim")))
@@ -35,17 +37,18 @@ def print_photo(photo: PhotoExplanation, console: Console) -> None:
     wide = console.width >= _WIDE
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("fact", ratio=None if wide else 1)
-    table.add_column("score", justify="right", no_wrap=True)
     table.add_column("margin", justify="right", no_wrap=True)
+    table.add_column("score", justify="right", no_wrap=True)
     if wide:
         table.add_column("reason", style="dim")
     for title, facts, style in (("kept", photo.kept, "green"), ("dropped", photo.dropped, "red")):
         if facts:
             table.add_row(Text(f"{title}: {len(facts)}", f"bold {style}"))
-        for fact in facts:
-            table.add_row(*_cells(fact, style, wide))
+        for fact, reason in zip(facts, reasons(facts), strict=True):
+            table.add_row(*_cells(fact, reason, style, wide))
     if table.row_count:
         console.print(table)
+        console.print(plain(CAUTION, "dim"))
     for note in photo.notes:
         console.print(plain(note, "yellow"))
 
@@ -82,13 +85,13 @@ def _concepts(photo: PhotoExplanation, number: int) -> Text:
     return plain(f"shows {shown}", "dim")
 
 
-def _cells(fact: JudgedFact, style: str, wide: bool) -> list[RenderableType]:
+def _cells(fact: JudgedFact, reason: str, style: str, wide: bool) -> list[RenderableType]:
     from rich.console import Group
     from rich.padding import Padding
     from rich.text import Text
 
-    numbers = [Text(f"{fact.score:.2f}", "dim"), Text(f"{fact.margin:+.2f}", style)]
-    sentence, reason = plain(fact.sentence), plain(fact.reason, "dim")
+    numbers = [Text(f"{fact.margin:+.2f}", style), Text(f"{fact.score:.2f}", "dim")]
+    sentence = plain(fact.sentence)
     if wide:
-        return [sentence, *numbers, reason]
-    return [Group(sentence, Padding(reason, (0, 0, 0, 2))), *numbers]
+        return [sentence, *numbers, plain(reason, "dim")]
+    return [Group(sentence, Padding(plain(reason, "dim"), (0, 0, 0, 2))) if reason else sentence, *numbers]

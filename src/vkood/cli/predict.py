@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vkood.cli.inputs import refuse, require_count, require_output_file
+from vkood.cli.inputs import refuse, require_count, require_model_folder, require_output_page
 from vkood.cli.options import Json
 from vkood.cli.output import print_json, quieten_transformers, say
 from vkood.cli.uncaught import interruptible
@@ -51,11 +51,10 @@ def predict(
     "false", one for retrieval or pre-training whether the text matches the picture. No training files are needed.
     """
     require_count("--top", top, lowest=1, highest=MAX_ANSWERS)
-    require_output_file("--output", output)
+    require_output_page(output, [*image, os.path.expanduser(facts)])
     if not text.strip():
         refuse(f"--text must be a question, sentence or caption; got {text!r}.")
-    if not (model / "config.json").is_file():
-        refuse(f"MODEL must be a folder with a model; {str(model)!r} has no config.json.")
+    require_model_folder("MODEL", model)
     with interruptible("nothing was written"):
         explanation = _explained(model, image, text, facts, fact_cache)
     record = {

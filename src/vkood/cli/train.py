@@ -166,7 +166,7 @@ def _print_table(title: str, columns: tuple[str, str], rows: dict[str, str]) -> 
     table.add_column(meaning, overflow="fold")
     for row in rows.items():
         table.add_row(*row)
-    standard_output().print(table)
+    standard_output(pipe_width=120).print(table)
 
 
 def log(line: str) -> None:

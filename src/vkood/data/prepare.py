@@ -218,15 +218,15 @@ def prepare(
     store = FactStore.open() if isinstance(facts, str) else facts
     linked = _Facts(store, max_facts, concepts)
     output = Path(output)
-    is_new = not output.exists()
+    new = [folder for folder in (output, *output.parents) if not folder.exists()]
     output.mkdir(parents=True, exist_ok=True)
     try:
         with complete_files(output, source.name) as folder:
             return _write(source, folder, linked, max_bad, on_rows)
     except BaseException:
-        if is_new:
-            with suppress(OSError):  # another process has put something there
-                output.rmdir()
+        with suppress(OSError):  # another process has put something there
+            for folder in new:
+                folder.rmdir()
         raise
 
 

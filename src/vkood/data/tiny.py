@@ -20,6 +20,8 @@ _SHAPES = ("circle", "square", "triangle")
 MAX_IMAGES = 100_000
 _ANNOTATORS = 10
 _SIDE = 64
+_MARK = "SYNTHETIC.txt"
+"""The file by which a folder of synthetic data is known; what real data are in is not written over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +76,24 @@ def write_tiny(name: str, root: str | Path, *, num_images: int = 24, seed: int =
         The folder.
 
     Raises:
-        ValueError: If there is no such data set, or `num_images` is out of range.
+        ValueError: If there is no such data set, `num_images` is out of range, or the folder has other files than
+            synthetic data.
     """
     if name not in TINY:
         raise ValueError(f"there is no synthetic {name!r}; there are {', '.join(TINY)}.")
     if not 2 <= num_images <= MAX_IMAGES:
         raise ValueError(f"`num_images` must be from 2 to {MAX_IMAGES:,}; got {num_images}.")
     root = Path(root)
+    others = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    if others and _MARK not in others:
+        raise ValueError(
+            f"synthetic data need a new or empty folder, or one with earlier synthetic data; {str(root)!r} has other "
+            f"files, such as {others[0]!r}."
+        )
     root.mkdir(parents=True, exist_ok=True)
+    (root / _MARK).write_text(
+        "Written by `vkood data tiny`: nothing in this folder is real.\n", encoding="utf-8"
+    )
     TINY[name](root, num_images, random.Random(f"{name} {seed}"))
     return root
 

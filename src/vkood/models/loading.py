@@ -33,7 +33,7 @@ from transformers.utils.hub import TRANSFORMERS_DYNAMIC_MODULE_NAME
 from typing_extensions import override
 
 from vkood.fields import Optional, Whole, require_fields
-from vkood.files import FileProblem, open_regular, read_json_object
+from vkood.files import FileProblem, inner_model, open_regular, read_json_object
 from vkood.models.card import WithCard
 from vkood.models.fields import MAX_IMAGE_SIZE, reason, require_plausible
 
@@ -212,6 +212,8 @@ def load_model(source: Source) -> PreTrainedModel:
         LoadingError: If it is no model of ours, or a weight is missing, left over, of another shape, NaN or infinite.
     """
     folder = local_folder(source)
+    if hint := inner_model(folder):
+        raise LoadingError(f"There is no model in {str(folder)!r}.{hint}")
     names = _json(folder / "config.json").get("architectures")
     name = names[0] if isinstance(names, list) and names else None
     kind = _own_class(name)

@@ -18,6 +18,7 @@ Legend: Q queries, M context vectors, N documents, D width of a vector.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -39,7 +40,7 @@ from vkood.files import complete_folder, read_json_object, write_text
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.gating.calibration import Calibration, smallest_count
 from vkood.gating.configuration import GateConfig
-from vkood.images import decode_image
+from vkood.images import PICTURE_ENDINGS, decode_image
 from vkood.knowledge import SentenceTower
 from vkood.models.loading import LoadingError, problems, require_finite
 from vkood.models.towers import SentenceEncoder
@@ -431,24 +432,49 @@ def _tagger(tagger: Tagger | str | None) -> Tagger | None:
 
 def _parts(query: Any) -> tuple[str | None, Any]:
     """The text and the picture of a query; one of them may be None."""
-    if isinstance(query, str):
+    if isinstance(query, str) and query.strip():
+        if _is_picture_file(query):
+            raise ValueError(
+                f"the query {query!r} is a text, but also the name of a picture's file: pass {{'image': {query!r}}} "
+                f"for the picture, or {{'text': {query!r}}} for the words."
+            )
         return query, None
     if isinstance(query, Path | Image.Image):
         return None, query
     if isinstance(query, Mapping) and query.keys() <= {"text", "image"}:
         text, picture = query.get("text"), query.get("image")
+        text = None if isinstance(text, str) and not text.strip() else text
         if isinstance(text, str | None) and (text, picture) != (None, None):
             return text, picture
     raise ValueError(
-        'a query must be a text, a picture (a `Path` or an image of PIL), or {"text": ..., "image": ...}; got '
-        f"{shown(query)}."
+        "a query must be a text that is not blank, a picture (a `Path` or an image of PIL), or "
+        f'{{"text": ..., "image": ...}}; got {shown(query)}.'
     )
 
 
+def _is_picture_file(text: str) -> bool:
+    """Whether a text is the name of a picture's file that is there."""
+    return text.lower().endswith(PICTURE_ENDINGS) and "\0" not in text and os.path.isfile(text)
+
+
 def _texts(documents: Any) -> list[str]:
-    if isinstance(documents, str) or not all(isinstance(document, str) for document in documents):
+    if isinstance(documents, str):
         raise ValueError("`documents` must be a list of texts. Put a single one into a list.")
-    return list(documents)
+    documents = list(documents)
+    for place, document in enumerate(documents):
+        if not isinstance(document, str):
+            raise ValueError(
+                f"`documents` must be a list of texts; number {place} is {_not_a_text(document)}"
+            )
+    return documents
+
+
+def _not_a_text(document: Any) -> str:
+    """What a document is that is no text, and how to pass its text."""
+    kind = type(document).__name__
+    if isinstance(document, Mapping):
+        return f'a {kind}. Pass the texts alone, such as `[document["text"] for document in documents]`.'
+    return f"a {kind}. Pass the texts alone."
 
 
 def _grouped(rows: Sequence[Any], width: int) -> tuple[list[Any], list[list[str]], tuple[Tensor, Tensor]]:
@@ -457,7 +483,9 @@ def _grouped(rows: Sequence[Any], width: int) -> tuple[list[Any], list[list[str]
     documents: dict[Any, list[str]] = {}
     places: list[tuple[Any, int]] = []
     for number, row in enumerate(rows):
-        if not isinstance(row, tuple | list) or len(row) != width or not isinstance(row[1], str):
+        if isinstance(row, tuple | list) and len(row) == width and not isinstance(row[1], str):
+            raise ValueError(f"the document of row {number} must be a text, but is {_not_a_text(row[1])}")
+        if not isinstance(row, tuple | list) or len(row) != width:
             expected = "(query, document)" if width == 2 else "(query, document, relevant)"
             raise ValueError(f"row {number} must be {expected}; got {shown(row)}.")
         key = row[0] if isinstance(row[0], str | Path) else id(row[0])

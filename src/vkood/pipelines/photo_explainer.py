@@ -120,7 +120,7 @@ class PhotoExplainer:
 
         Args:
             images: A list of photographs, or a single one: files' names or contents, images of PIL, or arrays.
-            text: A question or other text, the same for all, that orders the facts; a model answers it.
+            text: A question or other text, the same for all: facts about it are looked up too, and a model answers it.
             facts: Sentences of your own, which are judged with the store's facts, and come before them.
 
         Returns:
@@ -155,7 +155,7 @@ class PhotoExplainer:
     def _explanation(
         self, name: str, text: str, picture: Image.Image, shown: PictureConcepts, facts: Sequence[LinkedFact]
     ) -> PhotoExplanation:
-        kept, dropped = split_facts(self._judged(shown, facts), text)
+        kept, dropped = split_facts(self._judged(shown, facts))
         return PhotoExplanation(
             name=name,
             text=text,
@@ -217,17 +217,18 @@ class PhotoExplainer:
 
 
 def _reason_kept(name: str, probability: float) -> str:
-    """Why a fact is kept: which of the photograph's names it fits best, by their weight."""
-    return f"fits {name} ({probability:.0%})"
+    """Why a fact is kept: which of the photograph's names, spelt as concepts are, it fits best, by their weight."""
+    return f"fits {name.lower()} ({probability:.0%})"
 
 
 def _reason_dropped(nearest: str, shown: dict[str, float]) -> str:
     """Why a fact is dropped: which of all names it fits best."""
+    name = nearest.lower()
     if nearest not in shown:
-        return f"fits {nearest} better, which is not in the picture"
+        return f"fits {name} better, which is not in the picture"
     if shown[nearest] < _HARDLY:
-        return f"fits {nearest}, which is hardly in the picture ({shown[nearest]:.0%})"
-    return f"fits {nearest} ({shown[nearest]:.0%}), but much else as well"
+        return f"fits {name}, which is hardly in the picture ({shown[nearest]:.0%})"
+    return f"fits {name} ({shown[nearest]:.0%}), but much else as well"
 
 
 def _name(image: ImageSource, number: int) -> str:
@@ -292,7 +293,7 @@ def explain(
 
     Args:
         images: A photograph, or a list of them: files' names or contents, images of PIL, or arrays.
-        text: A question or other text that orders the facts; with a model, what it answers.
+        text: A question or other text: facts about it are looked up too; with a model, what it answers.
         store: Where facts come from: a store or its file; the one that comes with vkood, if None.
         model: A saved model with a head, or its folder: it also answers, with the facts that are kept.
         limit: Max number of facts of a photograph, from 1 to 1,000.

@@ -16,6 +16,9 @@ from vkood.reporting.explanation import Explanation
 from vkood.reporting.pages import TEMPLATES, render
 from vkood.reporting.pictures import thumbnail
 
+CAUTION = (
+    "Facts are judged against what the photograph was taken to show: if that is wrong, so are the facts."
+)
 _SHOWN_CONCEPTS = 8
 
 
@@ -29,7 +32,7 @@ class JudgedFact:
         margin: How far the score lies below the threshold: at least 0 for a fact that is kept, in units of the score.
         reason: What it fits, in a few words.
         otherwise: The reason that it would have on the other side of the threshold.
-        place: Its place in the order of the text, from 0.
+        place: Its place in the order of what was looked up, from 0: by relevance to text and photograph.
     """
 
     fact: LinkedFact
@@ -68,12 +71,12 @@ class PhotoExplanation:
 
     Attributes:
         name: What the photograph is called, such as its file's name.
-        text: The question or other text that the facts are ordered by; may be empty.
+        text: The question or other text about which facts were looked up too; may be empty.
         picture: The picture at a size for a page, RGB.
         concepts: What it shows, in the store's words, with probabilities, the likeliest first. A concept has what its
             kinds have, so they do not sum to 1.
-        kept: The facts that belong to it: in the order of the text if there is one, otherwise the clearest first.
-        dropped: The others, the nearest to the threshold first.
+        kept: The facts that belong to it, the largest margin first.
+        dropped: The others, the largest margin first too: the nearest to the threshold.
         threshold: The largest score that is kept.
         notes: Sentences for the user, such as that the text names nothing that is known.
         model: What a model answers, and by which facts and patches; None without a model.
@@ -115,7 +118,7 @@ class PhotoExplanation:
             True
         """
         facts = [fact.at_threshold(threshold) for fact in (*self.kept, *self.dropped)]
-        kept, dropped = split_facts(facts, self.text)
+        kept, dropped = split_facts(facts)
         return replace(self, kept=kept, dropped=dropped, threshold=threshold)
 
     def __repr__(self) -> str:
@@ -168,22 +171,22 @@ class PhotoExplanation:
             "picture": thumbnail(self.picture),
             "concepts": self.concepts[:_SHOWN_CONCEPTS],
             "widest": widest,
+            "caution": CAUTION,
+            "reasons": {"kept": reasons(self.kept), "dropped": reasons(self.dropped)},
             "model": None if self.model is None else self.model.template_values(),
         }
 
 
-def split_facts(
-    facts: Sequence[JudgedFact], text: str
-) -> tuple[tuple[JudgedFact, ...], tuple[JudgedFact, ...]]:
-    """Facts that are kept, and the others, in the order in which they are shown.
+def split_facts(facts: Sequence[JudgedFact]) -> tuple[tuple[JudgedFact, ...], tuple[JudgedFact, ...]]:
+    """Facts that are kept, and the others, each by margin, the largest first."""
+    ordered = sorted(facts, key=lambda fact: (-fact.margin, fact.place))
+    return tuple(fact for fact in ordered if fact.kept), tuple(fact for fact in ordered if not fact.kept)
 
-    Args:
-        facts: All facts.
-        text: The text that orders those that are kept; without one the clearest comes first.
-    """
-    clearest = sorted(facts, key=lambda fact: (-fact.margin, fact.place))
-    ordered = sorted(facts, key=lambda fact: fact.place) if text.strip() else clearest
-    return tuple(fact for fact in ordered if fact.kept), tuple(fact for fact in clearest if not fact.kept)
+
+def reasons(facts: Sequence[JudgedFact]) -> list[str]:
+    """The reason of each fact; empty where it is that of the fact before, so that a table says it once."""
+    before = ["", *(fact.reason for fact in facts)]
+    return ["" if fact.reason == above else fact.reason for fact, above in zip(facts, before, strict=False)]
 
 
 def save_page(

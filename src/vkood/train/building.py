@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from vkood.files import inner_model
 from vkood.models import parameter_role
 from vkood.models.convert import CheckpointError, load_checkpoint
 from vkood.models.explainable import Explainable
@@ -161,6 +162,7 @@ def _pretrained(run: Run, task: Task) -> tuple[Any, str]:
     else:
         raise RunError(
             f"`model.checkpoint` must be a folder of a model or a checkpoint's file; {str(path)!r} is none."
+            + inner_model(path)
         )
     if (family := family_of(model.config)) != task.family:
         raise RunError(

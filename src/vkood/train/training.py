@@ -70,7 +70,10 @@ def train(run: Run, log: Log = lambda line: None, task: Task | None = None) -> P
     log = log if rank() == 0 else _silent
     finished = rank() == 0 and is_finished(folder, run, same_device_batch=task.momentum_encoder)
     if any_process(finished):
-        log(f"{folder} is finished already")
+        log(
+            f"{folder} is finished already: its numbers are in {folder / RESULTS_FILE}, and its model in "
+            f"{folder / BEST}; to train again, give another `output=`, or remove this folder"
+        )
         return folder
     times = [time.monotonic()]
     assembly = assemble(run, log, task)

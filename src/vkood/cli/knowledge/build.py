@@ -136,7 +136,7 @@ def _build(output: Path, append: bool, as_json: bool, make_source: Callable[[], 
     """Build with progress, and say in one sentence what went wrong."""
     from vkood.knowledge.building.builder import build_store
 
-    require_output_file("--output", output)
+    require_output_file(output)
     kept = "the store that was there is unchanged" if output.exists() else "nothing was written"
     try:
         source = make_source()

@@ -197,5 +197,7 @@ def _unknown(classes: Sequence[ClassConcepts], store: Store) -> str:
     examples = ", ".join(repr(named.name) for named in classes[:3])
     return (
         f"the fact store knows none of the {len(classes):,} classes that the tagger tells apart ({examples}, ...), nor "
-        "what they are kinds of: take a store with facts about them, or another tagger."
+        "what they are kinds of: take a store with facts about them, or another tagger. To have facts of your own "
+        "beside those that come with vkood, copy the store that `vkood knowledge stats` names, and add to the copy: "
+        "`vkood knowledge build table FACTS --output COPY --append`."
     )
