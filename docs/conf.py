@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+
 import vkood
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,6 +70,14 @@ def _lead_out(app: Any, page: str, source: list[str]) -> None:
     source[0] = _OUTWARD.sub(target, source[0])
 
 
+def _titled(app: Any, doctree: nodes.document, page: str) -> None:
+    """Let links whose text is a page's file, which says where it lies in the checkout, show the page's title."""
+    for link in doctree.findall(nodes.reference):
+        file = re.fullmatch(r"(?:docs/)?([\w/-]+)\.md", link.astext())
+        if file and file[1] in app.env.titles:
+            link[:] = [nodes.Text(app.env.titles[file[1]].astext())]
+
+
 def _as_written(app: Any, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Let a docstring's bars and stars of formulas and shapes stand for themselves."""
     for number, line in enumerate(lines):
@@ -79,4 +89,5 @@ def _as_written(app: Any, what: str, name: str, obj: object, options: object, li
 def setup(app: Any) -> None:
     """Connect what the pages and the docstrings need."""
     app.connect("source-read", _lead_out)
+    app.connect("doctree-resolved", _titled)
     app.connect("autodoc-process-docstring", _as_written, priority=100)

@@ -75,6 +75,21 @@ def test_an_extra_that_is_not_installed(requires):
     assert findings["extra knowledge"]["state"] == "ok"
 
 
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_the_extra_for_gpus_is_missing_where_there_is_one_alone(has_gpu, requires, monkeypatch):
+    requires('no-such-package; extra == "gpu"')
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_gpu)
+    monkeypatch.setattr(doctor, "_backends", lambda: doctor.Finding(topic="back ends", state="ok", text=""))
+    assert ("extra gpu" in record()) == has_gpu
+
+
+def test_advice_fits_the_installation(requires, tmp_path, monkeypatch):
+    requires('no-such-package; extra == "app"')
+    assert record()["extra app"]["advice"].startswith('`pip install -e ".[app]"` in the checkout')
+    monkeypatch.setattr("vkood.extras.__file__", str(tmp_path / "site-packages" / "vkood" / "extras.py"))
+    assert record()["extra app"]["advice"] == '`pip install "vkood[app]"` installs it.'
+
+
 def test_a_required_package_that_is_too_old(requires):
     requires("numpy>=99")
     packages = record()["packages"]

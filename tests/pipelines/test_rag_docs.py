@@ -7,8 +7,11 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "rag.md"
 
 
 def test_example_runs(capsys):
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL)
+    page = PAGE.read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
     exec(compile(block, PAGE.name, "exec"), {})
-    *kept, question = capsys.readouterr().out.splitlines()
+    lines = capsys.readouterr().out.splitlines()
+    *kept, question = lines[:3]
+    assert re.findall(r"^    (0\.\d+  .*)$", page, flags=re.MULTILINE) == lines[3:]
     assert kept == ["Umbrellas keep you dry in the rain.", "Rain falls from clouds."]
     assert question == "What do you hold over your head when it rains?"

@@ -120,6 +120,8 @@ def _required() -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
+    import torch
+
     from vkood.extras import install_command
 
     names = (
@@ -129,6 +131,8 @@ def _extras() -> Iterator[Finding]:
         if name in _FOR_DEVELOPERS:
             continue
         lacking = _lacking(name) or []
+        if lacking and name == "gpu" and not torch.cuda.is_available():
+            continue  # it would bring nothing
         yield Finding(
             topic=f"extra {name}",
             state="missing" if lacking else "ok",

@@ -38,15 +38,15 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "vkood convert model_base.pth --output blip-vqa --task vqa --image-size 480 --quiet",
     ),
     "vkood data prepare": (
-        "vkood data prepare vqav2 --root raw --output tables",
-        "vkood data prepare okvqa --root raw --output tables --concepts tagger",
+        "vkood data prepare vqav2 --root raw/vqav2 --output tables",
+        "vkood data prepare okvqa --root raw/okvqa --output tables --concepts tagger",
         "vkood data prepare own --file questions.csv --root images --output tables --min-answers 2",
-        "vkood data prepare nlvr2 --root raw --output tables --facts none --json",
+        "vkood data prepare nlvr2 --root raw/nlvr2 --output tables --facts none --json",
     ),
     "vkood data check": ("vkood data check tables", "vkood data check tables --json > check.json"),
     "vkood data tiny": (
-        "vkood data tiny vqav2 --output raw",
-        "vkood data tiny nlvr2 --output raw --num-images 8",
+        "vkood data tiny vqav2 --output raw/vqav2",
+        "vkood data tiny nlvr2 --output raw/nlvr2 --num-images 8",
     ),
     "vkood knowledge build conceptnet": (
         "vkood knowledge build conceptnet conceptnet-assertions-5.7.0.csv.gz --output conceptnet.db",
