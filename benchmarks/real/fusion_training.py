@@ -10,13 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ARMS: dict[str, dict[str, Any] | None] = {
-    "no knowledge": None,
-    "unfiltered facts": {"kind": "none"},
-    "filtered facts": {},
-}
-"""The gate of each arm, by its options; None for an arm without facts."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:

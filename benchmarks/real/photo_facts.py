@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,10 +13,14 @@ from torch import Tensor
 from vkood import PictureConcepts
 from vkood.knowledge import FactEncoder, FactQuery
 from vkood.knowledge.linking.linker import Linker, default_linker
+from vkood.pipelines.concept_gate import ConceptGate
+from vkood.pipelines.photo_explainer import KEEP_95
 
 from .frozen_towers import kept_lists, states_of_files
 
 MAX_FACTS = 20
+
+_JUDGED_AT_ONCE = 256
 
 Concepts = tuple[tuple[str, float], ...]
 
@@ -24,6 +28,7 @@ Concepts = tuple[tuple[str, float], ...]
 class Tagger(Protocol):
     """Whatever names what photographs show, as `ConceptTagger` does."""
 
+    names: Sequence[str]
     fingerprint: str
 
     def __call__(self, photographs: Sequence[Path], /) -> list[PictureConcepts]:
@@ -31,17 +36,19 @@ class Tagger(Protocol):
         ...
 
 
-def concepts_of(tagger: Callable[[], Tagger], photographs: Sequence[Path], scratch: Path) -> list[Concepts]:
-    """The concepts of photographs, each with its probability; kept for the next time."""
-    named_by = tagger()
+def shown_in(named_by: Tagger, photographs: Sequence[Path], scratch: Path) -> list[PictureConcepts]:
+    """What photographs show, each with its probability; kept for the next time."""
 
-    def make() -> list[Concepts]:
-        return [shown.concepts for shown in named_by(photographs)]
+    def make() -> list[tuple[Concepts, Concepts]]:
+        return [(shown.names, shown.concepts) for shown in named_by(photographs)]
+
+    def pairs(rows: Sequence[tuple[str, float]]) -> Concepts:
+        return tuple((name, probability) for name, probability in rows)
 
     parts = (named_by.fingerprint, states_of_files(photographs))
     return [
-        tuple((name, probability) for name, probability in concepts)
-        for concepts in kept_lists(scratch, "concepts", parts, make)
+        PictureConcepts(names=pairs(names), concepts=pairs(concepts))
+        for names, concepts in kept_lists(scratch, "shown", parts, make)
     ]
 
 
@@ -56,6 +63,11 @@ class Facts:
 
     vectors: Tensor
     rows: Tensor
+
+    @property
+    def counts(self) -> Tensor:
+        """(texts,) how many facts each has."""
+        return (self.rows >= 0).sum(1)
 
     def at(self, texts: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors of some texts' facts, (texts, facts, D), and where there is one, (texts, facts)."""
@@ -94,3 +106,30 @@ def looked_up(
         vectors=vectors if len(number) else torch.zeros(1, vectors.shape[1]),
         rows=rows[[different[query] for query in queries]],
     )
+
+
+def belonging(
+    facts: Facts, shown: Sequence[PictureConcepts], names: Sequence[str], encoder: FactEncoder
+) -> Facts:
+    """The facts that the gate of `vkood explain` keeps, untrained and with its threshold.
+
+    Args:
+        facts: The facts of texts.
+        shown: What the photograph of each text shows.
+        names: All that the tagger tells apart.
+        encoder: Of the facts.
+    """
+    number = {name: place for place, name in enumerate(names)}
+    vectors = torch.from_numpy(encoder.encode(list(names)))
+    gate = ConceptGate(vectors)
+    usual = gate.usual_scores(facts.vectors)
+    kept = torch.zeros_like(facts.rows, dtype=torch.bool)
+    for texts in torch.arange(len(facts.rows)).split(_JUDGED_AT_ONCE):
+        likeliest = [shown[text].names for text in texts.tolist()]
+        concepts = torch.tensor([[number[name] for name, _ in row] for row in likeliest])
+        probabilities = torch.tensor([[probability for _, probability in row] for row in likeliest])
+        rows = facts.rows[texts].clamp_min(0)
+        scores = gate.scores(facts.vectors[rows], vectors[concepts], probabilities, usual[rows])
+        kept[texts] = (scores <= KEEP_95) & (facts.rows[texts] >= 0)
+    rows = facts.rows.masked_fill(~kept, -1)
+    return replace(facts, rows=rows.gather(1, (~kept).byte().argsort(dim=1, stable=True)))

@@ -20,7 +20,7 @@ from benchmarks.real.frozen_towers import (
     SentenceTokensConfig,
 )
 from benchmarks.real.fusion_training import Settings
-from benchmarks.real.photo_facts import looked_up
+from benchmarks.real.photo_facts import Facts, belonging, looked_up
 from PIL import Image
 from transformers import BertConfig
 
@@ -53,12 +53,15 @@ SETTINGS = Settings(
 class Tagger:
     """Sees an umbrella in every photograph."""
 
+    names = ("umbrella", "whale")
     fingerprint = "umbrellas"
     calls = 0
 
     def __call__(self, photographs: Sequence[Path], /) -> list[PictureConcepts]:
         Tagger.calls += 1
-        return [PictureConcepts(names=(), concepts=(("umbrella", 0.9),)) for _ in photographs]
+        return [
+            PictureConcepts(names=(("umbrella", 0.9),), concepts=(("umbrella", 0.9),)) for _ in photographs
+        ]
 
 
 @pytest.fixture(scope="module")
@@ -108,9 +111,10 @@ def test_each_arm_answers_what_language_alone_cannot(
         20,
     )
     arms = {record["arm"]: record for record in figures["arms"]}
-    assert list(arms) == ["no knowledge", "unfiltered facts", "filtered facts"]
+    assert list(arms) == ["no knowledge", "unfiltered facts", "filtered facts", "learnt gate"]
     assert all(record["accuracy"] == 1 for record in arms.values())
-    assert arms["unfiltered facts"]["mean_gate"] == 1 >= arms["filtered facts"]["mean_gate"] > 0
+    assert arms["unfiltered facts"]["mean_gate"] == 1 >= arms["learnt gate"]["mean_gate"] > 0
+    assert 0 <= figures["kept_per_question"] < 20
     assert "language alone (linear SVM)" in capsys.readouterr().out
 
     write_questions(tmp_path / "apart", "held-out.csv", ["", "", ""])
@@ -119,7 +123,7 @@ def test_each_arm_answers_what_language_alone_cannot(
     options = ("--root", tmp_path, *test, "--seeds", 0, 1, "--json", out)
     run(monkeypatch, towers, tmp_path / "scratch", *options, epochs=1)
     figures = json.loads(out.read_text())
-    assert (figures["train_questions"], figures["target_questions"], len(figures["arms"])) == (32, 6, 6)
+    assert (figures["train_questions"], figures["target_questions"], len(figures["arms"])) == (32, 6, 8)
     assert Tagger.calls == calls + 1
     run(monkeypatch, towers, tmp_path / "scratch", "--root", tmp_path, *test, "--seeds", 0, epochs=1)
     assert Tagger.calls == calls + 1  # what it said is kept
@@ -142,6 +146,18 @@ def test_facts_are_those_of_the_text_and_of_its_photograph(tmp_path: Path) -> No
     assert mask.tolist() == [[True] * 3, [False] * 3]
     assert vectors.shape == (2, 3, 6)
     assert facts.at(torch.tensor([2]))[1].shape == (1, 0)
+
+
+def test_facts_that_belong_come_first_and_others_are_left_out(tmp_path: Path) -> None:
+    encoder = FactEncoder(SentenceEncoder(sentence_encoder_folder(FACT_ENCODER)), tmp_path)
+    sentences = ["An umbrella keeps off the rain.", "A whale lives in the sea.", "An umbrella can be folded."]
+    facts = Facts(
+        torch.from_numpy(encoder.encode(sentences)), torch.tensor([[1, 0, 2], [0, 2, -1], [1, 0, -1]])
+    )
+    shown = [PictureConcepts(names=((name, 0.9),), concepts=()) for name in ("umbrella", "umbrella", "whale")]
+    kept = belonging(facts, shown, ("umbrella", "whale", "piano"), encoder)
+    assert kept.rows.tolist() == [[0, 2, -1], [0, 2, -1], [1, -1, -1]]
+    assert kept.counts.tolist() == [2, 2, 1]
 
 
 def test_a_cell_is_what_lies_there() -> None:

@@ -32,8 +32,8 @@ from vkood.processes import peak_memory
 from ...measuring import print_tables, setting, write_json
 from ..frozen_inputs import Inputs, encoded
 from ..frozen_towers import image_tower_folder, text_tower_folder
-from ..fusion_training import ARMS, Settings, train
-from ..photo_facts import Tagger, concepts_of, looked_up
+from ..fusion_training import Settings, train
+from ..photo_facts import Facts, Tagger, belonging, looked_up, shown_in
 from .language import language_alone
 from .questions import Question, read_questions
 from .tables import tables
@@ -41,6 +41,7 @@ from .tables import tables
 DEFAULT_DATA = Path(__file__).parents[4] / "shared" / "real" / "daquar"
 SCRATCH = Path(tempfile.gettempdir()) / "vkood-real"
 SEEDS = (0, 1, 2)
+NO_GATE = {"kind": "none"}
 SETTINGS = Settings(
     model={
         "hidden_size": 128,
@@ -75,19 +76,22 @@ def gathered(
     model: VkoodForVisualQuestionAnswering,
     towers: tuple[Path, Path],
     questions: Sequence[Question],
-    tagger: Callable[[], Tagger],
+    tagger: Tagger,
     encoder: FactEncoder,
     scratch: Path,
-) -> Inputs:
-    """What the model's towers make of the questions and their photographs, and the facts of each."""
+) -> tuple[Inputs, Facts]:
+    """What the model's towers make of the questions and their photographs with all facts of each, and what is kept.
+
+    The second are those of the facts that the gate of `vkood explain` keeps.
+    """
     photographs = [question.photograph for question in questions]
     texts = [question.text for question in questions]
     inputs = encoded(model.vkood, towers, photographs, texts, scratch)
     different = list(dict.fromkeys(photographs))
-    concepts = dict(zip(different, concepts_of(tagger, different, scratch), strict=True))
-    return replace(
-        inputs, facts=looked_up(texts, [concepts[photograph] for photograph in photographs], encoder)
-    )
+    of_photograph = dict(zip(different, shown_in(tagger, different, scratch), strict=True))
+    shown = [of_photograph[photograph] for photograph in photographs]
+    facts = looked_up(texts, [own.concepts for own in shown], encoder)
+    return replace(inputs, facts=facts), belonging(facts, shown, tagger.names, encoder)
 
 
 @torch.no_grad()
@@ -111,6 +115,7 @@ def measured(
     train_rows: Tensor,
     target_rows: Tensor,
     inputs: Inputs,
+    kept: Facts,
     towers: tuple[Path, Path],
     settings: Settings,
     seeds: Sequence[int],
@@ -121,10 +126,14 @@ def measured(
     target = torch.tensor([number.get(question.answer, -1) for question in questions])
     records: list[dict[str, Any]] = []
     for seed in seeds:
-        for arm, gate in ARMS.items():
+        for arm, (gate, own) in {
+            "no knowledge": (NO_GATE, inputs.without_facts()),
+            "unfiltered facts": (NO_GATE, inputs),
+            "filtered facts": (NO_GATE, replace(inputs, facts=kept)),
+            "learnt gate": ({}, inputs),
+        }.items():
             begin = time.process_time()
-            model = new_model(towers, labels, gate or {"kind": "none"}, settings, seed)
-            own = inputs.without_facts() if gate is None else inputs
+            model = new_model(towers, labels, gate, settings, seed)
 
             def loss_of(
                 places: Tensor, model: VkoodForVisualQuestionAnswering = model, own: Inputs = own
@@ -167,8 +176,10 @@ def main(
     begin = time.process_time()
     questions, train_rows, target_rows = _questions(options)
     towers = towers or (image_tower_folder(options.scratch), text_tower_folder(options.scratch))
-    blank = new_model(towers, ["any"], {"kind": "none"}, settings, 0)
-    inputs = gathered(blank, towers, questions, tagger, encoder or fact_encoder_of()[0], options.scratch)
+    blank = new_model(towers, ["any"], NO_GATE, settings, 0)
+    inputs, kept = gathered(
+        blank, towers, questions, tagger(), encoder or fact_encoder_of()[0], options.scratch
+    )
     prepared = time.process_time() - begin
     answers = language_alone(
         [questions[place] for place in train_rows], [questions[place] for place in target_rows]
@@ -180,6 +191,7 @@ def main(
         torch.tensor(train_rows),
         torch.tensor(target_rows),
         inputs,
+        kept,
         towers,
         settings,
         options.seeds,
@@ -190,7 +202,8 @@ def main(
         "arms": records,
         "train_questions": len(train_rows),
         "target_questions": len(target_rows),
-        "facts_per_question": float((inputs.facts.rows[target_rows] >= 0).sum(1).float().mean()),
+        "facts_per_question": float(inputs.facts.counts[target_rows].float().mean()),
+        "kept_per_question": float(kept.counts[target_rows].float().mean()),
         "cpu_minutes": {
             "preparing": prepared / 60,
             "language alone": language / 60,

@@ -31,7 +31,7 @@ from vkood.processes import peak_memory
 from ...measuring import print_tables, setting, write_json
 from ..frozen_inputs import Inputs, encoded
 from ..frozen_towers import image_tower_folder, text_tower_folder
-from ..fusion_training import ARMS, Settings, train
+from ..fusion_training import Settings, train
 from ..photo_facts import looked_up
 from .tables import tables
 
@@ -39,6 +39,7 @@ DEFAULT_DATA = Path(__file__).parents[4] / "shared" / "real" / "flickr8k"
 SCRATCH = Path(tempfile.gettempdir()) / "vkood-real"
 SEEDS = (0, 1, 2)
 MAX_FACTS = 10
+NO_GATE = {"kind": "none"}
 SETTINGS = Settings(
     model={
         "hidden_size": 128,
@@ -161,10 +162,13 @@ def measured(
     """Train each arm with each seed on the rows `train_rows`, and rank the rows `target_rows`."""
     records: list[dict[str, Any]] = []
     for seed in seeds:
-        for arm, gate in ARMS.items():
+        for arm, (gate, own) in {
+            "no knowledge": (NO_GATE, inputs.without_facts()),
+            "unfiltered facts": (NO_GATE, inputs),
+            "filtered facts": ({}, inputs),
+        }.items():
             begin = time.process_time()
-            model = new_model(towers, gate or {"kind": "none"}, settings, seed)
-            own = inputs.without_facts() if gate is None else inputs
+            model = new_model(towers, gate, settings, seed)
 
             def loss_of(
                 places: Tensor, model: VkoodForImageTextRetrieval = model, own: Inputs = own
@@ -195,7 +199,7 @@ def main(
     captions, train_rows, target_rows = _captions(options)
     towers = towers or (image_tower_folder(options.scratch), text_tower_folder(options.scratch))
     texts = [caption.text for caption in captions]
-    blank = new_model(towers, {"kind": "none"}, settings, 0)
+    blank = new_model(towers, NO_GATE, settings, 0)
     inputs = encoded(
         blank.vkood, towers, [caption.photograph for caption in captions], texts, options.scratch
     )
@@ -210,7 +214,7 @@ def main(
         "train_captions": len(train_rows),
         "target_captions": len(target_rows),
         "target_photographs": len({captions[row].photograph for row in target_rows}),
-        "facts_per_caption": float((facts.rows[target_rows] >= 0).sum(1).float().mean()),
+        "facts_per_caption": float(facts.counts[target_rows].float().mean()),
         "cpu_minutes": {"preparing": prepared / 60, "all": (time.process_time() - begin) / 60},
         "peak_memory_mib": peak_memory(),
         "setting": setting(),
