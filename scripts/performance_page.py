@@ -39,6 +39,8 @@ FILES = {
     "knowledge_relevance": "knowledge_relevance",
     "real_gate": "real",
     "real_learnt_gates": "real",
+    "real_daquar": "real.daquar",
+    "real_flickr8k": "real.flickr8k",
 }
 """For each results file the folder of its benchmark."""
 

@@ -44,13 +44,21 @@ class Inputs:
         """The same examples without knowledge."""
         return replace(self, facts=None)
 
-    def batch(self, examples: Tensor, dropout: float = 0.0) -> dict[str, Tensor]:
-        """What models take of some examples, each a text and a photograph."""
+    def batch(self, examples: Tensor, dropout: float = 0.0, fact_dropout: float = 0.0) -> dict[str, Tensor]:
+        """What models take of some examples, each a text and a photograph.
+
+        Args:
+            examples: Their numbers.
+            dropout: Of the towers' features.
+            fact_dropout: The share of examples whose facts are all left out.
+        """
         texts = self.texts_of(self.text[examples], dropout)
         image = nn.functional.dropout(self.photographs[self.photograph[examples]].float(), dropout)
         facts: dict[str, Tensor] = {}
         if self.facts is not None:
-            facts = dict(zip(("fact_features", "fact_mask"), self.facts.at(examples), strict=True))
+            vectors, mask = self.facts.at(examples)
+            kept = torch.rand(len(examples), 1) >= fact_dropout
+            facts = {"fact_features": vectors, "fact_mask": mask & kept}
         return {"image_features": image, **texts, **facts}
 
     def texts_of(self, texts: Tensor, dropout: float = 0.0) -> dict[str, Tensor]:

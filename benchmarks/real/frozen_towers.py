@@ -42,7 +42,7 @@ _PLACE = 4 * len(_WAVES)
 _BATCH = 8
 _TEXT_BATCH = 64
 
-_SKETCH = 2048
+SKETCH = 2048
 _MAX_WORDS = 3
 _FACTORS = (1_000_003, 998_244_353)
 _MODULUS = 2**31 - 1
@@ -121,7 +121,7 @@ class SentenceTokensConfig(PreTrainedConfig):
     sub_configs = {"encoder_config": AutoConfig}  # noqa: RUF012  # pyright: ignore[reportAssignmentType] - as transformers has it
     encoder_config: Any = None
     vocab_size: int = 30_522
-    sketch: int = _SKETCH
+    sketch: int = SKETCH
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Take the encoder's configuration from a dictionary too, as JSON has it."""
@@ -211,20 +211,23 @@ def image_tower_folder(scratch: Path, *, sides: tuple[int, int] = SIDES) -> Path
     return folder
 
 
-def text_tower_folder(scratch: Path) -> Path:
+def text_tower_folder(scratch: Path, sketch: int = SKETCH) -> Path:
     """The folder of a `SentenceTokens` with the weights of the encoder of facts, made there if there is none."""
     source = Path(sentence_encoder_folder(FACT_ENCODER))
     weights = [path.name for path in source.iterdir() if path.suffix in (".safetensors", ".bin")]
     made_of = (
         states_of_files([source / name for name in weights]),
         Path(__file__).read_text(encoding="utf-8"),
+        sketch,
     )
     folder = scratch / f"text-tower-{_digest(*made_of)}"
     if not folder.is_dir():
         scratch.mkdir(parents=True, exist_ok=True)
         encoder = load_encoder(source)
         config: Any = encoder.config
-        tower = SentenceTokens(SentenceTokensConfig(encoder_config=config, vocab_size=config.vocab_size))
+        tower = SentenceTokens(
+            SentenceTokensConfig(encoder_config=config, vocab_size=config.vocab_size, sketch=sketch)
+        )
         tower.encoder.load_state_dict(encoder.state_dict(), strict=False)  # but for the pooler
         with complete_folder(folder) as unfinished:
             tower.save_pretrained(unfinished)

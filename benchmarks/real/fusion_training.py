@@ -22,6 +22,7 @@ class Settings:
         learning_rate: The highest; it rises over the first tenth of the steps, and then falls as a cosine.
         weight_decay: Of weights that are no biases, norms or scalars.
         feature_dropout: The share of the towers' features that are left out in training.
+        fact_dropout: The share of examples whose facts are all left out in training, so that the rest is learnt too.
         averaging: The weights used in the end are an exponential moving average, which keeps this share a step.
         label_smoothing: The share of a target that goes to all classes alike.
     """
@@ -32,6 +33,7 @@ class Settings:
     learning_rate: float
     weight_decay: float = 0.05
     feature_dropout: float = 0.2
+    fact_dropout: float = 0.0
     averaging: float = 0.99
     label_smoothing: float = 0.1
 

@@ -69,6 +69,10 @@ class Facts:
         """(texts,) how many facts each has."""
         return (self.rows >= 0).sum(1)
 
+    def first(self, number: int) -> Facts:
+        """The most relevant facts of each text alone."""
+        return replace(self, rows=self.rows[:, :number])
+
     def at(self, texts: Tensor) -> tuple[Tensor, Tensor]:
         """The vectors of some texts' facts, (texts, facts, D), and where there is one, (texts, facts)."""
         rows = self.rows[texts]

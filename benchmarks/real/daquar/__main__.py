@@ -55,7 +55,9 @@ SETTINGS = Settings(
     epochs=8,
     batch_size=64,
     learning_rate=1e-3,
+    fact_dropout=0.5,
 )
+MAX_FACTS = 5
 
 _ANSWERED_AT_ONCE = 256
 
@@ -91,7 +93,8 @@ def gathered(
     of_photograph = dict(zip(different, shown_in(tagger, different, scratch), strict=True))
     shown = [of_photograph[photograph] for photograph in photographs]
     facts = looked_up(texts, [own.concepts for own in shown], encoder)
-    return replace(inputs, facts=facts), belonging(facts, shown, tagger.names, encoder)
+    kept = belonging(facts, shown, tagger.names, encoder)
+    return replace(inputs, facts=facts.first(MAX_FACTS)), kept.first(MAX_FACTS)
 
 
 @torch.no_grad()
@@ -139,7 +142,7 @@ def measured(
                 places: Tensor, model: VkoodForVisualQuestionAnswering = model, own: Inputs = own
             ) -> Tensor:
                 examples = train_rows[places]
-                logits = model(**own.batch(examples, settings.feature_dropout)).logits
+                logits = model(**own.batch(examples, settings.feature_dropout, settings.fact_dropout)).logits
                 return torch.nn.functional.cross_entropy(
                     logits, target[examples], label_smoothing=settings.label_smoothing
                 )

@@ -39,6 +39,7 @@ DEFAULT_DATA = Path(__file__).parents[4] / "shared" / "real" / "flickr8k"
 SCRATCH = Path(tempfile.gettempdir()) / "vkood-real"
 SEEDS = (0, 1, 2)
 MAX_FACTS = 10
+SKETCH = 128
 NO_GATE = {"kind": "none"}
 SETTINGS = Settings(
     model={
@@ -50,7 +51,7 @@ SETTINGS = Settings(
         "dropout": 0.1,
         "output_states": False,
     },
-    epochs=4,
+    epochs=2,
     batch_size=16,
     learning_rate=1e-3,
 )
@@ -197,7 +198,7 @@ def main(
     torch.set_num_threads(1)
     begin = time.process_time()
     captions, train_rows, target_rows = _captions(options)
-    towers = towers or (image_tower_folder(options.scratch), text_tower_folder(options.scratch))
+    towers = towers or (image_tower_folder(options.scratch), text_tower_folder(options.scratch, SKETCH))
     texts = [caption.text for caption in captions]
     blank = new_model(towers, NO_GATE, settings, 0)
     inputs = encoded(
