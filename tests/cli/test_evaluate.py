@@ -219,7 +219,7 @@ class TestRefusals:
         assert "there is no model folder at" in refused(tmp_path / "none", *KNOWLEDGE)
         (tmp_path / "file").write_text("no model")
         assert "is a file" in refused(tmp_path / "file", *KNOWLEDGE)
-        assert "it has no config.json" in refused(tmp_path, *KNOWLEDGE)
+        assert "has no config.json" in refused(tmp_path, *KNOWLEDGE)
 
     def test_the_folder_above_a_model(self, saved, no_work):
         assert f"Did you mean {str(saved)!r}?" in refused(saved.parent, *KNOWLEDGE)

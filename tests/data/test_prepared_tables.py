@@ -143,7 +143,7 @@ def test_own_questions(tmp_path):
 @pytest.mark.parametrize("name", ["own-questions", "own-captions"])
 def test_own_files(tmp_path, name):
     root = write_tiny(name, tmp_path)
-    file = next(path for path in root.iterdir() if path.is_file())
+    file = next(path for path in root.iterdir() if path.suffix in (".csv", ".jsonl"))
     source = read_own(file, root / "images", name="mine")
     result = prepare(source, tmp_path / "tables", facts=None)
     assert set(result.rows) == {"mine_train", "mine_val"}

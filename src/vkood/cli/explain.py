@@ -94,7 +94,7 @@ def open_store(store: Path | None) -> FactStore:
     try:
         facts = FactStore.open(store)
     except (ValueError, OSError) as error:
-        refuse(f"--store: {error}")
+        refuse(f"--store must be a store of facts. {error}")
     if not len(facts):
         refuse(f"--store must have facts; {str(store)!r} is empty.")
     return facts
