@@ -264,7 +264,7 @@ def test_pages_and_records_are_saved(tab, tmp_path):
         download.value.save_as(saved[kind])
     assert [path.name for path in saved.values()] == ["coffee-facts.html", "coffee-facts.json"]
     record = json.loads(saved["JSON"].read_text(encoding="utf-8"))
-    assert record["threshold"] == -6.0 and record["kept"] == []
+    assert record["threshold"] == -8.0 and record["kept"] == []
     assert {fact["sentence"] for fact in record["dropped"]} == {row.split("\n")[0] for row in rows(page)}
     assert record["answers"][0]["answer"] in ("yes", "no", "kite")
     html = saved["page"].read_text(encoding="utf-8")

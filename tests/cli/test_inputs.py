@@ -36,8 +36,8 @@ def pages_that_are_refused(photo):
     yield photo, "another file than what is read"
     yield folder / "." / "linked.html", "another file than what is read"
     yield folder / "hard.html", "another file than what is read"
-    yield folder / "notes.txt", "must end in .html or .htm"
-    yield folder / "new.pdf", "must end in .html or .htm"
+    yield folder / "notes.txt", "ends in .html or .htm"
+    yield folder / "new.pdf", "ends in .html or .htm"
     yield folder / "notes.html", "holds something else"
     yield folder / "pipe.html", "must be a regular file"
 

@@ -127,3 +127,15 @@ def test_a_model_shows_its_answers(tmp_path):
 def test_no_photograph_is_no_page(tmp_path):
     with pytest.raises(ValueError, match="`explanations` must"):
         save_page([], tmp_path / "page.html")
+
+
+def test_what_is_no_page_is_not_written_over(tmp_path):
+    (tmp_path / "notes.html").write_text("bread, milk")
+    (tmp_path / "cat.png").write_bytes(b"a picture")
+    for name, words in (("notes.html", "holds something else"), ("cat.png", "ends in .html or .htm")):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(ValueError, match=f"`path` must .*{words}"):
+            photo().save(tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    photo().save(tmp_path / "page.html")
+    photo(text="").save(tmp_path / "page.html")

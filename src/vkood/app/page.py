@@ -28,7 +28,7 @@ from vkood.app.workbench import (
 )
 from vkood.demo.photographs import demo_photographs, demo_questions
 
-_LOWEST, _HIGHEST, _STEP = -6.0, 2.0, 0.02
+_LOWEST, _HIGHEST, _STEP = -8.0, 8.0, 0.02  # scores of all of Caltech-101 lie within
 _STATE_SECONDS = 3_600
 """So long after its tab was closed a session's photograph stays in memory."""
 

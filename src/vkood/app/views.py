@@ -34,7 +34,12 @@ def photograph(shown: PhotoExplanation) -> str:
     values = shown.template_values()
     return render(
         _OWN / "photograph.html.jinja",
-        {"shown": shown, "picture": values["picture"], "concepts_shown": values["concepts"]},
+        {
+            "shown": shown,
+            "picture": values["picture"],
+            "concepts_shown": values["concepts"],
+            "caution": values["caution"],
+        },
     )
 
 

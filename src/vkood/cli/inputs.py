@@ -18,8 +18,6 @@ from vkood.extras import install_command
 VQA_MODEL = "VkoodForVisualQuestionAnswering"
 _OWNERS = {"run.yaml": "a training run", "config.json": "a model"}
 """By which files a folder is known to be taken."""
-_PAGES = (".html", ".htm")
-_PAGE_START = 512
 
 
 def refuse(reason: str) -> NoReturn:
@@ -97,19 +95,10 @@ def require_output_page(path: Path | None, inputs: Iterable[str | Path]) -> None
     if path is None:
         return
     require_output_file(path, inputs)
-    if path.suffix.lower() not in _PAGES:
-        refuse(f"--output is an HTML page, so its name must end in {' or '.join(_PAGES)}; got {str(path)!r}.")
-    from vkood.files import FileProblem, open_regular
+    from vkood.reporting.pages import page_problem
 
-    try:
-        with open_regular(path, what="page") as file:
-            start = file.read(_PAGE_START).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    except FileNotFoundError:
-        return
-    except FileProblem as error:
-        refuse(f"--output cannot be written. {error}")
-    if start and not start.startswith((b"<!doctype html", b"<html")):
-        refuse(f"--output must be a new file or an earlier page, but {str(path)!r} holds something else.")
+    if problem := page_problem(path):
+        refuse(f"--output {problem}")
 
 
 def _is_same(path: Path, other: Path) -> bool:

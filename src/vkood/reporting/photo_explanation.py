@@ -13,7 +13,7 @@ from vkood.escaping import printable
 from vkood.files import write_text
 from vkood.knowledge import LinkedFact
 from vkood.reporting.explanation import Explanation
-from vkood.reporting.pages import TEMPLATES, render
+from vkood.reporting.pages import TEMPLATES, page_problem, render
 from vkood.reporting.pictures import thumbnail
 
 CAUTION = (
@@ -155,6 +155,9 @@ class PhotoExplanation:
 
         Args:
             path: The HTML file; its folder has to exist.
+
+        Raises:
+            ValueError: If the file is not named as a page is, or holds something else.
         """
         save_page([self], path)
 
@@ -205,10 +208,12 @@ def save_page(
         problems: Sentences about photographs that could not be read.
 
     Raises:
-        ValueError: If there is no photograph.
+        ValueError: If there is no photograph, or the file is not named as a page is or holds something else.
     """
     if not explanations:
         raise ValueError("`explanations` must have at least one photograph; got none.")
+    if problem := page_problem(path):
+        raise ValueError(f"`path` {problem}")
     alone = len(explanations) == 1 and not problems
     write_text(path, _page(explanations, explanations[0].label if alone else title, problems))
 
