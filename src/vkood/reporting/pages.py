@@ -41,7 +41,9 @@ def page_problem(path: str | Path) -> str | None:
     """
     path = Path(path)
     if path.suffix.lower() not in _ENDINGS:
-        return f"must have a name that ends in {' or '.join(_ENDINGS)}, since it is a page; got {str(path)!r}."
+        return (
+            f"must have a name that ends in {' or '.join(_ENDINGS)}, since it is a page; got {str(path)!r}."
+        )
     try:
         with open_regular(path, what="page") as file:
             start = file.read(_START).lstrip(b"\xef\xbb\xbf \t\r\n").lower()

@@ -49,7 +49,7 @@ def draw(rng: random.Random, kit: Path) -> Case:
     if rng.random() < 0.3:
         return _whole(rng, kit)
     raw = kit / "raw" / rng.choice(("own-questions", "own-captions"))
-    file = next(path for path in sorted(raw.iterdir()) if path.is_file())
+    file = next(path for path in sorted(raw.iterdir()) if path.suffix in (".csv", ".jsonl", ".tsv"))
     if file.suffix == ".jsonl" and rng.random() < 0.6:
         value, key = (
             rng.choice(WRONG),

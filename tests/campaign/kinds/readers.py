@@ -15,7 +15,10 @@ _PICTURES = (".jpg", ".png")
 def draw(rng: random.Random, kit: Path) -> Case:
     name = rng.choice(NAMES)
     root = kit / "raw" / name
-    files = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    # SYNTHETIC.txt is read by no reader
+    files = sorted(
+        path.relative_to(root) for path in root.rglob("*") if path.is_file() and path.suffix != ".txt"
+    )
     texts = [file for file in files if file.suffix not in _PICTURES]
     file = rng.choice(texts if rng.random() < 0.85 else files)
     missing = rng.random() < 0.05
