@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from support.ranks import in_a_new_process
 from support.sets import NEEDS_TRITON, batch, layer_of, normal
 from vkood.gating import OutlierLayer
-from vkood.mixture import Spherical
+from vkood.mixture import Diagonal, Full, Spherical
 from vkood.solve import Picard, Squarem
 
 # Operators that compute nothing: they call others, look at the same numbers in another way, or reserve memory.
@@ -170,9 +170,18 @@ def test_how_many_are_launched_does_not_depend_on_the_steps():
     assert counts[0] == counts[1]
 
 
-@pytest.mark.parametrize("backend", ["triton", "torch"])
-def test_no_value_is_looked_at(backend):
-    layer = OutlierLayer(6, 5, 4, backend=backend).to("meta")
+@pytest.mark.parametrize(
+    ("backend", "family"),
+    [
+        *((backend, Spherical(background=share)) for backend in ("triton", "torch") for share in (0.0, 0.2)),
+        *((backend, Diagonal()) for backend in ("triton", "torch")),
+        ("torch", Full()),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("components", [1, 4])
+def test_no_value_is_looked_at(backend, components, family):
+    layer = OutlierLayer(6, 5, 4, components, family=family, backend=backend).to("meta")
     facts, image = (tensor.to("meta").requires_grad_() for tensor in batch())
     extra = {name: mask.to("meta") for name, mask in masks().items()}
     out = layer(facts, context=image, **extra)

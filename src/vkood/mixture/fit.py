@@ -95,7 +95,7 @@ def fit_mixture(
         problem = family.problem(tokens, weights, prior, num_components, start)
         solver, gradient = solver or DEFAULT_SOLVER, gradient or LastIterate()
         solve = solve_fit
-        if torch.compiler.is_compiling() and isinstance(gradient, LastIterate):
+        if (torch.compiler.is_compiling() or tokens.is_meta) and isinstance(gradient, LastIterate):
             solve = solve_in_graph
         if problem.constant:
             solution = _one_step(problem, family)
