@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
+from typing_extensions import override
 
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.mixture import responsibilities
+from vkood.models.layer_watch import LayerWatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,7 @@ class ComponentMaps:
     weights: np.ndarray
 
 
-class FitWatch:
+class FitWatch(LayerWatch):
     """Watches the fit of a model's gate while the model runs.
 
     Args:
@@ -52,21 +53,9 @@ class FitWatch:
 
     def __init__(self, core: Any) -> None:
         self._layer = core.outlier_layer
+        super().__init__(self._layer if isinstance(self._layer, OutlierLayer) else None)
         self._first = int(getattr(core.image_tower, "has_class_token", True))
         self._seen: tuple[dict[str, Any], GateOutput] | None = None
-
-    def __enter__(self) -> FitWatch:
-        """Begin to watch."""
-        fits = isinstance(self._layer, OutlierLayer)
-        self._handle = self._layer.register_forward_hook(self._note, with_kwargs=True) if fits else None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Watch no more."""
-        if self._handle is not None:
-            self._handle.remove()
 
     @torch.no_grad()
     def maps(self, num_images: int = 1) -> ComponentMaps | None:
@@ -104,8 +93,7 @@ class FitWatch:
         weights = output.mixture.log_weight.softmax(-1)
         return ComponentMaps(patches=patches.float().cpu().numpy(), weights=weights.float().cpu().numpy())
 
-    def _note(
-        self, layer: Any, positional: tuple[Any, ...], arguments: dict[str, Any], output: GateOutput
-    ) -> None:
-        del layer, positional
+    @override
+    def note(self, arguments: dict[str, Any], output: GateOutput) -> None:
+        """Keep the last pass."""
         self._seen = (arguments, output)

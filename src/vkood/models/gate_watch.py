@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import torch
-from torch import nn
+from typing_extensions import override
 
 from vkood.gating import GateOutput
+from vkood.models.layer_watch import LayerWatch
 
 
-class GateWatch:
+class GateWatch(LayerWatch):
     """Sums up the gates of a model's facts while the model runs.
 
     Args:
@@ -19,20 +19,8 @@ class GateWatch:
     """
 
     def __init__(self, core: Any) -> None:
-        self._layer: nn.Module | None = getattr(core, "outlier_layer", None)
+        super().__init__(getattr(core, "outlier_layer", None))
         self._gates: list[torch.Tensor] = []
-
-    def __enter__(self) -> GateWatch:
-        """Begin to watch."""
-        self._handle = None if self._layer is None else self._layer.register_forward_hook(self._note)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Watch no more."""
-        if self._handle is not None:
-            self._handle.remove()
 
     def summary(self) -> dict[str, int | float]:
         """Number of facts, their mean gate, and the share of gates above one half; empty if there were no gates."""
@@ -42,7 +30,9 @@ class GateWatch:
         count, total, num_open = sums
         return {"facts": int(count), "mean gate": total / count, "share of gates above 0.5": num_open / count}
 
-    def _note(self, layer: nn.Module, arguments: tuple[Any, ...], output: GateOutput) -> None:
+    @override
+    def note(self, arguments: dict[str, Any], output: GateOutput) -> None:
+        """Add a pass's gates."""
         gates = output.gate[torch.isfinite(output.score)].float()  # absent facts score infinity
         self._gates.append(
             torch.stack([gates.new_tensor(len(gates)), gates.sum(), (gates > 0.5).float().sum()])
