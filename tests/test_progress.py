@@ -2,6 +2,7 @@
 
 import io
 import re
+from datetime import timedelta
 
 import pytest
 from rich.console import Console
@@ -45,6 +46,52 @@ def test_what_is_counted_may_be_other_than_what_is_done(monkeypatch):
         task = bars.add_task("Reading", total=800, unit="lines")
         bars.update(task, completed=400, count=20)
     assert file.getvalue().startswith("Reading: 20 lines, ")
+
+
+class Clock:
+    """Says how late it is, which the test decides."""
+
+    now = 0.0
+
+    def __call__(self):
+        return float(self.now)
+
+
+def lines_of(steps, total):
+    """The lines of a task, which is at `done` after so many seconds."""
+    file, clock = io.StringIO(), Clock()
+    with Bars(console=Console(file=file, get_time=clock)) as bars:
+        task = bars.add_task("train", total=total, unit="rows")
+        bars.update(task, completed=0)
+        for clock.now, done in steps:
+            bars.update(task, completed=done)
+    return file.getvalue().splitlines()
+
+
+def test_what_is_resumed_makes_no_promise_for_the_rest():
+    """1,000 rows are taken from the last time within ten seconds; the others take half a second each."""
+    kept = [(second, 100 * second) for second in range(1, 11)]
+    new = [(10 + second, 1000 + 2 * second) for second in range(1, 121)]
+    lines = lines_of([*kept, *new], total=2000)
+    assert lines[-1] == "train: 1,220 of 2,000 rows, 2.0 rows/s, 0:06:30 left"
+    assert (
+        lines[2] == "train: 1,160 of 2,000 rows, 2.0 rows/s, 0:07:00 left"
+    )  # 80 seconds after the last of them
+
+
+@pytest.mark.parametrize("seconds", [3, 45, 200])
+def test_long_steps(seconds):
+    """Rows that come 64 at a time are as fast however long their steps take."""
+    lines = lines_of([(seconds * step, 64 * step) for step in range(1, 101)], total=12_800)
+    rate = 64 / seconds
+    assert lines[-1] == f"train: 6,400 of 12,800 rows, {rate:,.{1 if rate < 10 else 0}f} rows/s, " + (
+        f"{timedelta(seconds=100 * seconds)} left"
+    )
+
+
+def test_what_is_not_known_is_not_said():
+    assert lines_of([(40, 0)], total=10) == ["train: 0 of 10 rows"]
+    assert lines_of([(40, 20)], total=None) == ["train: 20 rows, 0.5 rows/s"]
 
 
 def test_but_not_too_many():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, Task, TaskID
@@ -14,13 +14,55 @@ from typing_extensions import override
 REPORT_EVERY = 30.0
 """Seconds between the lines of a task, where there is no terminal."""
 
+_PACE_OVER = 60.0
+"""Seconds of work by which its rate is judged, or longer where it takes longer steps."""
+_MARK_EVERY = 1.0
+_PACE = "pace"
+
+
+class _Mark(NamedTuple):
+    """How far a task was at a time: what is done of its total, and what is counted."""
+
+    time: float
+    done: float | int
+    count: float | int
+
+
+class _Pace:
+    """How fast a task is of late, so that it is soon right when it changes: what is resumed first goes fast."""
+
+    def __init__(self, start: _Mark) -> None:
+        self._marks, self._last = deque([start]), start
+
+    def add(self, mark: _Mark) -> None:
+        """Note how far it is."""
+        self._last = mark
+        if mark.time - self._marks[-1].time >= _MARK_EVERY:
+            self._marks.append(mark)
+            while len(self._marks) > 2 and mark.time - self._marks[1].time >= _PACE_OVER:
+                self._marks.popleft()
+
+    def rate(self) -> float:
+        """What is counted in a second; 0 if that is not known yet."""
+        first, last = self._marks[0], self._last
+        return (last.count - first.count) / (last.time - first.time) if last.time > first.time else 0.0
+
+    def left(self, total: float | int) -> str:
+        """The time left; empty if that is not known yet."""
+        first, last = self._marks[0], self._last
+        if last.done <= first.done:
+            return ""
+        return time_left(last.time - first.time, last.done - first.done, total - first.done)
+
 
 class Bars(Progress):
     """A bar for each task on a terminal; in a file or a pipe, a line for each that moves, every half minute.
 
+    Rate and time left are by the last minute of work.
+
     Args:
         columns: The columns of each task's bar on a terminal.
-        console: The console to print to.
+        console: The console to print to; its `get_time` is the clock.
         transient: Whether the bars disappear when the work is done.
     """
 
@@ -29,14 +71,31 @@ class Bars(Progress):
         self._reported: dict[TaskID, float] = {}
 
     @override
+    def add_task(
+        self,
+        description: str,
+        start: bool = True,
+        total: float | int | None = 100.0,
+        completed: int = 0,
+        visible: bool = True,
+        **fields: Any,
+    ) -> TaskID:
+        """Add a task, as `Progress.add_task` does."""
+        begun = _Mark(self.get_time(), completed, fields.get("count", completed))
+        return super().add_task(
+            description, start, total, completed, visible, **fields, **{_PACE: _Pace(begun)}
+        )
+
+    @override
     def update(self, task_id: TaskID, **changes: Any) -> None:
         """Change a task, as `Progress.update` does."""
         super().update(task_id, **changes)
-        now = time.monotonic()
+        now, task = self.get_time(), self._tasks[task_id]
+        task.fields[_PACE].add(_Mark(now, task.completed, _count(task)))
         if self.console.is_terminal or now - self._reported.setdefault(task_id, now) < REPORT_EVERY:
             return
         self._reported[task_id] = now
-        self.console.print(_line(self._tasks[task_id]), markup=False, highlight=False, soft_wrap=True)
+        self.console.print(_line(task), markup=False, highlight=False, soft_wrap=True)
 
 
 class Counted(ProgressColumn):
@@ -53,6 +112,16 @@ class Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         """The column of a task."""
         return Text(_rate(task))
+
+
+class TimeLeft(ProgressColumn):
+    """The time left: "0:00:15 left"; empty while it is not known."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """The column of a task."""
+        return Text(_left(task), style="progress.remaining")
 
 
 def time_left(seconds: float, done: float | int, total: float | int) -> str:
@@ -72,9 +141,7 @@ def time_left(seconds: float, done: float | int, total: float | int) -> str:
 
 def _line(task: Task) -> str:
     """What is done, the rate, and the time left."""
-    parts = [f"{task.description.strip()}: {_counted(task)}", _rate(task)]
-    if task.total is not None and task.completed and task.elapsed:
-        parts.append(time_left(task.elapsed, task.completed, task.total))
+    parts = [f"{task.description.strip()}: {_counted(task)}", _rate(task), _left(task)]
     return ", ".join(part for part in parts if part)
 
 
@@ -84,10 +151,14 @@ def _counted(task: Task) -> str:
 
 
 def _rate(task: Task) -> str:
-    if "unit" not in task.fields or not task.elapsed:
+    rate = task.fields[_PACE].rate()
+    if "unit" not in task.fields or not rate:
         return ""
-    rate = _count(task) / task.elapsed
     return f"{rate:,.{1 if rate < 10 else 0}f} {task.fields['unit']}/s"
+
+
+def _left(task: Task) -> str:
+    return "" if task.total is None else task.fields[_PACE].left(task.total)
 
 
 def _count(task: Task) -> float | int:

@@ -85,8 +85,9 @@ def test_an_interrupted_preparation_resumes(tmp_path):
 
     tagger = CachedTagger(Counted.from_pretrained(folder), tmp_path / "kept")
 
-    def stop(table, rows):
-        raise KeyboardInterrupt
+    def stop(table, done, total):
+        if done:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         prepare(source, tmp_path / "tables", tagger=tagger, on_rows=stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ from vkood.escaping import printable
 
 if TYPE_CHECKING:
     from vkood.data.check import TableCheck
-    from vkood.data.prepare import Prepared
+    from vkood.data.prepare import OnRows, Prepared
     from vkood.data.readers import Source
 
 app = typer.Typer(help="Prepare data sets, and check them.", no_args_is_help=True)
@@ -153,29 +153,30 @@ def prepare(
     require_output_folder(output)
     from vkood.data.prepare import prepare as write_tables
 
+    options = {
+        "min_occurrences": min_answers,
+        "seed": seed,
+        "epochs": epochs,
+        "encoding": encoding,
+        "any_image_path": any_image_path or None,
+    }
     try:
-        options = {
-            "min_occurrences": min_answers,
-            "seed": seed,
-            "epochs": epochs,
-            "encoding": encoding,
-            "any_image_path": any_image_path or None,
-        }
-        source = _source(
-            name, root, file, {key: value for key, value in options.items() if value is not None}
-        )
-        store = _store(facts)
-        kept = "no table was written. Run the same command again: it starts from the beginning"
-        with interruptible(kept), _progress() as on_rows:
-            prepared = write_tables(
-                source,
-                output,
-                facts=store,
-                **_concepts(concepts, tagger, captions, store),
-                max_facts=max_facts,
-                max_bad=max_bad,
-                on_rows=on_rows,
+        with interruptible(_kept(concepts)):
+            source = _source(
+                name, root, file, {key: value for key, value in options.items() if value is not None}
             )
+            store = _store(facts)
+            shown = _concepts(concepts, tagger, captions, store)
+            with _progress(source.sizes) as on_rows:
+                prepared = write_tables(
+                    source,
+                    output,
+                    facts=store,
+                    **shown,
+                    max_facts=max_facts,
+                    max_bad=max_bad,
+                    on_rows=on_rows,
+                )
     except (ValueError, ImportError, FileNotFoundError) as error:
         refuse(str(error))
     if as_json:
@@ -332,15 +333,32 @@ def _concepts(concepts: str, tagger: str, captions: Path | None, store: Any) -> 
     return {"tagger": CachedTagger(model, cache_folder() / "concepts")}
 
 
+def _kept(concepts: str) -> str:
+    """What is left of a preparation after Ctrl-C, and how it is resumed."""
+    if concepts == "tagger":
+        return (
+            "no table was written or changed, but what the tagger said of pictures is kept. Run the same command "
+            "again: it tags the other pictures only"
+        )
+    return "no table was written or changed. Run the same command again: it starts from the beginning"
+
+
 @contextmanager
-def _progress() -> Iterator[Callable[..., None]]:
-    """A bar for each table with its rows."""
+def _progress(sizes: Mapping[str, int] | None = None) -> Iterator[OnRows]:
+    """A bar for each table with its rows; above them one for all, where there are several of known sizes."""
     with work_bars() as bars:
         lines: dict[str, Any] = {}
+        rows: dict[str, int] = {}
+        whole = None
+        if sizes and len(sizes) > 1:
+            whole = bars.add_task("all tables", total=sum(sizes.values()), unit="rows")
 
-        def on_rows(table: str, done: int, total: int | None = None) -> None:
+        def on_rows(table: str, done: int, total: int | None) -> None:
             if table not in lines:
                 lines[table] = bars.add_task(printable(table), total=total, unit="rows")
             bars.update(lines[table], completed=done)
+            rows[table] = done
+            if whole is not None:
+                bars.update(whole, completed=sum(rows.values()))
 
         yield on_rows

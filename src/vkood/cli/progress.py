@@ -17,9 +17,9 @@ def work_bars() -> Bars:
     A task that counts something else than its `total` has the field `count`.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-    from vkood.progress import Bars, Counted, Rate
+    from vkood.progress import Bars, Counted, Rate, TimeLeft
 
     console = Console(stderr=True)
     is_narrow = console.width < _NARROW
@@ -29,6 +29,6 @@ def work_bars() -> Bars:
         *(() if is_narrow else (Counted(),)),
         Rate(),
         *(() if is_narrow else (TimeElapsedColumn(),)),
-        TimeRemainingColumn(compact=is_narrow),
+        TimeLeft(),
         console=console,
     )

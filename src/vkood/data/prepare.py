@@ -57,6 +57,9 @@ PACKAGED: dict[str, Callable[..., Source]] = {
 }
 """The data sets that a Python package brings."""
 
+OnRows = Callable[[str, int, int | None], None]
+"""Takes a table's name, how many of its rows are done, and how many there are, or None."""
+
 _OPTIONS = {"min_occurrences": "--min-answers"}
 """Options of `vkood data prepare` that are called otherwise than the readers' arguments."""
 _ROWS_AT_ONCE = 64
@@ -166,7 +169,7 @@ def prepare(
     tagger: PictureTagger | None = None,
     captions: Mapping[int, Sequence[str]] | None = None,
     max_bad: float = 0.01,
-    on_rows: Callable[[str, int], None] | None = None,
+    on_rows: OnRows | None = None,
 ) -> Prepared:
     """Write the tables of a data set, all or none.
 
@@ -184,7 +187,8 @@ def prepare(
             concepts in `concepts` and `concept_probabilities`.
         captions: Descriptions of pictures by `image_id`, for which facts are looked up too.
         max_bad: Max share of a table's rows that may be left out because they cannot be read.
-        on_rows: Called with a table's name and how many rows of it are written.
+        on_rows: Called with a table's name, how many rows of it are written, and how many there are in all (None where
+            the source does not know): before the first row, and after each few.
 
     Returns:
         What was written, and which rows were left out.
@@ -222,7 +226,7 @@ def prepare(
     output.mkdir(parents=True, exist_ok=True)
     try:
         with complete_files(output, source.name) as folder:
-            return _write(source, folder, linked, max_bad, on_rows)
+            return _write(source, folder, linked, max_bad, on_rows or (lambda table, done, total: None))
     except BaseException:
         with suppress(OSError):  # another process has put something there
             for folder in new:
@@ -255,7 +259,7 @@ def _write(
     folder: Path,
     facts: _Facts,
     max_bad: float,
-    on_rows: Callable[[str, int], None] | None,
+    on_rows: OnRows,
 ) -> Prepared:
     """Write tables, their facts and the manifest into a folder."""
     rows: dict[str, int] = {}
@@ -271,13 +275,15 @@ def _write(
         schema = pa.schema([*schema, *CONCEPTS])
     for table, read in source.tables.items():
         bad = BadRows(max_bad)
+        size = source.sizes.get(table)
+        on_rows(table, 0, size)
         with table_writer(folder / f"{table}.arrow", schema, metadata) as writer:
             num_texts = 0
-            for row in _with_facts(read(bad), source, facts):
-                writer.add(row)
-                num_texts += len(row[TEXTS_OF[source.kind]])
-                if on_rows is not None:
-                    on_rows(table, writer.num_rows)
+            for batch in _with_facts(read(bad), source, facts):
+                for row in batch:
+                    writer.add(row)
+                    num_texts += len(row[TEXTS_OF[source.kind]])
+                on_rows(table, writer.num_rows, size)
         bad.require_few()
         if not num_texts:
             first = bad.first or source.bad.first
@@ -303,17 +309,19 @@ def _write(
     return prepared
 
 
-def _with_facts(rows: Iterator[dict[str, Any]], source: Source, facts: _Facts) -> Iterator[dict[str, Any]]:
+def _with_facts(
+    rows: Iterator[dict[str, Any]], source: Source, facts: _Facts
+) -> Iterator[list[dict[str, Any]]]:
     """Rows with the numbers of their texts' facts, which are looked up for many rows at once."""
-    if source.has_facts:
-        yield from (row | {"fact_ids": [facts.numbers(of_text) for of_text in row["facts"]]} for row in rows)
-        return
     column = TEXTS_OF[source.kind]
     while batch := list(islice(rows, _ROWS_AT_ONCE)):
+        if source.has_facts:
+            yield [row | {"fact_ids": [facts.numbers(of_text) for of_text in row["facts"]]} for row in batch]
+            continue
         shown = facts.concepts.of(batch, source.kind)
         batch = [row | _columns(likely) for row, likely in zip(batch, shown, strict=True)]
         if facts.store is None:
-            yield from (row | {"fact_ids": empty_facts(row, source.kind)} for row in batch)
+            yield [row | {"fact_ids": empty_facts(row, source.kind)} for row in batch]
             continue
         queries = [
             FactQuery(text, facts.concepts.captions_of(row), likely)
@@ -321,8 +329,7 @@ def _with_facts(rows: Iterator[dict[str, Any]], source: Source, facts: _Facts) -
             for text in row[column]
         ]
         numbers = iter(facts.linked(queries))
-        for row in batch:
-            yield row | {"fact_ids": [next(numbers) for _ in row[column]]}
+        yield [row | {"fact_ids": [next(numbers) for _ in row[column]]} for row in batch]
 
 
 def _columns(likely: Likely) -> dict[str, list[Any]]:

@@ -113,10 +113,9 @@ def prepare_tables(plan: Plan, workshop: Workshop, on_progress: OnProgress) -> d
     """Write the tables of questions of both kinds. Returns how many questions each table has."""
     rows: dict[str, int] = {}
 
-    def count(table: str, done: int) -> None:
+    def count(table: str, done: int, total: int | None) -> None:
         rows[table] = done
-        if done % 500 == 0:
-            on_progress(sum(rows.values()))
+        on_progress(sum(rows.values()))
 
     knowledge = read_easy_vqa_knowledge(
         seed=plan.seed, epochs=plan.epochs, floods=[*plan.all_floods, GALLERY]

@@ -64,7 +64,11 @@ def read_visual_genome(root: Path) -> Source:
     file = "region_descriptions.json"
     path = require_file(root, file, f"annotations/{file}", what="Visual Genome's region descriptions")
     return Source(
-        name="vg", kind="captions", schema="regions", tables={"vg": partial(_regions, root, path, Pictures())}
+        name="vg",
+        kind="captions",
+        schema="regions",
+        tables={"vg": partial(_regions, root, path, Pictures())},
+        sizes={"vg": sum(1 for _ in json_records(path, Record({}), BadRows()))},
     )
 
 
@@ -129,7 +133,14 @@ def _karpathy(root: Path, name: str, file: str, splits: tuple[str, ...]) -> Sour
         for split, rows in images.items()
         if rows
     }
-    return Source(name=f"{name}_caption_karpathy", kind="captions", schema="captions", tables=tables, bad=bad)
+    return Source(
+        name=f"{name}_caption_karpathy",
+        kind="captions",
+        schema="captions",
+        tables=tables,
+        bad=bad,
+        sizes={f"{name}_caption_karpathy_{split}": len(rows) for split, rows in images.items() if rows},
+    )
 
 
 def _karpathy_rows(
@@ -174,12 +185,22 @@ def _regions(root: Path, path: Path, pictures: Pictures, bad: BadRows) -> Iterat
 
 
 def _web(name: str, files: dict[str, tuple[Path, Path]], pictures: Pictures) -> Source:
-    tables = {}
+    tables, sizes = {}, {}
     for table, (path, images) in files.items():
-        num_rows = sum(1 for _ in lines(path))
-        for part in range(max(1, -(-num_rows // _TABLE_ROWS))):
+        for part, size in enumerate(_web_sizes(path)):
             tables[f"{table}_{part}"] = partial(_web_rows, path, images, part, pictures)
-    return Source(name=name, kind="captions", schema="captions", tables=tables)
+            sizes[f"{table}_{part}"] = size
+    return Source(name=name, kind="captions", schema="captions", tables=tables, sizes=sizes)
+
+
+def _web_sizes(path: Path) -> list[int]:
+    """How many lines of each table are text that is not blank; there is one table at least."""
+    sizes = [0]
+    for number, line in lines(path):
+        if number > len(sizes) * _TABLE_ROWS:
+            sizes.append(0)
+        sizes[-1] += isinstance(line, str) and bool(line.strip())
+    return sizes
 
 
 def _web_rows(path: Path, images: Path, part: int, pictures: Pictures, bad: BadRows) -> Iterator[Row]:

@@ -19,7 +19,7 @@ KNOWLEDGE_TRAIN = "easy_vqa_knowledge_train"
 EPOCHS = 8
 """Epochs of draws in it by default."""
 
-_Drawn = Iterator[tuple[int, Sequence[Question]]]
+_Drawn = Iterable[tuple[int, Sequence[Question]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +64,17 @@ def read_easy_vqa(num_images: int | None = None) -> Source:
     answers = easy_vqa_answers()
     splits: tuple[Split, ...] = ("train", "test")
     tables = {
-        f"easy_vqa_{split}": partial(_rows, split, answers, partial(_own_questions, split, num_images))
+        f"easy_vqa_{split}": partial(_rows, split, answers, partial(_of_pictures, split, num_images))
         for split in splits
     }
-    return Source(name="easy_vqa", kind="questions", schema="questions", tables=tables, answers=answers)
+    return Source(
+        name="easy_vqa",
+        kind="questions",
+        schema="questions",
+        tables=tables,
+        answers=answers,
+        sizes={f"easy_vqa_{split}": len(_of_pictures(split, num_images)) for split in splits},
+    )
 
 
 def read_easy_vqa_knowledge(
@@ -96,9 +103,11 @@ def read_easy_vqa_knowledge(
         raise ValueError(f"`epochs` must be 0 or more; got {epochs}.")
     answers = joint_answers()
     tables: dict[str, Callable[[BadRows], Iterator[Row]]] = {}
+    sizes: dict[str, int] = {}
     if epochs:
         training = TrainingQuestions(seed)
         tables[KNOWLEDGE_TRAIN] = partial(_rows, "train", answers, partial(_training, training, epochs))
+        sizes[KNOWLEDGE_TRAIN] = epochs * len(training)
     for flood in floods:
         test = EasyVqaKnowledge(
             "test",
@@ -108,6 +117,7 @@ def read_easy_vqa_knowledge(
             irrelevant_facts=irrelevant_facts,
         )
         tables[flood.table] = partial(_rows, "test", answers, partial(_one_each, test))
+        sizes[flood.table] = len(test)
     return Source(
         name="easy_vqa_knowledge",
         kind="questions",
@@ -115,16 +125,17 @@ def read_easy_vqa_knowledge(
         tables=tables,
         answers=answers,
         has_facts=True,
+        sizes=sizes,
     )
 
 
-def _own_questions(split: Split, num_images: int | None) -> _Drawn:
+def _of_pictures(split: Split, num_images: int | None) -> Sequence[tuple[int, Sequence[Question]]]:
     """The package's questions, picture by picture."""
     data = load_easy_vqa(split)
     of_picture: dict[int, list[Question]] = {}
     for text, answer, picture in zip(data.questions, data.answers, data.image_index.tolist(), strict=True):
         of_picture.setdefault(picture, []).append(Question(text=text, answer=answer, picture=picture))
-    yield from sorted(of_picture.items())[:num_images]
+    return sorted(of_picture.items())[:num_images]
 
 
 def _training(questions: TrainingQuestions, epochs: int) -> _Drawn:

@@ -37,12 +37,13 @@ def read_nlvr2(root: Path) -> Source:
     Raises:
         SourceError: If a file is missing.
     """
-    tables, pictures = {}, Pictures()
+    tables, sizes, pictures = {}, {}, Pictures()
     for split in SPLITS:
         file = f"{split}.json"
         path = require_file(root, file, f"nlvr2/data/{file}", f"data/{file}", what=f"NLVR2's {split}")
         tables[f"nlvr2_{split}"] = partial(_rows, root, split, path, pictures)
-    return Source(name="nlvr2", kind="pairs", schema="pairs", tables=tables)
+        sizes[f"nlvr2_{split}"] = len(_pairs(path, BadRows()))
+    return Source(name="nlvr2", kind="pairs", schema="pairs", tables=tables, sizes=sizes)
 
 
 def _rows(root: Path, split: str, path: Path, pictures: Pictures, bad: BadRows) -> Iterator[Row]:

@@ -199,7 +199,8 @@ def _captions(file: Path, images: Path, records: _Records, name: str, pictures: 
         f"{name}_{split}": partial(_caption_rows, file.name, images, split, rows, pictures)
         for split, rows in by_split.items()
     }
-    return Source(name=name, kind="captions", schema="captions", tables=tables, bad=records.bad)
+    sizes = {f"{name}_{split}": len(rows) for split, rows in by_split.items()}
+    return Source(name=name, kind="captions", schema="captions", tables=tables, bad=records.bad, sizes=sizes)
 
 
 def _caption_rows(
@@ -259,7 +260,16 @@ def questions_source(
     }
     writing = _Tables(file.name, images, ids, numbers, pictures)
     tables = {f"{name}_{split}": partial(writing.rows, split, rows) for split, rows in questions.items()}
-    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=bad)
+    sizes = {f"{name}_{split}": len({row.image for row in rows}) for split, rows in questions.items()}
+    return Source(
+        name=name,
+        kind="questions",
+        schema="questions",
+        tables=tables,
+        answers=answers,
+        bad=bad,
+        sizes=sizes,
+    )
 
 
 def _require_splits(file: Path, splits: Mapping[str, Any]) -> None:

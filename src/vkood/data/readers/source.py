@@ -133,6 +133,7 @@ class Source:
         answers: The answer vocabulary, in the order of its ids; None where there is none.
         bad: The rows that were left out before it was known which table they belong to.
         has_facts: Whether rows have `facts`, the sentences that come with each text: then none are looked up.
+        sizes: How many rows each table has if no more of them are bad; empty where that is not known.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Source:
     answers: tuple[str, ...] | None = None
     bad: BadRows = field(default_factory=BadRows)
     has_facts: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def require_file(root: Path, *places: str, what: str) -> Path:

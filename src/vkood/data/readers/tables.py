@@ -76,7 +76,14 @@ def read_tables(root: Path) -> Source:
     answers = answers_of(tables) if kind == "questions" else None
     num_answers = None if answers is None else len(answers)
     read = {table.name: partial(_rows, table, schema, kind, num_answers) for table in tables}
-    return Source(name=root.name or "tables", kind=kind, schema=schema, tables=read, answers=answers)
+    return Source(
+        name=root.name or "tables",
+        kind=kind,
+        schema=schema,
+        tables=read,
+        answers=answers,
+        sizes={table.name: len(table) for table in tables},
+    )
 
 
 def _rows(table: Table, schema: str, kind: Kind, num_answers: int | None, bad: BadRows) -> Iterator[Row]:

@@ -137,13 +137,20 @@ def _read(name: str, root: Path, files: Mapping[str, tuple[str, str | None]], mi
             f"`--min-answers` for small data.{bad.first}"
         )
     ids = {answer: index for index, answer in enumerate(answers)}
-    tables = {f"{name}_{split}": partial(part.rows, ids, part.images) for split, part in splits.items()}
+    parts = {f"{name}_{split}": (part, part.images) for split, part in splits.items()}
     if name == "vqav2":
         val = splits["val"]
         rest = val.rest()
-        tables[f"{name}_trainable_val"] = partial(val.rows, ids, val.images - rest)
-        tables[f"{name}_rest_val"] = partial(val.rows, ids, rest)
-    return Source(name=name, kind="questions", schema="questions", tables=tables, answers=answers, bad=bad)
+        parts |= {f"{name}_trainable_val": (val, val.images - rest), f"{name}_rest_val": (val, rest)}
+    return Source(
+        name=name,
+        kind="questions",
+        schema="questions",
+        tables={table: partial(part.rows, ids, images) for table, (part, images) in parts.items()},
+        answers=answers,
+        bad=bad,
+        sizes={table: part.num_rows(ids, images) for table, (part, images) in parts.items()},
+    )
 
 
 class _Split:
@@ -220,16 +227,28 @@ class _Split:
                 bad.good(kept)
                 yield {"image": image, **row}
 
+    def num_rows(self, ids: Mapping[str, int], images: Collection[int]) -> int:
+        """How many of these images have a question that is kept."""
+        return sum(
+            any(self._is_kept(question, ids) for question in self._by_image[image_id]) for image_id in images
+        )
+
+    def _is_kept(self, question: Mapping[str, Any], ids: Mapping[str, int]) -> bool:
+        """Whether a question has a known answer, or needs none."""
+        if self.split != "train":
+            return True
+        return not ids.keys().isdisjoint(self.annotations[question["question_id"]]["answers"])
+
     def _row(self, image_id: int, ids: Mapping[str, int]) -> Row:
         row: Row = {"image_id": image_id, "split": self.split}
         columns = ("questions", "question_id", "answers", "answer_labels", "answer_scores", "annotations")
         row |= {column: [] for column in (*columns, "answer_types", "question_types")}
         for question in self._by_image[image_id]:
+            if not self._is_kept(question, ids):
+                continue
             if self._annotated:
                 annotation = self.annotations[question["question_id"]]
                 answers, labels, scores = soft_targets(annotation["answers"], ids)
-                if not labels and self.split == "train":
-                    continue
                 row["answers"].append(answers)
                 row["answer_labels"].append(labels)
                 row["answer_scores"].append(scores)
