@@ -1,4 +1,4 @@
-"""vkood's models in lmms-eval: `lmms_eval --model vkood --model_args pretrained=FOLDER --tasks ...`.
+"""vkood's models in lmms-eval: `lmms-eval --model vkood --model_args pretrained=FOLDER --tasks ...`.
 
 lmms-eval finds it by the entry point `vkood` of the group `lmms_eval.models`, once both are installed.
 """
@@ -22,6 +22,9 @@ MANIFEST = ModelManifest("vkood", simple_class_path="vkood.integrations.lmms_eva
 class VkoodModel(lmms):
     """A saved model with an answering head, with the facts that each question links to.
 
+    The question is the first line of a task's prompt: what tasks put on further lines tells language models how to word
+    their answers.
+
     Args:
         pretrained: Folder of the model, as `load_model` takes it.
         facts: "default" for the store that comes with vkood, "none" for no facts.
@@ -43,7 +46,8 @@ class VkoodModel(lmms):
         """The likeliest answer to each question about a picture."""
         answers: list[str] = []
         for request in requests:
-            question, _, pictures, number, task, split = request.args
+            prompt, _, pictures, number, task, split = request.args
+            question = prompt.strip().partition("\n")[0]
             (picture,) = pictures(self.task_dict[task][split][number])
             answers.append(self._model.explain(picture, question, self._facts).answers[0][0])
         return answers
