@@ -1,5 +1,7 @@
 """The program itself: help, version, and that neither waits for PyTorch."""
 
+import logging
+import os
 import subprocess
 import sys
 
@@ -56,3 +58,20 @@ def test_recipes_fit_a_page_in_a_pipe():
     lines = CliRunner().invoke(app, ["recipes"]).stdout.splitlines()
     assert len(lines) > 20
     assert max(map(len, lines)) <= 120
+
+
+@pytest.mark.parametrize("own", [{}, {"TRANSFORMERS_VERBOSITY": "info"}])
+def test_transformers_shows_no_bars_and_advice(own):
+    """Whatever a command loads or saves later; who asks for its messages gets them."""
+    program = "import sys, vkood.cli\nsys.argv[1:] = ['recipes', '--json']\n" + (
+        "try:\n    vkood.cli.main()\nexcept SystemExit:\n    pass\n"
+        "from transformers.utils import logging\n"
+        "print(logging.is_progress_bar_enabled(), logging.get_verbosity(), file=sys.stderr)"
+    )
+    names = ("HF_HUB_DISABLE_PROGRESS_BARS", "TRANSFORMERS_VERBOSITY")
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environment | own
+    )
+    level = logging.INFO if own else logging.ERROR
+    assert result.stderr.splitlines()[-1] == f"False {level}"

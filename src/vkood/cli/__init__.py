@@ -16,6 +16,7 @@ import vkood
 from vkood.cli import app as app_command
 from vkood.cli import convert, data, demo, doctor, evaluate, explain, knowledge, predict, train
 from vkood.cli.help import HelpfulCommand, HelpfulGroup, Program
+from vkood.cli.output import quieten_transformers
 from vkood.cli.uncaught import DEBUG
 
 __all__ = ["app", "main"]
@@ -62,6 +63,7 @@ def _options(
     ] = False,
 ) -> None:
     """Options of the program itself, before any command."""
+    quieten_transformers()
     if debug:
         os.environ[DEBUG] = "1"
 

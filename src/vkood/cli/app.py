@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vkood.cli.explain import PACKAGES, open_store, without_bars
+from vkood.cli.explain import PACKAGES, open_store
 from vkood.cli.inputs import refuse, require_count, require_model_folder, require_packages
 from vkood.cli.options import ShownModel, StoreFile
 from vkood.cli.output import say
@@ -72,7 +72,6 @@ def _require_free(host: str, port: int) -> None:
 
 def _workbench(store: Path | None, model: Path | None) -> Any:
     """Load facts, classifier and model."""
-    without_bars()
     from vkood.app.workbench import Workbench
     from vkood.pipelines.photo_explainer import PhotoExplainer, load_explainable
 

@@ -12,7 +12,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_writable
 from vkood.cli.options import Json
-from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.output import print_json, say
 from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def convert(
     from vkood.models.convert import CheckpointError, load_checkpoint
     from vkood.models.convert.report import Outcome
 
-    quieten_transformers()
     kept = "the conversion that was there is unchanged" if output.exists() else "nothing was written"
     with interruptible(f"{kept}. Run the same command again: it starts from the beginning"):
         try:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vkood.cli.explain import PACKAGES as EXPLAIN_PACKAGES
-from vkood.cli.explain import without_bars
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
 from vkood.cli.output import plain
 from vkood.cli.train import PACKAGES as TRAIN_PACKAGES
@@ -88,7 +87,6 @@ def _explain(output: Path, seed: int, quick: bool, console: Console) -> None:
     from vkood.cli.photo_table import print_summary
     from vkood.demo.photographs import PAGE, RECORD, explain_photographs
 
-    without_bars()
     with console.status("Looking at five photographs"):
         explained = explain_photographs(output)
     print_summary(explained, console)

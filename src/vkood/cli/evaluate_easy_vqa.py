@@ -18,7 +18,7 @@ from vkood.cli.inputs import (
     require_processor,
     require_vqa_model,
 )
-from vkood.cli.output import plain, print_json, quieten_transformers, standard_output
+from vkood.cli.output import plain, print_json, standard_output
 from vkood.cli.train import PACKAGES as TRAIN_PACKAGES
 from vkood.cli.train import log
 
@@ -110,7 +110,6 @@ def _require_options(evaluation: EasyVqaEvaluation) -> None:
 
 def _metrics(evaluation: EasyVqaEvaluation) -> tuple[dict[str, float], int]:
     """The model's numbers on a table that is prepared for the purpose, and how many questions it has."""
-    quieten_transformers()
     from vkood.data.prepare import prepare
     from vkood.pipelines.encoding import cache_folder
     from vkood.train.evaluation import evaluate

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,11 +99,6 @@ def open_store(store: Path | None) -> FactStore:
     return facts
 
 
-def without_bars() -> None:
-    """Hide the bars of transformers, without importing it: often it is not needed."""
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
-
 def _paths(photos: list[Path]) -> list[Path]:
     """The files, and those in the folders, by name."""
     from vkood.images import PICTURE_ENDINGS
@@ -149,7 +143,6 @@ def _explained(
 ) -> list[PhotoExplanation]:
     """Explain photographs, with a bar on a terminal if there are many."""
     facts = open_store(store)
-    without_bars()
     from vkood.pipelines.photo_explainer import PhotoExplainer
 
     with work_bars() as bars:

@@ -50,11 +50,12 @@ def standard_output(pipe_width: int = _PIPE_WIDTH) -> Console:
 
 
 def quieten_transformers() -> None:
-    """Hide transformers' own bars and advice: commands report progress and problems themselves."""
-    from transformers.utils import logging
+    """Hide transformers' own bars and advice: commands report progress and problems themselves.
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    It is not imported for that, which takes seconds: it reads the environment, in processes that are started later too.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
 
 def plain(text: object, style: str = "") -> Text:

@@ -10,7 +10,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_model_folder, require_output_page
 from vkood.cli.options import Json
-from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.output import print_json, say
 from vkood.cli.uncaught import interruptible
 
 MAX_ANSWERS = 100  # the number that an explanation has
@@ -94,7 +94,6 @@ def _explained(folder: Path, images: list[Path], text: str, facts: str, fact_cac
 
     from vkood.models.loading import load_model
 
-    quieten_transformers()
     try:
         model: Any = load_model(folder)
         if not hasattr(model, "explain"):

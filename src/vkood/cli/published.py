@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import typer
 
 from vkood.cli.inputs import require_packages
-from vkood.cli.output import say
+from vkood.cli.output import quieten_transformers, say
 from vkood.cli.train import PACKAGES, carry_out, resolved
 from vkood.cli.uncaught import answer_errors
 from vkood.recipes.published import Translation, from_blip, from_vilt
@@ -38,6 +38,7 @@ def train_blip(arguments: Sequence[str]) -> None:
 def _carry_out(translation: Translation) -> None:
     """Carry out what a command means, and say what that is."""
     require_packages(PACKAGES, extra="train")
+    quieten_transformers()
     if os.environ.get("RANK", "0") == "0":
         say(f"vkood {' '.join(translation.arguments)}", err=True)
     carry_out(resolved(translation.recipe, translation.words, None), translation.arguments)

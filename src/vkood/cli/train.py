@@ -10,7 +10,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_packages
 from vkood.cli.options import Json
-from vkood.cli.output import print_json, quieten_transformers, say, standard_output
+from vkood.cli.output import print_json, say, standard_output
 from vkood.cli.uncaught import interruptible
 
 if TYPE_CHECKING:
@@ -101,7 +101,6 @@ def _carry_out(run: Run, arguments: list[str]) -> None:
     if processes > 1 or (run.num_nodes > 1 and not is_launched()):
         launch(arguments, run, processes=processes)
         return
-    quieten_transformers()
     if run.evaluate_only:
         from vkood.train.evaluation import evaluate
 

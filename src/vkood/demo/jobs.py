@@ -14,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.utils import logging
 from typing_extensions import override
 
 from vkood.data import entity_facts, irrelevant_facts, load_easy_vqa
@@ -87,7 +86,6 @@ def run_job(work: Callable[..., Any], name: str, post: Post, *arguments: Any) ->
     One thread, since two jobs run side by side, and small operations gain nothing from more.
     """
     torch.set_num_threads(1)
-    logging.disable_progress_bar()
     started = time.monotonic()
     result = work(*arguments, lambda *done: post.put((name, *done)))
     return Outcome(

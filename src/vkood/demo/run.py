@@ -22,7 +22,6 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from transformers.utils import logging
 
 from vkood.data import irrelevant_facts
 from vkood.data.readers.easy_vqa import Flood
@@ -56,7 +55,6 @@ def run_demo(output: Path, seed: int, quick: bool, console: Console) -> dict[str
     Returns:
         The content of `results.json`.
     """
-    logging.disable_progress_bar()
     planned = plan(seed=seed, quick=quick)
     started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)

@@ -586,10 +586,13 @@ def problems(what: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep `transformers`' reports away: what matters in them is an error here."""
-    before = logging.get_verbosity()
+    """Keep `transformers`' reports and bars away: what matters in a report is an error here, and loading is short."""
+    verbosity, had_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()

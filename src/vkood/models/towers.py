@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, PreTrainedConfig
-from transformers.utils import logging
 from typing_extensions import override
 
 from vkood.models.fingerprint import encoder_fingerprint
@@ -26,18 +24,6 @@ from vkood.models.loading import (
     problems,
 )
 from vkood.models.positions import fit_positions
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """Hide transformers' bars, since an encoder is loaded in a second, often for whoever did not ask for it."""
-    were_shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if were_shown:
-            logging.enable_progress_bar()
 
 
 class _Tower(nn.Module):
@@ -256,8 +242,7 @@ class SentenceEncoder:
         self._batch_size = batch_size
         folder = local_folder(folder, code=trust_remote_code)
         self._tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        with _without_bars():
-            self._encoder = load_encoder(folder, trust_remote_code=trust_remote_code).requires_grad_(False)
+        self._encoder = load_encoder(folder, trust_remote_code=trust_remote_code).requires_grad_(False)
         with problems(f"The encoder in {str(folder)!r} takes no sentences"):
             self.width: int = self._encoder.config.hidden_size
             known: int = self._encoder.config.vocab_size

@@ -11,7 +11,7 @@ import typer
 
 from vkood.cli.inputs import refuse, require_count, require_output_folder, require_packages
 from vkood.cli.options import Json, StoreFile
-from vkood.cli.output import print_json, quieten_transformers, say
+from vkood.cli.output import print_json, say
 from vkood.cli.progress import work_bars
 from vkood.cli.uncaught import interruptible
 
@@ -93,7 +93,6 @@ def _tower(name: str, batch_size: int) -> SentenceEncoder:
     folder = _folder(name)
     from vkood.models import SentenceEncoder
 
-    quieten_transformers()
     try:
         return SentenceEncoder(folder, batch_size=batch_size)
     except ValueError as error:
