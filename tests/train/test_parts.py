@@ -1,5 +1,6 @@
 """What runs are put together from, each against something simpler."""
 
+import json
 import re
 import resource
 from dataclasses import replace
@@ -328,6 +329,21 @@ def test_long_evaluations_report_how_far_they_are():
         re.fullmatch(r"evaluated (\d) of 9, [\d.e+]+ samples/s, 0:00:\d\d left", line) for line in messages
     ]
     assert [match and match[1] for match in shown] == ["4", "8", "9"]
+
+
+def test_an_evaluation_in_the_folder_of_a_training(tmp_path):
+    """What training left there stays; another folder gets the results itself."""
+    saved(tmp_path / "model", num_answers=8)
+    for name in ("run.yaml", "results.json", "vqav2_rest_val.jsonl"):
+        (tmp_path / name).write_text("of the training")
+    numbers = evaluated(tmp_path / "model", tmp_path)
+    for name in ("run.yaml", "results.json", "vqav2_rest_val.jsonl"):
+        assert (tmp_path / name).read_text() == "of the training"
+    results = tmp_path / "evaluation" / "results.json"
+    assert json.loads(results.read_text()) == json.loads(json.dumps(numbers))
+    assert (tmp_path / "evaluation" / "vqav2_rest_val.jsonl").exists()
+    evaluated(tmp_path / "model", tmp_path / "out")
+    assert (tmp_path / "out" / "results.json").read_text() == results.read_text()
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):

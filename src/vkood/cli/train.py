@@ -115,9 +115,11 @@ def _kept(run: Run) -> str:
     """What is left after Ctrl-C, where the run itself does not say."""
     if not run.evaluate_only:
         return "training had not begun; the same command begins or resumes it"
+    from vkood.train.record import evaluation_folder
+
     return (
-        f"tables that were finished have their predictions in {run.output}. Run the same command again: it starts "
-        "from the beginning"
+        f"tables that were finished have their predictions in {evaluation_folder(run)}. Run the same command "
+        "again: it starts from the beginning"
     )
 
 

@@ -15,7 +15,7 @@ from vkood.tasks.predictions import read_predictions
 from vkood.tasks.ranks import rank
 from vkood.train.assembly import Log, assemble
 from vkood.train.launch import is_launched
-from vkood.train.record import write_predictions
+from vkood.train.record import RESULTS_FILE, evaluation_folder, write_predictions
 from vkood.train.run import Run, RunError, require_possible, with_task
 from vkood.train.training import join
 
@@ -31,7 +31,7 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
     Returns:
         The numbers of each table; none for a table without answers. The run's folder gets `results.json`, the
         predictions of each table, and for questions, unless limited, `vqa_submit_<table>.json`, as the VQA server takes
-        it.
+        it; if it is that of a training run, its subfolder `evaluation` gets them.
 
     Raises:
         RunError: If the run cannot be, or a table or the model is missing.
@@ -42,7 +42,7 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
     if is_launched():
         join(run)
     log = log if rank() == 0 else (lambda line: None)
-    folder = Path(run.output or "results")
+    folder = evaluation_folder(run)
     assembly = assemble(run, log, task)
     results: dict[str, dict[str, float]] = {}
     for name in run.data.test:
@@ -57,7 +57,8 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
             if run.data.evaluate_limit is None:
                 _write_submission(folder / f"vqa_submit_{name}.json", task, rows, scores, log)
     if rank() == 0:
-        write_text(folder / "results.json", json.dumps(results, indent=1) + "\n")
+        write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
+        log(f"results and predictions are in {folder}")
     return results
 
 

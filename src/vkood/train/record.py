@@ -34,6 +34,9 @@ _LOCK_FILE = ".lock"
 BEST, LAST = "best", "last"
 """The folders of the best and of the last model."""
 
+EVALUATION = "evaluation"
+"""The folder of an evaluation in that of a training run, whose own results stay as they are."""
+
 _PACKAGES = ("torch", "transformers", "accelerate", "peft", "numpy", "pyarrow", "omegaconf")
 _LEFTOVERS = (METRICS_FILE, LEDGER_FILE, "environment.json", "report.html", "tensorboard", "predictions")
 # Where a run is started or lies, and how much it does at once, does not change its results.
@@ -78,6 +81,16 @@ def is_finished(folder: Path, run: Run, *, same_device_batch: bool = False) -> b
     except FileProblem as error:
         raise RunError(f"{error} Delete it, and the same command writes it again.") from None
     return True
+
+
+def evaluation_folder(run: Run) -> Path:
+    """Where the results of an evaluation go: to its `output`, or beside what training left there.
+
+    Args:
+        run: The run; without `output`, results go to the folder `results`.
+    """
+    folder = Path(run.output or "results")
+    return folder / EVALUATION if (folder / RUN_FILE).exists() else folder
 
 
 @contextmanager
