@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import TextColumn
 
 from vkood import progress
-from vkood.progress import Bars, Counted, Rate
+from vkood.progress import Bars, Counted, Lines, Rate
 
 
 def shown(*, terminal=False):
@@ -92,6 +92,22 @@ def test_long_steps(seconds):
 def test_what_is_not_known_is_not_said():
     assert lines_of([(40, 0)], total=10) == ["train: 0 of 10 rows"]
     assert lines_of([(40, 20)], total=None) == ["train: 20 rows, 0.5 rows/s"]
+
+
+def test_lines_of_a_log(monkeypatch):
+    """Every half minute, and of what is counted from one call to the next as of what is counted in all."""
+    clock, lines = Clock(), []
+    monkeypatch.setattr(progress.time, "monotonic", clock)
+    features, facts = (Lines(lines.append, f"{what} of", 500, "images") for what in ("advanced", "updated"))
+    for clock.now in range(10, 70, 10):
+        features.advance(20)
+        facts.update(2 * clock.now)
+    assert lines == [
+        "advanced of 60 of 500, 2 images/s, 0:03:40 left",
+        "updated of 60 of 500, 2 images/s, 0:03:40 left",
+        "advanced of 120 of 500, 2 images/s, 0:03:10 left",
+        "updated of 120 of 500, 2 images/s, 0:03:10 left",
+    ]
 
 
 def test_but_not_too_many():

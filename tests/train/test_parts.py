@@ -85,6 +85,40 @@ def test_kept_features_are_those_of_the_towers(tmp_path):
     )
 
 
+def test_features_report_how_far_they_are(tmp_path):
+    """Of what is not kept yet: what is resumed counts from there."""
+    assembly = small(
+        "retrieval-coco", "model.freeze_towers=true", "optimisation.device_batch_size=2", data="coco"
+    )
+    work, done = {}, {}
+
+    def progress(what, total):
+        work[what], done[what] = total, []
+        return done[what].append
+
+    def compute():
+        return features.cached_features(
+            assembly.built.model,
+            assembly.train,
+            Collator(assembly.built.processor),
+            tmp_path,
+            with_texts=True,
+            options=assembly.evaluation_options(),
+            images_in_file=5,
+            texts_in_file=4,
+            progress=progress,
+        )
+
+    compute()
+    num_texts = len({assembly.train.text(index)[0] for index in range(len(assembly.train))})
+    assert work == {"images": assembly.train.num_images, "texts": num_texts}
+    assert {what: sum(numbers) for what, numbers in done.items()} == work
+    next(tmp_path.rglob("images-000001.npy")).unlink()
+    compute()
+    assert work == {"images": 5, "texts": 0}
+    assert done == {"images": [2, 2, 1], "texts": []}
+
+
 def test_no_more_files_are_open_than_a_process_may_have(tmp_path):
     """Of a cache of many files, each with an image and a few texts, wherever a batch takes them from."""
     numbers = range(3 * features._OPEN_FILES)

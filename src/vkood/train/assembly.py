@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from vkood.data.tables import Table, TableError, find_tables
 from vkood.knowledge import FactEncoder
 from vkood.models import SentenceEncoder
 from vkood.pipelines.encoding import sentence_encoder_folder
-from vkood.progress import time_left
+from vkood.progress import REPORT_EVERY, Lines
 from vkood.tasks import EvaluationOptions, Scores, Task
 from vkood.tasks.answering import QuestionTask
 from vkood.tasks.ranks import rank, world_size
@@ -31,8 +30,6 @@ from vkood.train.run import Run, RunError, require_possible
 
 Log = Callable[[str], None]
 """Takes a line about what is being done."""
-_REPORT_EVERY = 30.0
-"""Seconds between reports of an evaluation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +43,7 @@ class Assembly:
         train: The rows to train on; None if only evaluating.
         validation: The rows to choose the best model by; None if there are none.
         vectors: The vectors of facts.
+        log: Takes lines about what takes long before the first step.
     """
 
     run: Run
@@ -54,6 +52,7 @@ class Assembly:
     train: Rows | None
     validation: Rows | None
     vectors: FactVectors
+    log: Log
     _features: dict[Rows, CachedFeatures] = field(default_factory=dict)
 
     def collator(self, rows: Rows, *, training: bool) -> Collator:
@@ -91,6 +90,7 @@ class Assembly:
             Path(self.run.data.folder) / ".features",
             with_texts=self.task.fixed_texts,
             options=self.evaluation_options(),
+            progress=lambda what, total: Lines(self.log, f"features of {what}:", total, what).advance,
         )
 
     def evaluation_options(self, on_rows: Callable[[int], None] | None = None) -> EvaluationOptions:
@@ -108,7 +108,7 @@ class Assembly:
         model: Any = None,
         log: Log | None = None,
         *,
-        report_every: float = _REPORT_EVERY,
+        report_every: float = REPORT_EVERY,
     ) -> Scores:
         """Evaluate a model, by default the run's own, on rows, with a line about the progress every half minute.
 
@@ -120,35 +120,14 @@ class Assembly:
         """
         model = self.built.model if model is None else model
         total = -(-self.task.num_evaluated(rows) // world_size())
-        options = self.evaluation_options(None if log is None else _Progress(log, report_every, total))
+        lines = None if log is None else Lines(log, "evaluated", total, "samples", every=report_every)
+        options = self.evaluation_options(None if lines is None else lines.advance)
         return self.task.evaluate(model, rows, self.collator(rows, training=False), options)
 
     def rows(self, names: list[str]) -> Rows:
         """The rows of further tables, to be evaluated on."""
         tables = _tables(self.run, self.task, names)
         return self.task.rows(tables, training=False, limit=self.run.data.evaluate_limit)
-
-
-class _Progress:
-    """Reports how far an evaluation is, for those that take long."""
-
-    def __init__(self, log: Log, report_every: float, total: int) -> None:
-        self._log, self._report_every, self._total = log, report_every, total
-        self._done, self._started = 0, time.monotonic()
-        self._reported = self._started
-
-    def __call__(self, done: int) -> None:
-        """Count the examples done since the last call."""
-        self._done += done
-        now = time.monotonic()
-        if now - self._reported < self._report_every:
-            return
-        self._reported = now
-        seconds = max(now - self._started, 1e-3)
-        left = time_left(seconds, self._done, self._total)
-        self._log(
-            f"evaluated {self._done:,} of {self._total:,}, {self._done / seconds:.3g} samples/s, {left}"
-        )
 
 
 class FactVectors:
@@ -158,13 +137,14 @@ class FactVectors:
         encoder: Hub name or folder of the sentence encoder, or the name of the package that carries one.
         folder: Where vectors are kept.
         used: Whether facts are used at all.
+        log: Takes lines about how far the encoding of many is.
 
     Attributes:
         folder: Where vectors are kept.
     """
 
-    def __init__(self, encoder: str, folder: Path, *, used: bool) -> None:
-        self._name, self.folder, self._used = encoder, folder, used
+    def __init__(self, encoder: str, folder: Path, *, used: bool, log: Log = lambda line: None) -> None:
+        self._name, self.folder, self._used, self._log = encoder, folder, used, log
         self._encoder: FactEncoder | None = None
         self._known: dict[tuple[str, ...], np.ndarray] = {}
 
@@ -173,7 +153,8 @@ class FactVectors:
         if not self._used or not rows.sentences:
             return None
         if rows.sentences not in self._known:
-            self._known[rows.sentences] = self._loaded().encode(rows.sentences)
+            lines = Lines(self._log, "encoded", len(rows.sentences), "facts")
+            self._known[rows.sentences] = self._loaded().encode(rows.sentences, on_sentences=lines.update)
         return self._known[rows.sentences]
 
     def _loaded(self) -> FactEncoder:
@@ -223,12 +204,14 @@ def assemble(run: Run, log: Log = lambda line: None, task: Task | None = None) -
         raise RunError(f"no model can be built with this `model.config`: {error}") from error
     log(f"model: {built.summary}")
     folder = run.data.fact_vectors or Path(run.data.folder) / ".fact-vectors"
-    vectors = FactVectors(built.processor.fact_encoder, Path(folder), used=run.data.facts)
+    vectors = FactVectors(built.processor.fact_encoder, Path(folder), used=run.data.facts, log=log)
     for role, rows in (("train", train), ("validation", validation)):
         if rows is not None and rank() == 0:
             texts = f"{len(rows):,} {TEXT_NAMES[rows.kind]}"
             log(f"{role}: {texts}, {rows.num_images:,} rows, {len(rows.sentences):,} facts")
-    return Assembly(run=run, task=task, built=built, train=train, validation=validation, vectors=vectors)
+    return Assembly(
+        run=run, task=task, built=built, train=train, validation=validation, vectors=vectors, log=log
+    )
 
 
 def _evaluated_answers(run: Run) -> tuple[str, ...] | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,9 @@ from vkood.tasks.task import EvaluationOptions, evaluating
 
 _IMAGES_IN_FILE = 256
 _TEXTS_IN_FILE = 4096
+Progress = Callable[[str, int], Callable[[int], None]]
+"""Of what, and how many of it, features are computed; returns what is called with how many are done since."""
+
 _OPEN_FILES = 64
 """Of each shard the descriptor stays open, and a process may often have no more than 256."""
 
@@ -98,6 +101,7 @@ def cached_features(
     options: EvaluationOptions,
     images_in_file: int = _IMAGES_IN_FILE,
     texts_in_file: int = _TEXTS_IN_FILE,
+    progress: Progress = lambda what, total: lambda done: None,
 ) -> CachedFeatures:
     """The features of rows, computed where they are not cached.
 
@@ -112,6 +116,7 @@ def cached_features(
         options: How to iterate over the rows.
         images_in_file: Number of images in each file, the same whenever `folder` is used.
         texts_in_file: Number of texts in each file, likewise.
+        progress: Reports how far this process is, of what was not kept before.
     """
     core = model.base_model
     place = folder / fingerprint(core, rows, collate, options)
@@ -126,8 +131,8 @@ def cached_features(
             images_in_file=images_in_file,
             texts_in_file=texts_in_file,
         )
-        _fill_images(core, rows, collate, features, options)
-        _fill_texts(core, tokens, collate, features, options)
+        _fill_images(core, rows, collate, features, options, progress)
+        _fill_texts(core, tokens, collate, features, options, progress)
     gathered(None)  # all have written
     return features
 
@@ -148,22 +153,35 @@ def fingerprint(core: Any, rows: Rows, collate: Collator, options: EvaluationOpt
     return digest.hexdigest()[:20]
 
 
+def _missing(kept: str, total: int, in_file: int, folder: Path) -> dict[Path, range]:
+    """The files of this process's share that are not there, each with the numbers of what belongs in it."""
+    parts = {
+        folder / f"{kept}-{part:06d}.npy": range(part * in_file, min((part + 1) * in_file, total))
+        for part in own_share(range(-(-total // in_file)))
+    }
+    return {path: numbers for path, numbers in parts.items() if not path.exists()}
+
+
 def _fill_images(
-    core: Any, rows: Rows, collate: Collator, features: CachedFeatures, options: EvaluationOptions
+    core: Any,
+    rows: Rows,
+    collate: Collator,
+    features: CachedFeatures,
+    options: EvaluationOptions,
+    progress: Progress,
 ) -> None:
-    device, size = next(core.parameters()).device, features.images_in_file
-    for part in own_share(range(-(-rows.num_images // size))):
-        path = features.folder / f"images-{part:06d}.npy"
-        if path.exists():
-            continue
-        numbers = np.arange(part * size, min((part + 1) * size, rows.num_images))
+    device = next(core.parameters()).device
+    missing = _missing("images", rows.num_images, features.images_in_file, features.folder)
+    count = progress("images", sum(map(len, missing.values())))
+    for path, numbers in missing.items():
         loader = DataLoader(
-            RowImages(rows, numbers),
+            RowImages(rows, np.arange(numbers.start, numbers.stop)),
             batch_size=options.batch_size,
             collate_fn=collate.images,
             num_workers=options.num_workers,
         )
-        _write(path, (core.image_tower(batch["pixel_values"].to(device)) for batch in loader))
+        pixels = (batch["pixel_values"].to(device) for batch in loader)
+        _write(path, _counted(((len(batch), core.image_tower(batch)) for batch in pixels), count))
 
 
 def _fill_texts(
@@ -172,16 +190,24 @@ def _fill_texts(
     collate: Collator,
     features: CachedFeatures,
     options: EvaluationOptions,
+    progress: Progress,
 ) -> None:
-    device, size = next(core.parameters()).device, features.texts_in_file
-    for part in own_share(range(-(-len(tokens) // size))):
-        path = features.folder / f"texts-{part:06d}.npy"
-        if path.exists():
-            continue
-        in_file = tokens[part * size : (part + 1) * size]
+    device = next(core.parameters()).device
+    missing = _missing("texts", len(tokens), features.texts_in_file, features.folder)
+    count = progress("texts", sum(map(len, missing.values())))
+    for path, numbers in missing.items():
+        in_file = tokens[numbers.start : numbers.stop]
         starts = range(0, len(in_file), options.batch_size)
         batches = (in_file[start : start + options.batch_size] for start in starts)
-        _write(path, (_encode_texts(core, batch, collate, device) for batch in batches))
+        states = ((len(batch), _encode_texts(core, batch, collate, device)) for batch in batches)
+        _write(path, _counted(states, count))
+
+
+def _counted(parts: Iterable[tuple[int, Tensor]], count: Callable[[int], None]) -> Iterator[Tensor]:
+    """Tensors, each counted as so many images or texts once it is computed."""
+    for number, part in parts:
+        yield part
+        count(number)
 
 
 def _encode_texts(core: Any, tokens: list[list[int]], collate: Collator, device: torch.device) -> Tensor:
