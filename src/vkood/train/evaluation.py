@@ -15,7 +15,7 @@ from vkood.tasks.predictions import read_predictions
 from vkood.tasks.ranks import rank
 from vkood.train.assembly import Log, assemble
 from vkood.train.launch import is_launched
-from vkood.train.record import RESULTS_FILE, evaluation_folder, write_predictions
+from vkood.train.record import EVALUATION, RESULTS_FILE, evaluation_folder, write_predictions
 from vkood.train.run import Run, RunError, require_possible, with_task
 from vkood.train.training import join
 
@@ -58,7 +58,8 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
                 _write_submission(folder / f"vqa_submit_{name}.json", task, rows, scores, log)
     if rank() == 0:
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
-        log(f"results and predictions are in {folder}")
+        if folder.name == EVALUATION:
+            log(f"{folder.parent} is the folder of a training: results and predictions are in {folder}")
     return results
 
 
