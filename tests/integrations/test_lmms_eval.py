@@ -95,7 +95,7 @@ def test_command_line_of_the_docs(folder, tmp_path):
     assert done.returncode == 0, done.stderr
     right = (len(expected) - 1) / len(expected)
     assert re.search(
-        rf"^\|questions\|none +\| +0\|exact_match\|.*\|{right:.4g} *\|", done.stdout, re.MULTILINE
+        rf"^\|questions *\|none *\| *0\|exact_match\|.*\|{right:.4g} *\|", done.stdout, re.MULTILINE
     )
     (samples,) = (here / "results").glob("*/*_samples_questions.jsonl")
     assert [json.loads(line)["filtered_resps"] for line in samples.read_text().splitlines()] == expected
