@@ -313,3 +313,15 @@ def test_the_concentration_is_learnt_and_saved():
     other = layer_of(family=Spherical(kappa=3.0), num_components=1)
     other.load_state_dict(layer.state_dict())
     torch.testing.assert_close(other(facts, context=image).score, layer(facts, context=image).score)
+
+
+@pytest.mark.parametrize("log_kappa", [-1e30, -50.0, 50.0, 1e30])
+def test_a_concentration_that_is_learnt_stays_within_its_range(log_kappa):
+    layer, (facts, image) = layer_of(family=Spherical(kappa=7.0, background=0.1), num_components=2), batch()
+    with torch.no_grad():
+        layer.log_kappa.fill_(log_kappa)
+    out = layer(facts, context=image)
+    out.log_gate.sum().backward()
+    assert 1e-3 <= float(layer.family.kappa.detach()) <= 1000.0
+    assert torch.isfinite(out.score).all()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in layer.parameters())

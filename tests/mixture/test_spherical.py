@@ -376,9 +376,21 @@ def test_starts_are_the_densest_tokens_not_the_stray_ones():
         ({"kappa": 0.0}, "`kappa` must be a finite number from 0.001 to 1000; got 0.0"),
         ({"kappa": 1e4}, "`kappa` must be a finite number from 0.001 to 1000; got 10000.0"),
         ({"kappa": torch.ones(2, 2)}, "`kappa` must be a number, or a tensor .* of shape \\(2, 2\\)"),
+        *(
+            ({"kappa": torch.tensor(values)}, "`kappa` must be finite numbers from 0.001 to 1000; got \\[")
+            for values in (-1.0, [-1.0], [0.0], [2.0, math.nan], [5.0, math.inf], [1e4])
+        ),
         ({"background": 1.0}, "`background` must be a finite number from 0 to 0.99; got 1.0"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         Spherical(**options)
+
+
+def test_a_fit_with_a_concentration_at_either_end_of_its_range_is_finite():
+    tokens = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0))
+    for ends in (torch.tensor([1e-3, 1000.0]), torch.tensor(1e-3), 1000.0):
+        mixture, solution = fit_mixture(tokens, num_components=2, family=Spherical(kappa=ends))
+        assert torch.isfinite(mixture.mean).all()
+        solution.require_convergence()

@@ -26,7 +26,7 @@ from vkood.gating.population import PopulationMixture
 from vkood.mixture.backends import BACKEND_RULE, BackendName, choose_backend, fused_by_kernels
 from vkood.mixture.families.base import Family
 from vkood.mixture.families.gaussian import Covariance, Diagonal
-from vkood.mixture.families.spherical import Spherical
+from vkood.mixture.families.spherical import MAX_KAPPA, MIN_KAPPA, Spherical
 from vkood.mixture.fit import DEFAULT_SOLVER, fit_mixture, require_method
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.scores import gem, mahalanobis
@@ -34,6 +34,8 @@ from vkood.solve import Gradient, LastIterate, Solver
 from vkood.solve.eager import looks_at_values
 from vkood.solve.precision import full_precision
 
+# Where a learnt concentration stays, so far within its range that rounding leaves it there.
+_LOG_KAPPA = math.log(MIN_KAPPA) + 1e-6, math.log(MAX_KAPPA) - 1e-6
 ScoreName = Literal["negative_log_density", "gem", "mahalanobis"]
 _DISTANCES: dict[ScoreName, Callable[[Tensor, Mixture, Family], Tensor]] = {
     "gem": gem,
@@ -153,10 +155,10 @@ class OutlierLayer(nn.Module):
 
     @property
     def family(self) -> Family:
-        """The family of mixtures; a spherical one with the concentration that is learnt."""
+        """The family of mixtures; a spherical one with the concentration that is learnt, within its range."""
         if self.log_kappa is None:
             return self._family
-        return replace(self._family, kappa=self.log_kappa.float().exp())
+        return replace(self._family, kappa=self.log_kappa.float().clamp(*_LOG_KAPPA).exp())
 
     @override
     def forward(

@@ -47,9 +47,10 @@ from vkood.fields import Real, require_fields
 from vkood.mixture.families.base import Family, FixedPointProblem, Parameters, UsualScores
 from vkood.mixture.params import Mixture, Prior
 from vkood.mixture.start import densest_tokens
+from vkood.solve.eager import looks_at_values
 
-MAX_KAPPA = 1000.0
-_KAPPA = Real(1e-3, MAX_KAPPA)
+MIN_KAPPA, MAX_KAPPA = 1e-3, 1000.0
+_KAPPA = Real(MIN_KAPPA, MAX_KAPPA)
 _SHARE = Real(0, 0.99)
 
 # Terms of the series of A(kappa): the largest is near kappa / 2, and the sum is complete well before this.
@@ -68,8 +69,11 @@ class Spherical(Family):
 
     Attributes:
         kappa: The concentration of all components, 0.001 to 1000: how narrow they are. A number, or a tensor with one
-            element or (sets,), which gradients reach.
+            element or (sets,), which gradients reach; that of a GPU is not looked at, which would wait for it.
         background: Share of the tokens that the fit expects anywhere on the sphere, 0 to 0.99, and takes no part of.
+
+    Raises:
+        ValueError: A number is out of its range, or `kappa` is a tensor of another kind.
 
     Example:
         >>> import torch
@@ -93,6 +97,13 @@ class Spherical(Family):
             raise ValueError(
                 "`kappa` must be a number, or a tensor of floating point with one element or one for each set; "
                 f"got {self.kappa.dtype} of shape {tuple(self.kappa.shape)}."
+            )
+        elif looks_at_values(self.kappa) and not bool(
+            ((self.kappa >= MIN_KAPPA) & (self.kappa <= MAX_KAPPA)).all()
+        ):
+            raise ValueError(
+                f"`kappa` must be finite numbers from {MIN_KAPPA:g} to {MAX_KAPPA:g}; got "
+                f"{self.kappa.detach().flatten()[:4].tolist()}. Learn its logarithm: `log_kappa.exp()` is positive."
             )
         require_fields({"background": self.background}, {"background": _SHARE})
 
