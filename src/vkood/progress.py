@@ -16,8 +16,11 @@ from typing_extensions import override
 REPORT_EVERY = 30.0
 """Seconds between the lines of a task, where there is no terminal."""
 
-_PACE_OVER = 60.0
-"""Seconds of work by which its rate is judged, or longer where it takes longer steps."""
+_PACE_OVER = 20.0
+"""Seconds of work by which its rate is judged, or longer where it takes longer steps.
+
+They are fewer than `REPORT_EVERY`, so that the first line after a resume is not about what was there already.
+"""
 _MARK_EVERY = 1.0
 _PACE = "pace"
 
@@ -60,7 +63,7 @@ class _Pace:
 class Bars(Progress):
     """A bar for each task on a terminal; in a file or a pipe, a line for each that moves, every half minute.
 
-    Rate and time left are by the last minute of work.
+    Rate and time left are by the last twenty seconds of work, or by its last step where that took longer.
 
     Args:
         columns: The columns of each task's bar on a terminal.
