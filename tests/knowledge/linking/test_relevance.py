@@ -84,6 +84,22 @@ def test_likelier_concepts_come_first_and_so_do_those_of_more_captions(linker):
         assert first in ends(linker.facts_for(query, 1))[0]
 
 
+def test_other_things_of_a_pictured_kind_are_left_out_unless_the_text_asks(tmp_path):
+    kinds = [Fact(name, "IsA", "animal", 1.0, "ours") for name in ("dog", "bull", "cat")]
+    build_store(tmp_path / "facts.db", [[*kinds, Fact("animal", "Desires", "food", 1.0, "ours")]])
+    with FactStore.open(tmp_path / "facts.db") as store:
+        linker = Linker(store)
+        shown = (("animal", 0.9), ("dog", 0.8))
+
+        def subjects(query):
+            return {subject for subject, _ in ends(linker.facts_for(query, None))}
+
+        assert subjects(FactQuery("", concepts=shown)) == {"animal", "dog"}
+        assert subjects(FactQuery("", ("an animal",))) == {"animal"}
+        assert subjects(FactQuery("Is it a bull?", concepts=shown)) == {"animal", "dog", "bull"}
+        assert subjects(FactQuery("Which animals are there?", concepts=shown)) == {"animal", "dog", "bull", "cat"}
+
+
 def test_what_is_denied_leads_to_nothing_and_counts_for_nothing(linker):
     assert linker.facts_for(FactQuery("There is no cat.", ("no dog",))) == []
     assert {subject for subject, _ in ends(linker.facts_for("no cat", None, negated=True))} == {"cat", "dog"}

@@ -3,9 +3,9 @@
 A shared word counts by its rarity among the store's names (inverse document frequency): in full if it is the text's,
 and in part if it is the picture's. The words of a fact that are not shared count against it. Facts of a relation that
 the text asks for ("used for", "where"), facts that join a concept of the text with one of the picture, and facts that
-their source trusts come first; "is a kind of" says least. Of facts that share nothing but their concept, those of
-several concepts alternate. The weights of these were chosen on half of FVQA's questions (`benchmarks/fvqa`); recall
-hardly depends on them.
+their source trusts come first; "is a kind of" says least, and facts about another thing of the pictured kind are left
+out. Of facts that share nothing but their concept, those of several concepts alternate. The weights of these were
+chosen on half of FVQA's questions (`benchmarks/fvqa`); recall hardly depends on them.
 
 Facts of a concept are indexed once by their words, so that a text costs what it shares with them, and not their number.
 """
@@ -140,6 +140,16 @@ class Shared:
         """Whether a fact leads from the text to something that only the picture has, or the other way round."""
         return self._joins(fact.subject, fact.object) or self._joins(fact.object, fact.subject)
 
+    def is_about_another(self, entry: str, fact: Fact) -> bool:
+        """Whether a fact is about another thing of the kind that the picture shows ("a bull is an animal" for a dog).
+
+        Args:
+            entry: The concept that led to the fact; a text that names it may ask for things of that kind.
+            fact: The fact.
+        """
+        of_kind = fact.relation == "IsA" and fact.object == entry and entry not in self.of_text
+        return of_kind and fact.subject not in self.of_text and fact.subject not in self.of_picture
+
     def _joins(self, of_text: str, of_picture: str) -> bool:
         return of_text in self.of_text and of_picture in self.of_picture and of_picture not in self.of_text
 
@@ -208,6 +218,8 @@ class ConceptFacts:
         own = sum(words.get(word, 0.0) for word in self.own)
         for place, value in hits.items():
             fact = facts[place]
+            if shared.is_about_another(self.entry, fact):
+                continue
             value += CUE * (fact.relation in shared.cues) + JOIN * shared.joins(fact)
             yield own + base[place] + value, place
         rest = [self.by_relation[relation] for relation in shared.cues if relation in self.by_relation]
@@ -215,6 +227,8 @@ class ConceptFacts:
             number = 0
             for place in places:
                 if place in hits or (value == own and facts[place].relation in shared.cues):
+                    continue
+                if shared.is_about_another(self.entry, facts[place]):
                     continue
                 yield value + base[place] - SPREAD * math.log1p(number), place
                 number += 1
