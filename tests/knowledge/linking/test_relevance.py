@@ -97,7 +97,12 @@ def test_other_things_of_a_pictured_kind_are_left_out_unless_the_text_asks(tmp_p
         assert subjects(FactQuery("", concepts=shown)) == {"animal", "dog"}
         assert subjects(FactQuery("", ("an animal",))) == {"animal"}
         assert subjects(FactQuery("Is it a bull?", concepts=shown)) == {"animal", "dog", "bull"}
-        assert subjects(FactQuery("Which animals are there?", concepts=shown)) == {"animal", "dog", "bull", "cat"}
+        assert subjects(FactQuery("Which animals are there?", concepts=shown)) == {
+            "animal",
+            "dog",
+            "bull",
+            "cat",
+        }
 
 
 def test_what_is_denied_leads_to_nothing_and_counts_for_nothing(linker):
