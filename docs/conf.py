@@ -1,7 +1,9 @@
 """Configuration of the site: `python scripts/build_docs.py` builds it, and fails at the first warning."""
 
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from docutils import nodes
@@ -22,6 +24,8 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphin
 default_role = "code"
 autodoc_default_options = {"members": True, "show-inheritance": True}
 autodoc_member_order = "bysource"
+# What adapters are for need not be installed where the site is built.
+autodoc_mock_imports = ["langchain_core", "llama_index", "lmms_eval", "pytorch_ood"]
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
@@ -44,6 +48,21 @@ html_theme_options = {
 }
 html_copy_source = False
 html_show_sphinx = False
+
+
+class _Component:
+    """Haystack's decorator, which autodoc's own stand-in would put in the place of what it decorates."""
+
+    def __call__(self, decorated: Any) -> Any:
+        return decorated
+
+    def output_types(self, **_: Any) -> Any:
+        return self
+
+
+_haystack: Any = ModuleType("haystack")
+_haystack.component, _haystack.Document = _Component(), type("Document", (), {})
+sys.modules.setdefault("haystack", _haystack)
 
 _OUTWARD = re.compile(r"\]\(((?:\.\./)+)([^)#]*)(#[^)]*)?\)")
 """A link of a page that leads upwards."""
