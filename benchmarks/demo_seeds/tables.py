@@ -21,7 +21,7 @@ def tables(results: dict[str, Any]) -> dict[str, Table]:
     rows.append(["mean", *_shown([statistics.mean(values) for values in columns])])
     rows.append(["worst", *_shown([min(values) for values in columns])])
     rows.append(["target: mean (worst)", *(f"{target:g} ({WORST:g})" for target in MEANS)])
-    title = f"Filtered arm of the demo, {records[0]['steps']} steps"
+    title = f"Filtered arm of the demo, {records[0]['steps']} steps, gate_loss {records[0]['gate_loss']:g}"
     return {"seeds": Table(title, ["seed", *COLUMNS], rows)}
 
 

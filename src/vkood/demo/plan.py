@@ -71,6 +71,7 @@ class Plan:
         steps: Optimiser steps of every arm.
         irrelevant: Numbers of irrelevant facts to test with.
         contradicting: Numbers of contradicting facts to test with.
+        gate_loss: Weight of the loss by which gates learn from the attention.
     """
 
     seed: int = 0
@@ -78,6 +79,7 @@ class Plan:
     steps: int = 2000
     irrelevant: tuple[int, ...] = (0, 3, 12, 48, 150)
     contradicting: tuple[int, ...] = (6, 12, 24, 48)
+    gate_loss: float = 0.0
 
     @property
     def floods(self) -> dict[str, dict[str, Flood]]:
@@ -108,7 +110,12 @@ class Plan:
             config=SMALL_FUSION | gate,
         )
         optimisation = replace(
-            run.optimisation, seed=self.seed, steps=self.steps, save_every=self.steps, log_every=25
+            run.optimisation,
+            seed=self.seed,
+            steps=self.steps,
+            gate_loss=self.gate_loss,
+            save_every=self.steps,
+            log_every=25,
         )
         return replace(
             run,

@@ -112,6 +112,8 @@ class OptimisationOptions:
         warmup: Share of the steps in which the rate rises to its peak.
         schedule: "polynomial" (power 1, to 0), "cosine" (to 0), "linear" or "constant".
         max_grad_norm: Gradients are scaled down to this norm; 0 for no bound.
+        gate_loss: Weight of a loss by which soft gates of a two-stream model learn from the attention to facts. It is
+            0 in the first quarter of the steps, and then rises to this.
         precision: "float32", "bf16" or "fp16".
         evaluate_every: Epochs between validations; 0.1 for ten in an epoch.
         save_every: Steps between checkpoints; None for one with each validation.
@@ -137,6 +139,7 @@ class OptimisationOptions:
     warmup: float = ruled(0.1, Real(0, 1, below=True))
     schedule: str = ruled("polynomial", Choice(SCHEDULES))
     max_grad_norm: float = ruled(0.0, Real(0, 1e9))
+    gate_loss: float = ruled(0.0, Real(0, 1e6))
     precision: str = ruled("float32", Choice(PRECISIONS))
     evaluate_every: float = ruled(1.0, _FACTOR)
     save_every: int | None = _limit(_COUNT)
@@ -346,6 +349,11 @@ def require_options(run: Run, task: Task | None = None) -> Task:
         raise RunError(
             f"`optimisation.fsdp` is not for the task {task.name} in the family {task.family}, whose momentum encoder "
             "follows weights that are then on other processes."
+        )
+    if run.optimisation.gate_loss and run.model.family != "two-stream":
+        raise RunError(
+            f"`optimisation.gate_loss` must be 0 for the family {run.model.family!r}, whose attention to facts is not "
+            "kept."
         )
     if run.optimisation.arguments:
         from vkood.train.arguments import require_arguments

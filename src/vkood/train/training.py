@@ -30,6 +30,7 @@ from vkood.train.assembly import Assembly, Log, assemble
 from vkood.train.building import plain
 from vkood.train.callbacks import SCORES_FILE, Checkpoints, Epochs, KeepBest, RunLog, save_to
 from vkood.train.checkpoints import all_checkpoints, has_ended, how_to_resume, newest_whole, steps_of
+from vkood.train.gate_loss import attention_to_facts, gate_loss, weight_at
 from vkood.train.launch import is_launched
 from vkood.train.record import (
     BEST,
@@ -176,6 +177,9 @@ class _Trainer(Trainer):
         whole = WholeCopy(assembly.built.model) if assembly.run.optimisation.fsdp else None
         super().__init__(model=assembly.built.model, **options)
         self._assembly, self._copy, self._has_ended, self._log_line = assembly, whole, has_ended, log
+        layer = getattr(plain(assembly.built.model).base_model, "outlier_layer", None)
+        is_soft = layer is not None and layer.gate.mode == "soft"
+        self._gate_loss = assembly.run.optimisation.gate_loss if is_soft else 0.0
 
     @override
     def set_initial_training_values(self, args: TrainingArguments, dataloader: Any) -> Any:
@@ -191,6 +195,25 @@ class _Trainer(Trainer):
             whole: Any = self.model
             self.optimizer = self.args.optimizer(whole if model is None else model)
         return self.optimizer
+
+    @override
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """The model's loss; with `optimisation.gate_loss`, plus what gates learn from the attention."""
+        progress = self.state.global_step / max(1, self.state.max_steps)
+        weight = weight_at(self._gate_loss, progress)
+        if not weight or inputs.get("fact_features") is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        inputs = {**inputs, "output_attentions": True}
+        both: Any = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = both
+        if outputs.fact_gate is not None:
+            facts = outputs.fact_gate.shape[-1]
+            gate, mask = outputs.fact_gate.view(-1, facts), inputs["fact_mask"].view(-1, facts)
+            attention = attention_to_facts(outputs.attentions, facts, len(gate))
+            loss = loss + weight * gate_loss(gate, attention, mask)
+        return (loss, outputs) if return_outputs else loss
 
     def whole_model(self) -> Any:
         """The model with all its weights; every process has to call this."""
