@@ -216,6 +216,23 @@ def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
         raise TypeError(f"`{name}` must be of type {expected}; got {shown(value)}.{hint}")
 
 
+def require_unicode(name: str, text: str) -> None:
+    """Refuse a text that has half of a surrogate pair, which neither files nor tokenizers take.
+
+    Raises:
+        ValueError: Names the argument and the place.
+    """
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"{name} must be Unicode text; {text[:80]!r} has half of a surrogate pair at {error.start}. "
+            "Decode it as what it is, for instance with `errors='replace'`."
+        ) from None
+
+
 def shown(value: Any) -> str:
     """A value as errors show it, truncated if it is long."""
     try:

@@ -9,6 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from support.word_encoder import WordEncoder, new_filter, tagger
 from vkood import FactFilter, GateConfig
+from vkood.files import FileProblem
 from vkood.gating.calibration import CalibrationWarning
 from vkood.models.loading import LoadingError
 from vkood.pipelines.fact_filter import UNTRAINED, _is_picture_file
@@ -193,7 +194,9 @@ def test_encoder_of_the_package_is_saved_by_name(tmp_path):
     assert loaded.rank(PICTURE, ["Violins make music.", "Umbrellas keep you dry."])[0]["corpus_id"] == 1
 
 
-@pytest.mark.parametrize("damage", ["no folder", "no json", "other encoder", "nan", "shape", "names"])
+@pytest.mark.parametrize(
+    "damage", ["no folder", "no json", "other encoder", "nan", "shape", "scalar", "names"]
+)
 def test_damaged_folders_are_refused(tmp_path, damage):
     folder = tmp_path / "filter"
     new_filter().save_pretrained(folder)
@@ -207,8 +210,8 @@ def test_damaged_folders_are_refused(tmp_path, damage):
         encoder.fingerprint = "others"
     elif damage == "nan":
         weights["log_kappa"][0] = float("nan")
-    elif damage == "shape":
-        weights["log_kappa"] = torch.zeros(3)
+    elif damage in ("shape", "scalar"):
+        weights["log_kappa"] = torch.zeros(3 if damage == "shape" else ())
     else:
         weights["more"] = torch.zeros(3)
     if folder.exists():
@@ -247,6 +250,13 @@ def test_an_encoder_without_a_name_is_asked_for(tmp_path):
         (lambda f: f.predict([("rain", "wet", 1)]), r"row 0 must be \(query, document\)"),
         (lambda f: f.fit([("rain", "wet")]), r"row 0 must be \(query, document, relevant\)"),
         (lambda f: f.fit([("rain", "wet", True)]), "rows that are relevant and rows that are not"),
+        (lambda f: f.fit([("rain", "wet", "0")]), "label of row 0 must be true or false, or 1 or 0; got '0'"),
+        (lambda f: f.fit([("rain", "wet", 1), ("rain", "music", 0.3)]), "label of row 1 .* got 0.3. Compare"),
+        (lambda f: f.fit([("rain", "wet", float("nan"))]), "label of row 0 must be"),
+        (lambda f: f.predict("ab"), r"row 0 must be \(query, document\); got 'a'"),
+        (lambda f: f.calibrate([]), "at least one finite score"),
+        (lambda f: f.rank("a \ud800", DOCUMENTS), "half of a surrogate pair at 2"),
+        (lambda f: f.rank("rain", ["\udc00"]), "half of a surrogate pair at 0"),
     ],
 )
 def test_bad_arguments_are_refused(call, message):
@@ -254,9 +264,50 @@ def test_bad_arguments_are_refused(call, message):
         call(new_filter())
 
 
-def test_taggers_without_probabilities_are_refused():
+@pytest.mark.parametrize("tags", [[("rain", 0.0)], ["rain"], [3], [{"name": "rain"}], [("rain", "x")], None])
+def test_taggers_without_probabilities_are_refused(tags):
     with pytest.raises(ValueError, match="`tagger` must return concepts with probabilities"):
-        new_filter(tagger=lambda picture: [("rain", 0.0)]).rank(PICTURE, DOCUMENTS)
+        new_filter(tagger=lambda picture: tags).rank(PICTURE, DOCUMENTS)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_options_of_another_kind_are_refused():
+    with pytest.raises(TypeError, match="`encoder` must be of type str or Path or SentenceTower"):
+        FactFilter(lambda sentences: sentences)
+    with pytest.raises(TypeError, match="`gate` must be of type GateConfig"):
+        FactFilter(WordEncoder(), gate={"joint": "identity"})
+    with pytest.raises(TypeError, match="`tagger` must be of type Tagger"):
+        new_filter(tagger=3)
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (4, 4), (3, 5), (3,)])
+def test_encoders_that_do_not_return_a_vector_for_each_text_are_refused(shape):
+    class Odd(WordEncoder):
+        def __call__(self, sentences, /):
+            return torch.ones(shape)
+
+    with pytest.raises(ValueError, match=r"`encoder` must return a vector .* \(3, 4\); got"):
+        FactFilter(Odd()).rank("rain", ["wet", "music"])
+
+
+def test_pairs_may_be_any_iterable():
+    fact_filter = new_filter()
+    listed = fact_filter.predict([("rain", "wet"), ("music", "wet")])
+    np.testing.assert_array_equal(
+        fact_filter.predict(zip(["rain", "music"], ["wet", "wet"], strict=True)), listed
+    )
+    assert fact_filter.predict([]).shape == (0,)
+
+
+def test_saving_leaves_what_else_is_in_the_folder(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    for threshold in (-3.0, -5.0):
+        new_filter(gate=replace(UNTRAINED, threshold=threshold)).save_pretrained(tmp_path)
+    assert (tmp_path / "config.json").read_text() == "{}"
+    assert FactFilter.from_pretrained(tmp_path, encoder=WordEncoder()).gate.threshold == -5.0
+    new_filter().save_pretrained(tmp_path / "new" / "folder")
+    with pytest.raises(FileProblem, match="must be a folder, but is a file"):
+        new_filter().save_pretrained(tmp_path / "config.json")
 
 
 def test_gates_without_a_mixture_are_refused():

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from types import NoneType
 from typing import Any, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
@@ -35,8 +36,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from typing_extensions import NotRequired
 
-from vkood.fields import Optional, Whole, require_fields, shown
-from vkood.files import complete_folder, read_json_object, write_text
+from vkood.fields import Optional, Whole, require_fields, require_kind, require_unicode, shown
+from vkood.files import FileProblem, complete_files, finish_files, read_json_object, write_text
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.gating.calibration import Calibration, smallest_count
 from vkood.gating.configuration import GateConfig
@@ -61,7 +62,8 @@ _HELD_OUT = 5
 _KEEP_RATE = 0.95
 _STEPS = 50
 _BATCH = 1_024
-_CONFIG, _WEIGHTS = "fact_filter.json", "fact_filter.safetensors"
+_NAME = "fact_filter"
+_CONFIG, _WEIGHTS = f"{_NAME}.json", f"{_NAME}.safetensors"
 
 
 class Ranked(TypedDict):
@@ -111,6 +113,8 @@ class FactFilter:
         gate: GateConfig | None = None,
         tagger: Tagger | str | None = None,
     ) -> None:
+        require_kind("encoder", encoder, (str, Path, SentenceTower))
+        require_kind("gate", gate, (GateConfig, NoneType))
         self.encoder = encoder
         self.tagger = _tagger(tagger)
         if isinstance(encoder, str | Path):
@@ -158,7 +162,7 @@ class FactFilter:
                 hit["text"] = documents[hit["corpus_id"]]
         return hits
 
-    def predict(self, pairs: Sequence[Any], show_progress_bar: bool | None = None) -> np.ndarray | np.float32:
+    def predict(self, pairs: Iterable[Any], show_progress_bar: bool | None = None) -> np.ndarray | np.float32:
         """The scores of pairs of a query and a document, from 0 to 1: larger = more relevant.
 
         Args:
@@ -168,7 +172,9 @@ class FactFilter:
         Returns:
             (pairs,) scores, or one number for a single pair.
         """
-        single = len(pairs) == 2 and not isinstance(pairs[0], tuple | list)
+        single = (
+            isinstance(pairs, tuple | list) and len(pairs) == 2 and not isinstance(pairs[0], tuple | list)
+        )
         queries, documents, places = _grouped([tuple(pairs)] if single else pairs, 2)
         _, gate = self._judge(queries, documents, show_progress_bar)
         values = gate[places].numpy()
@@ -180,7 +186,7 @@ class FactFilter:
         _, gate = self._judge([query], [documents])
         return [text for text, open_ in zip(documents, gate[0].tolist(), strict=True) if open_ >= 0.5]
 
-    def calibrate(self, pairs: Sequence[Any], keep_rate: float = _KEEP_RATE) -> Calibration:
+    def calibrate(self, pairs: Iterable[Any], keep_rate: float = _KEEP_RATE) -> Calibration:
         """Set what is kept, from (query, document) pairs that belong together and that `fit` has not had.
 
         Args:
@@ -203,18 +209,18 @@ class FactFilter:
         may be kept, and `calibrate` on further pairs mends that.
 
         Args:
-            triples: (query, document, relevant) rows, relevant or not; rows of one query belong together. Documents
-                that retrieval ranks high but that are not relevant teach most.
+            triples: (query, document, relevant) rows, relevant or not (true or false, 1 or 0); rows of one query belong
+                together. Documents that retrieval ranks high but that are not relevant teach most.
 
         Raises:
-            ValueError: All rows are relevant, or none is.
+            ValueError: All rows are relevant, or none is; or a row says neither.
 
         Warns:
             CalibrationWarning: Fewer than 19 rows are relevant; the threshold then keeps them all.
         """
         rows = list(triples)
         queries, documents, places = _grouped(rows, 3)
-        labels = torch.tensor([bool(row[2]) for row in rows])
+        labels = torch.tensor([_is_relevant(number, row[2]) for number, row in enumerate(rows)])
         if labels.all() or not labels.any():
             raise ValueError(
                 "`triples` must have rows that are relevant and rows that are not; all are alike. Add documents of "
@@ -293,6 +299,8 @@ class FactFilter:
         contexts = [self._context(query) for query in queries]
         phrases = [[phrase for phrase, _ in context] for context in contexts]
         numbers = {text: n for n, text in enumerate(dict.fromkeys(chain(*phrases, *documents)))}
+        for text in numbers:
+            require_unicode("queries and documents", text)
         encoded = torch.cat([self._encode(list(numbers), bool(progress)), torch.zeros(1, self._tower.width)])
 
         def padded(texts: Sequence[Sequence[str]]) -> Tensor:
@@ -317,7 +325,15 @@ class FactFilter:
         with Bars(console=console) as bars:
             task = bars.add_task("Encoding", total=len(texts))
             for first in range(0, len(texts), _BATCH):
-                parts.append(torch.as_tensor(self._tower(texts[first : first + _BATCH]), dtype=torch.float32))
+                batch = texts[first : first + _BATCH]
+                vectors = torch.as_tensor(self._tower(batch), dtype=torch.float32)
+                expected = (len(batch), self._tower.width)
+                if vectors.shape != expected:
+                    raise ValueError(
+                        f"`encoder` must return a vector of its width for each text, {expected}; "
+                        f"got {tuple(vectors.shape)}."
+                    )
+                parts.append(vectors)
                 bars.update(task, completed=min(first + _BATCH, len(texts)))
         return torch.cat(parts)
 
@@ -339,24 +355,32 @@ class FactFilter:
                 "the query has a picture, but there is no `tagger` that says what it shows: pass "
                 '`tagger="default"`, or a `ConceptTagger` of another model, or ask by text alone.'
             )
-        tags = [
-            (tag["label"], tag["score"]) if isinstance(tag, Mapping) else tuple(tag)
-            for tag in self.tagger(decode_image(picture, name="query"))
-        ]
-        total = sum(float(probability) for _, probability in tags)
-        if not (0 < total < float("inf") and all(float(probability) >= 0 for _, probability in tags)):
+        tags = self.tagger(decode_image(picture, name="query"))
+        try:
+            named = [_named(tag) for tag in tags]
+            total = sum(probability for _, probability in named)
+            valid = 0 < total < float("inf") and all(probability >= 0 for _, probability in named)
+        except (KeyError, TypeError, ValueError):
+            named, total, valid = [], 0.0, False
+        if not valid:
             raise ValueError(f"`tagger` must return concepts with probabilities; got {shown(tags)}.")
-        return [(str(name), float(probability) / total) for name, probability in tags]
+        return [(name, probability / total) for name, probability in named]
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Save the layer, with the encoder's name or folder; the encoder itself stays where it is.
 
         Args:
-            folder: Created, or replaced at once.
+            folder: Created if it is not there. An earlier filter in it is replaced at once; other files stay.
+
+        Raises:
+            FileProblem: There is a file of that name.
         """
         name = str(self.encoder) if isinstance(self.encoder, str | Path) else None
-        with complete_folder(folder) as unfinished:
-            unfinished.mkdir()
+        try:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise FileProblem(f"{str(folder)!r} must be a folder, but is a file.") from None
+        with complete_files(folder, _NAME) as unfinished:
             values = {
                 "encoder": name,
                 "fingerprint": self._tower.fingerprint,
@@ -387,6 +411,7 @@ class FactFilter:
         """
         folder = Path(folder)
         with problems(f"The fact filter in {str(folder)!r} is missing or damaged"):
+            finish_files(folder)
             values = read_json_object(folder / _CONFIG, what="configuration")
             encoder = values["encoder"] if encoder is None else encoder
             if encoder is None:
@@ -402,8 +427,9 @@ class FactFilter:
             weights = load_file(folder / _WEIGHTS)
             require_finite(weights.items(), repr(str(folder / _WEIGHTS)))
             own = dict(fact_filter.layer.named_parameters())
-            if weights.keys() != own.keys():
-                raise ValueError(f"its weights are {sorted(weights)}, where {sorted(own)} should be.")
+            shapes = {name: tuple(part.shape) for name, part in own.items()}
+            if {name: tuple(part.shape) for name, part in weights.items()} != shapes:
+                raise ValueError(f"its weights are {sorted(weights)}, where {shapes} should be.")
             for name, part in own.items():
                 part.data.copy_(weights[name])
         return fact_filter
@@ -421,6 +447,7 @@ class _Vectors:
 
 def _tagger(tagger: Tagger | str | None) -> Tagger | None:
     if not isinstance(tagger, str):
+        require_kind("tagger", tagger, (Tagger, NoneType))
         return tagger
     if tagger != "default":
         raise ValueError(
@@ -457,6 +484,22 @@ def _is_picture_file(text: str) -> bool:
     return text.lower().endswith(PICTURE_ENDINGS) and "\0" not in text and os.path.isfile(text)
 
 
+def _named(tag: Any) -> tuple[str, float]:
+    """The concept and the probability that a tagger returned, in either of its forms."""
+    name, probability = (tag["label"], tag["score"]) if isinstance(tag, Mapping) else tag
+    return str(name), float(probability)
+
+
+def _is_relevant(number: int, label: Any) -> bool:
+    """Whether a row's document is relevant; a text, a grade or NaN, all of which are true in Python, say neither."""
+    if isinstance(label, str) or label not in (0, 1):
+        raise ValueError(
+            f"the label of row {number} must be true or false, or 1 or 0; got {shown(label)}. Compare grades with a "
+            "least one yourself."
+        )
+    return bool(label)
+
+
 def _texts(documents: Any) -> list[str]:
     if isinstance(documents, str):
         raise ValueError("`documents` must be a list of texts. Put a single one into a list.")
@@ -477,7 +520,7 @@ def _not_a_text(document: Any) -> str:
     return f"a {kind}. Pass the texts alone."
 
 
-def _grouped(rows: Sequence[Any], width: int) -> tuple[list[Any], list[list[str]], tuple[Tensor, Tensor]]:
+def _grouped(rows: Iterable[Any], width: int) -> tuple[list[Any], list[list[str]], tuple[Tensor, Tensor]]:
     """The queries of rows, each once, the documents of each, and each row's place: which query, which document."""
     queries: dict[Any, Any] = {}
     documents: dict[Any, list[str]] = {}
@@ -495,4 +538,5 @@ def _grouped(rows: Sequence[Any], width: int) -> tuple[list[Any], list[list[str]
         own.append(row[1])
     index = {key: n for n, key in enumerate(queries)}
     query_of = torch.tensor([index[key] for key, _ in places], dtype=torch.long)
-    return list(queries.values()), list(documents.values()), (query_of, torch.tensor([n for _, n in places]))
+    place_of = torch.tensor([place for _, place in places], dtype=torch.long)
+    return list(queries.values()), list(documents.values()), (query_of, place_of)

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
+from vkood.fields import require_unicode
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
@@ -382,12 +383,7 @@ def _require_texts(texts: Sequence[str]) -> None:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise ValueError(f"text[{number}] must be a text; got {type(text).__name__}.")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(
-                f"text[{number}] must be Unicode text; {text!r:.80} has half of a surrogate pair at {error.start}."
-            ) from None
+        require_unicode(f"text[{number}]", text)
 
 
 def _crop_to_middle(picture: Image.Image) -> Image.Image:

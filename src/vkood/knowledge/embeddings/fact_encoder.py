@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
+from vkood.fields import require_unicode
 from vkood.knowledge.embeddings.claims import Claims
 from vkood.knowledge.embeddings.vector_cache import VectorCache, unwritable
 from vkood.knowledge.facts import Fact
@@ -232,19 +233,8 @@ def _sentences(facts: Iterable[Any]) -> list[str]:
             raise ValueError(
                 f"`facts` must hold facts or sentences; got {sentence!r:.80}, a {type(sentence).__name__}."
             )
-        if not sentence.isascii():
-            _require_unicode(sentence)
+        require_unicode("`facts`", sentence)
     return sentences
-
-
-def _require_unicode(sentence: str) -> None:
-    try:
-        sentence.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"`facts` must be Unicode text; {sentence[:80]!r} has half of a surrogate pair at {error.start}. "
-            "Decode it as what it is, for instance with `errors='replace'`."
-        ) from None
 
 
 def _counting_from(start: int, on_sentences: OnSentences | None) -> OnSentences:
