@@ -90,6 +90,22 @@ def test_saved_and_loaded(kind, tmp_path):
     assert torch.equal(loaded(**inputs)[kind.answer], model(**inputs)[kind.answer])
 
 
+def test_what_stands_where_there_is_no_fact_does_not_count(kind):
+    model, inputs = kind.new(), kind.batch() | kind.labels(4)
+    there = inputs["fact_mask"][..., None]
+    assert not there.all()
+    answers = []
+    for held in (0.0, torch.nan, torch.inf):
+        facts = torch.where(there, inputs["fact_features"], held).requires_grad_()
+        answer = model(**inputs | {"fact_features": facts})[kind.answer]
+        answer.square().sum().backward()
+        assert facts.grad.isfinite().all()
+        assert not torch.where(there, 0.0, facts.grad).any()
+        answers.append(answer)
+    close(answers[1], answers[0])
+    close(answers[2], answers[0])
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("facts", [0, 1, 200])
 def test_any_number_of_facts(kind, facts):

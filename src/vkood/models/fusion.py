@@ -196,6 +196,13 @@ def padding_bias(mask: Tensor, dtype: torch.dtype) -> Float[Tensor, "*batch keys
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask.bool(), -torch.inf)
 
 
+def without_padding(
+    facts: Float[Tensor, "*batch facts width"], mask: Tensor
+) -> Float[Tensor, "*batch facts width"]:
+    """Facts with zeros in place of padding, which may hold anything: attention would multiply a NaN by 0."""
+    return facts.masked_fill(~mask.bool()[..., None], 0.0)
+
+
 def without_closed(
     facts: Float[Tensor, "rows facts width"], bias: Float[Tensor, "rows facts"]
 ) -> tuple[Float[Tensor, "rows open width"], Float[Tensor, "rows open"]]:

@@ -21,7 +21,7 @@ from vkood.gating.gate import drops_closed
 from vkood.models.blip.adapters import LowRankAdapter, UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
-from vkood.models.fusion import padding_bias, without_closed
+from vkood.models.fusion import padding_bias, without_closed, without_padding
 from vkood.models.loading import StrictlyLoadedModel
 from vkood.models.roles import layer_names
 from vkood.models.towers import is_untrained
@@ -193,6 +193,7 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
             return Source(image, None)
         if fact_mask is None:
             fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
+        fact_features = without_padding(fact_features, fact_mask)
         gated: GateOutput | None = None
         bias = padding_bias(fact_mask, image.dtype)
         if self.outlier_layer is not None:
@@ -241,7 +242,8 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
             attention_mask: (batch, text_tokens) 1 for tokens, 0 for padding; all are tokens, if None.
             pixel_values: (batch, channels, height, width) the images.
             fact_features: (batch, facts, fact_dim) a vector for each fact; None for no facts.
-            fact_mask: (batch, facts) True where there is a fact; all, if None.
+            fact_mask: (batch, facts) True where there is a fact; all, if None. What `fact_features` hold elsewhere does
+                not count.
             image_features: (batch, tokens, D) the output of `encode_image`, in place of images.
 
         Returns:

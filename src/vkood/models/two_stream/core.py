@@ -20,7 +20,7 @@ from typing_extensions import override
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.gating.conditioning import Steered
 from vkood.gating.gate import drops_closed
-from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias, without_closed
+from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias, without_closed, without_padding
 from vkood.models.loading import StrictlyLoadedModel, load_config, number_of_weights, require_size
 from vkood.models.roles import layer_names
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
@@ -241,7 +241,8 @@ class VkoodModel(VkoodPreTrainedModel):
                 normalised as their tower wants them.
             fact_features: (batch, facts, fact_dim) or (batch, texts, facts, fact_dim) a vector for each fact;
                 None for no facts.
-            fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None.
+            fact_mask: (batch, facts) or (batch, texts, facts) True where there is a fact; all, if None. What
+                `fact_features` hold elsewhere does not count.
             image_features: (batch, tokens, image_width) or (batch, images, tokens, image_width) what `image_tower`
                 made of the images, in place of `pixel_values`: a tower that stays as it is need see each image only
                 once.
@@ -280,7 +281,7 @@ class VkoodModel(VkoodPreTrainedModel):
         if fact_features is not None and fact_features.shape[-2] > 0:
             if fact_mask is None:
                 fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
-            shape = fact_mask.shape
+            fact_features, shape = without_padding(fact_features, fact_mask), fact_mask.shape
             gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
             facts, fact_bias = fact_features.flatten(0, -3), fact_bias.flatten(0, -2)
             if not (every_state or output_attentions) and drops_closed(self.outlier_layer):
