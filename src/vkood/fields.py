@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 from typing_extensions import override
@@ -214,6 +215,17 @@ def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
             f" Call it: `{value.__name__}()`." if isinstance(value, type) and issubclass(value, kind) else ""
         )
         raise TypeError(f"`{name}` must be of type {expected}; got {shown(value)}.{hint}")
+
+
+def as_count(name: str, value: Any) -> int:
+    """A number of things, at least 1, as Python's; whole numbers of numpy are as good.
+
+    Raises:
+        ValueError: Names the argument and the actual value.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
+        raise ValueError(f"`{name}` must be a whole number of at least 1; got {shown(value)}.")
+    return int(value)
 
 
 def require_unicode(name: str, text: str) -> None:

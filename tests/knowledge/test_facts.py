@@ -1,7 +1,9 @@
 """Facts and their words."""
 
+import json
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -63,11 +65,26 @@ def test_a_facts_id_depends_on_what_is_known_alone():
         (("a", "IsA", "b", -1.0), "`weight` must be a number from 0"),
         (("a", "IsA", "b", float("nan")), "`weight` must be a number from 0"),
         (("a", "IsA", "b", float("inf")), "`weight` must be a number from 0"),
+        (("a", "IsA", "b", "1"), "`weight` must be a number from 0"),
+        (("a", "IsA", "b", None), "`weight` must be a number from 0"),
+        (("a", "IsA", "b", True), "`weight` must be a number from 0"),
+        ((3, "IsA", "b"), "`subject` must be a text; got 3"),
+        (("a", ["IsA"], "b"), r"`relation` must be a text; got \['IsA'\]"),
+        (("a", "IsA", None), "`object` must be a text; got None"),
+        (("a", "IsA", "b", 1.0, None), "`source` must be a text; got None"),
     ],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_no_facts(arguments, complaint):
     with pytest.raises(ValueError, match=complaint):
         Fact(*arguments)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_weights_of_numpy_are_as_good():
+    fact = Fact("a", "IsA", "b", np.float32(0.5))
+    assert type(fact.weight) is float
+    assert json.dumps(fact.as_dict()["weight"]) == "0.5"
 
 
 @pytest.mark.parametrize(

@@ -133,14 +133,31 @@ def test_notes(explainer):
     assert explainer(BROWN, "What is it used for?").notes == ()
 
 
+def test_own_facts_from_an_iterator_are_judged_for_every_photograph(explainer):
+    shown = explainer([BROWN, BLUE], facts=iter(["a dog barks."]))
+    for photo in shown:
+        assert "a dog barks." in [fact.sentence for fact in (*photo.kept, *photo.dropped)]
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_bad_input(explainer, tmp_path):
     (tmp_path / "notes.jpg").write_text("not a picture")
     with pytest.raises(ValueError, match=r"notes\.jpg.* must be a picture"):
         explainer(tmp_path / "notes.jpg")
     with pytest.raises(FileNotFoundError, match=r"^'[^']*none\.jpg' must be .* no such file or folder\.$"):
         explainer(str(tmp_path / "none.jpg"))
-    with pytest.raises(ValueError, match="`limit` must be a number from 1 to 1,000; got 0"):
-        PhotoExplainer(tagger=ColourTagger(), limit=0)
+    for limit in (0, 2.5, "3"):
+        with pytest.raises(ValueError, match="`limit` must be a whole number of at least 1"):
+            PhotoExplainer(tagger=ColourTagger(), limit=limit)
+    with pytest.raises(ValueError, match="`limit` must be a whole number from 1 to 1,000; got 1001"):
+        PhotoExplainer(tagger=ColourTagger(), limit=1001)
+    for threshold in (float("nan"), "0.5"):
+        with pytest.raises(ValueError, match="`threshold` must be a finite number"):
+            PhotoExplainer(tagger=ColourTagger(), threshold=threshold)
+    with pytest.raises(TypeError, match="`tagger` must be of type PictureTagger"):
+        PhotoExplainer(tagger=3)
+    with pytest.raises(ValueError, match="`facts` must be a list of sentences; got 3 in it"):
+        explainer(BROWN, facts=["a dog barks.", 3])
     with pytest.raises(ValueError, match="`model` must be a model of vkood's with a head"):
         PhotoExplainer(tagger=ColourTagger(), model=object())
     with pytest.raises((ValueError, OSError), match="is not a fact store"):

@@ -126,7 +126,7 @@ def test_the_call_of_the_field(processor):
         ({"text": []}, "at least one text"),
         ({"images": []}, "at least one picture"),
         ({"text": "a", "return_tensors": "np"}, "`return_tensors` must be \"pt\".*; got 'np'"),
-        ({"text": "a", "max_length": 0}, "`max_length` must be at least 1; got 0"),
+        ({"text": "a", "max_length": 0}, "`max_length` must be a whole number of at least 1; got 0"),
         ({"text": "a", "padding": "no"}, "no is not a valid PaddingStrategy"),
         ({"text": ["a", "a\ud800"]}, r"text\[1\] must be Unicode text"),
         ({"text": "a", "facts": ["\ud800"]}, "`facts` must be Unicode text"),
@@ -217,12 +217,16 @@ def test_saved_and_loaded(processor, tmp_path, monkeypatch):
     assert VkoodProcessor.from_pretrained(tmp_path, fact_cache="here").fact_cache == "here"
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_from_towers(tmp_path):
     image_processor().save_pretrained(tmp_path / "image")
     tiny_tokenizer().save_pretrained(tmp_path / "text")
     built = VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", image_size=48, max_length=9)
     assert built(picture())["pixel_values"].shape == (1, 3, 48, 48)
-    with pytest.raises(ValueError, match="`max_length` must be at least 1"):
+    for size in (0, "x", 5000):
+        with pytest.raises(ValueError, match="`image_size` must be a whole number from 1 to 4,096"):
+            VkoodProcessor(image_processor(), tiny_tokenizer()).set_image_size(size)
+    with pytest.raises(ValueError, match="`max_length` must be a whole number of at least 1"):
         VkoodProcessor.from_towers(tmp_path / "image", tmp_path / "text", max_length=0)
 
 

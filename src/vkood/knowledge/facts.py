@@ -7,6 +7,7 @@ import math
 import re
 import unicodedata
 from dataclasses import asdict, dataclass
+from numbers import Real
 
 from vkood.knowledge.language.plain_text import without_invisible
 from vkood.knowledge.verbalize.wording import sentence_of
@@ -101,10 +102,22 @@ class Fact:
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
+        texts = {
+            "subject": self.subject,
+            "relation": self.relation,
+            "object": self.object,
+            "source": self.source,
+        }
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise ValueError(f"`{name}` must be a text; got {text!r:.60}.")
         if self.relation not in _IS_RELATION:
             raise ValueError(unknown_relation("`relation`", self.relation))
         _require_normalised("subject", self.subject)
         _require_normalised("object", self.object)
+        if type(self.weight) is not float:
+            number = isinstance(self.weight, Real) and not isinstance(self.weight, bool)
+            object.__setattr__(self, "weight", float(self.weight) if number else math.nan)
         if not 0 <= self.weight <= MAX_WEIGHT:  # also refuses NaN
             raise ValueError(f"`weight` must be a number from 0 to {MAX_WEIGHT:g}; got {self.weight!r}.")
 

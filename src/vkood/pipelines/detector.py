@@ -19,12 +19,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from torch import Tensor
 
-from vkood.fields import Real, Whole, require_fields, require_kind
+from vkood.fields import Real, as_count, require_fields, require_kind
 from vkood.mixture import Diagonal, Family, Prior, Spherical, fit_mixture, log_density, negative_log_density
 from vkood.mixture.families.spherical import directions
 from vkood.solve import Status
 
-_RULES = {"contamination": Real(0, 0.5, above=True), "num_components": Whole()}
+_RULES = {"contamination": Real(0, 0.5, above=True)}
 _KINDS = [np.float64, np.float32]
 
 
@@ -210,10 +210,8 @@ class OutlierDetector(OutlierMixin, BaseEstimator):
             raise ValueError(
                 "the `kappa` of `family` must be a number, since nothing is learnt by gradients here; got a tensor."
             )
-        count = self.num_components
-        count = int(count) if isinstance(count, np.integer) else count  # of a grid that is searched
-        require_fields({"contamination": self.contamination, "num_components": count}, _RULES)
-        return self.family or Diagonal(), count
+        require_fields({"contamination": self.contamination}, _RULES)
+        return self.family or Diagonal(), as_count("num_components", self.num_components)
 
     def _start(self, vectors: Tensor, num_components: int) -> Float64[Tensor, "components features"] | None:
         """Centres of k-means: the mixtures' own start takes tokens far apart, which many samples' outliers are."""

@@ -7,13 +7,15 @@ the outlier layer as it comes scores each against the tagger's names; and a cali
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import torch
 from PIL import Image
 
+from vkood.fields import Real, Whole, as_count, require_fields, require_kind
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, FactStore, LinkedFact
 from vkood.knowledge.language.word_lists import ADJECTIVES, FUNCTION_WORDS, VERB_FORMS, VERBS
@@ -90,12 +92,14 @@ class PhotoExplainer:
         threshold: float = KEEP_95,
         encoder: str = FACT_ENCODER,
     ) -> None:
-        if not 1 <= limit <= MAX_FACTS:
-            raise ValueError(f"`limit` must be a number from 1 to {MAX_FACTS:,}; got {limit}.")
+        self.limit, self.threshold = as_count("limit", limit), threshold
+        require_fields(
+            {"limit": self.limit, "threshold": threshold}, {"limit": Whole(1, MAX_FACTS), "threshold": Real()}
+        )
+        require_kind("tagger", tagger, (PictureTagger, NoneType))
         self.store = store if isinstance(store, FactStore) else FactStore.open(store)
         self.model = load_explainable(model)
         self.tagger: PictureTagger = tagger or ConceptTagger.default(self.store)
-        self.limit, self.threshold = limit, threshold
         self._linker = Linker(self.store)
         self._encoder, _ = fact_encoder_of(encoder)
         self._names = list(self.tagger.names)
@@ -105,16 +109,16 @@ class PhotoExplainer:
 
     @overload
     def __call__(
-        self, images: ImageSource, text: str = "", *, facts: Sequence[str] = ()
+        self, images: ImageSource, text: str = "", *, facts: Iterable[str] = ()
     ) -> PhotoExplanation: ...
 
     @overload
     def __call__(
-        self, images: Sequence[ImageSource], text: str = "", *, facts: Sequence[str] = ()
+        self, images: Sequence[ImageSource], text: str = "", *, facts: Iterable[str] = ()
     ) -> list[PhotoExplanation]: ...
 
     def __call__(
-        self, images: ImageSource | Sequence[ImageSource], text: str = "", *, facts: Sequence[str] = ()
+        self, images: ImageSource | Sequence[ImageSource], text: str = "", *, facts: Iterable[str] = ()
     ) -> PhotoExplanation | list[PhotoExplanation]:
         """Explain photographs; nothing about one depends on the others.
 
@@ -135,11 +139,14 @@ class PhotoExplainer:
         return next(self.explained([images], text, facts))  # pyright: ignore[reportArgumentType] - a single photograph
 
     def explained(
-        self, images: Sequence[ImageSource], text: str = "", facts: Sequence[str] = ()
+        self, images: Sequence[ImageSource], text: str = "", facts: Iterable[str] = ()
     ) -> Iterator[PhotoExplanation]:
         """Yield what is known about each photograph; arguments and errors as for a call."""
         if isinstance(facts, str):
             raise ValueError("`facts` must be a list of sentences; got a single text.")
+        facts = list(facts)  # for every photograph
+        if strange := [fact for fact in facts if not isinstance(fact, str)]:
+            raise ValueError(f"`facts` must be a list of sentences; got {strange[0]!r:.60} in it.")
         if self.model is not None and not text.strip():
             raise ValueError("`text` must be a question for the model to answer; got an empty one.")
         for first in range(0, len(images), _BATCH):

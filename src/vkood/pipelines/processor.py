@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
-from vkood.fields import require_unicode
+from vkood.fields import Whole, as_count, require_fields, require_unicode
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
@@ -23,6 +23,7 @@ from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 from vkood.knowledge.linking.linker import Store, default_linker
 from vkood.models import BlipVkoodConfig, VkoodConfig
 from vkood.models.explainable import Explainable
+from vkood.models.fields import MAX_IMAGE_SIZE
 from vkood.models.loading import (
     PROCESSOR_FILES,
     LoadingError,
@@ -58,7 +59,8 @@ class VkoodProcessor(ProcessorMixin):
         fact_cache: Folder in which vectors of facts are kept, each encoded once, ever. By default `facts` in the folder
             that the environment variable VKOOD_CACHE names, or else in `~/.cache/vkood`. It is a matter of the machine,
             so it is neither saved nor read from saved processors.
-        max_facts: Max number of facts of a text, the most relevant first.
+        max_facts: Max number of facts that are looked up for a text, the most relevant first; of sentences that are
+            passed none is left out.
         max_length: Max number of tokens of a text; what is longer is cut.
 
     Example:
@@ -78,13 +80,10 @@ class VkoodProcessor(ProcessorMixin):
         max_length: int = 50,
     ) -> None:
         super().__init__(image_processor, tokenizer)
-        for name, value in (("max_facts", max_facts), ("max_length", max_length)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
         self.fact_encoder = fact_encoder
         self.fact_cache = fact_cache
-        self.max_facts = max_facts
-        self.max_length = max_length
+        self.max_facts = as_count("max_facts", max_facts)
+        self.max_length = as_count("max_length", max_length)
 
     @override
     @classmethod
@@ -162,7 +161,11 @@ class VkoodProcessor(ProcessorMixin):
 
         Args:
             image_size: Height and width, in pixels.
+
+        Raises:
+            ValueError: If it is not from 1 to 4,096.
         """
+        require_fields({"image_size": image_size}, {"image_size": Whole(1, MAX_IMAGE_SIZE)})
         shortest = "shortest_edge" in dict(self.image_processor.size)
         square = {"height": image_size, "width": image_size}
         self.image_processor.size = {"shortest_edge": image_size} if shortest else square
@@ -213,9 +216,7 @@ class VkoodProcessor(ProcessorMixin):
             )
         if images is None and text is None and facts is None:
             raise ValueError("`images`, `text` or both must be given; got neither.")
-        max_length = self.max_length if max_length is None else max_length
-        if max_length < 1:
-            raise ValueError(f"`max_length` must be at least 1; got {max_length}.")
+        max_length = self.max_length if max_length is None else as_count("max_length", max_length)
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is not None:
             _require_texts(texts)

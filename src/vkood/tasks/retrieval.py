@@ -21,7 +21,7 @@ from typing_extensions import override
 from vkood.data.batches import Collator, ContrastBatches, RankBatches
 from vkood.data.rows import Example, RowImages, Rows
 from vkood.data.tables import Table
-from vkood.fields import Whole
+from vkood.fields import Whole, as_count
 from vkood.metrics import recall_at
 from vkood.models import BlipVkoodForImageTextRetrieval, VkoodForImageTextRetrieval
 from vkood.models.explainable import MATCHING
@@ -97,8 +97,8 @@ class RetrievalTask(Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name, number in (("shortlist", self.shortlist), ("memory_limit", self.memory_limit)):
-            if number is not None and number < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {number}.")
+            if number is not None:
+                as_count(name, number)
         if self.family != "blip" and (self.add_similarity or self.shortlist is not None):
             raise ValueError(
                 "`options.shortlist` and `options.add_similarity` need features to rank candidates by, which models "

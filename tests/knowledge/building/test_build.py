@@ -123,6 +123,7 @@ def test_a_signal_as_soon_as_there_is_a_folder_to_sort_in(tmp_path, monkeypatch)
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_no_facts(tmp_path):
     with pytest.raises(UnreadableSourceError, match="no facts are left"):
         build_store(tmp_path / "a.db", [[]])
@@ -130,6 +131,14 @@ def test_no_facts(tmp_path):
         build_store(tmp_path / "a.db", [])
     with pytest.raises(ValueError, match="`date` must be like 2026-01-31"):
         build_store(tmp_path / "a.db", [FACTS], date="today")
+    for sources in (FACTS, ["facts"], [3]):
+        with pytest.raises(ValueError, match=r"`sources` must be sources of facts, .* got"):
+            build_store(tmp_path / "a.db", sources)
+    for sources in (FACTS[0], "facts", None):
+        with pytest.raises(ValueError, match="`sources` must be a list of sources"):
+            build_store(tmp_path / "a.db", sources)
+    with pytest.raises(ValueError, match="`facts` must hold facts, of the class `Fact`; got 'a b'"):
+        build_store(tmp_path / "a.db", [["a b"]])
     assert os.listdir(tmp_path) == []
 
 
@@ -191,7 +200,7 @@ class TestFailures:
         assert sorted(os.listdir(path.parent)) == before
 
     def test_no_folder(self, tmp_path):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match=r"There is no folder '.*none' to write the store to"):
             build_store(tmp_path / "none" / "facts.db", [FACTS])
 
     def test_what_killed_builds_left_is_removed(self, path):

@@ -2,13 +2,14 @@
 
 import pickle
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from support.odd_texts import LONG_TEXTS, WRITINGS
 from support.small_store import SmallStore
-from vkood.knowledge import Concept, FactStore, Linker, facts_for, link
+from vkood.knowledge import Concept, FactQuery, FactStore, Linker, facts_for, link
 from vkood.knowledge.linking import linker as linker_module
 from vkood.knowledge.linking.linker import MAX_REMEMBERED_LENGTH
 from vkood.knowledge.linking.query import MAX_CHARACTERS
@@ -98,6 +99,7 @@ def test_verbs_and_adjectives_are_linked_if_they_are_in_scope():
     assert everything == ["happy", "man", "riding", "horse"]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_facts_come_once_with_what_led_to_them():
     linker = Linker(STORE)
     facts = linker.facts_for("A dog, no cat, and another dog", limit=2)
@@ -109,8 +111,19 @@ def test_facts_come_once_with_what_led_to_them():
     }
     assert len(linker.facts_for("A dog, no cat", limit=None, negated=True)) == 6
     assert linker.facts_for("nothing here") == []
-    with pytest.raises(ValueError, match="`limit` must be at least 1"):
-        linker.facts_for("A dog", limit=0)
+    for limit in (0, 2.5, "3", True):
+        with pytest.raises(ValueError, match="`limit` must be a whole number of at least 1"):
+            linker.facts_for("A dog", limit=limit)
+    assert len(linker.facts_for("A dog", limit=np.int64(2))) == 2
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_queries_of_what_is_no_list_are_refused():
+    for name, value in (("captions", None), ("concepts", None), ("concepts", 3)):
+        with pytest.raises(ValueError, match=f"`{name}` must be a list; got"):
+            FactQuery("A dog", **{name: value})
+    with pytest.raises(ValueError, match="`concepts` must be pairs"):
+        FactQuery("A dog", concepts=["a1"])  # two letters, the second of which is a number
 
 
 def test_many_are_as_one_by_one(linker):

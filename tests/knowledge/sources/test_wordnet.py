@@ -160,5 +160,5 @@ def test_folders_that_are_none(folder, tmp_path):
         WordNetSource(tmp_path)
     with pytest.raises(ValueError, match="`parts_of_speech` must be of noun, verb, adj, adv"):
         WordNetSource(folder, ("nouns",))
-    with pytest.raises(ValueError, match="`max_sense` must be at least 1"):
+    with pytest.raises(ValueError, match="`max_sense` must be a whole number of at least 1"):
         WordNetSource(folder, max_sense=0)

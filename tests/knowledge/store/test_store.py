@@ -70,11 +70,24 @@ class TestLookup:
         store._connection().set_trace_callback(None)
         assert len(queries) == 1
 
+    @pytest.mark.usefixtures("unchecked")
     def test_limit(self, store):
         assert objects(store.lookup(["lemon"], limit=2)) == {"lemon": ["sour", "fruit"]}
         assert len(store.lookup(["lemon"], limit=None)["lemon"]) == 4
-        with pytest.raises(ValueError, match="`limit` must be at least 1; got 0"):
-            store.lookup(["lemon"], limit=0)
+        for limit in (0, 1.5, "2", True):
+            with pytest.raises(
+                ValueError, match=f"`limit` must be a whole number of at least 1; got {limit!r}"
+            ):
+                store.lookup(["lemon"], limit=limit)
+
+    @pytest.mark.usefixtures("unchecked")
+    def test_names_that_are_no_texts(self, store):
+        with pytest.raises(ValueError, match="`concepts` must be a list of names; got 3 in it"):
+            store.lookup(["lemon", 3])
+        with pytest.raises(TypeError, match="`prefix` must be of type str; got 3"):
+            store.search(3)
+        with pytest.raises(TypeError, match="`concept` must be of type str; got 3"):
+            store.neighbours(3)
 
     def test_relations(self, store):
         assert objects(store.lookup(["lemon"], relations=["HasProperty", "AtLocation"], limit=2)) == {
@@ -127,7 +140,7 @@ class TestOtherQuestions:
         assert objects(about)["fire_hydrant"] == ["putting out fire"]
         assert about["x"] == []
         assert len(store.about(["tree"], limit=1)["tree"]) == 2
-        with pytest.raises(ValueError, match="`limit` must be at least 1"):
+        with pytest.raises(ValueError, match="`limit` must be a whole number of at least 1"):
             store.about(["tree"], limit=0)
 
     def test_about_has_a_fact_of_a_thing_with_itself_once(self, tmp_path):
@@ -144,6 +157,7 @@ class TestOtherQuestions:
         with pytest.raises(ValueError, match="`limit`"):
             store.search("fire", limit=0)
 
+    @pytest.mark.usefixtures("unchecked")
     def test_neighbours(self, store):
         near = store.neighbours("fruit", hops=1)
         assert [(neighbour.concept, len(neighbour.facts)) for neighbour in near] == [
@@ -156,8 +170,9 @@ class TestOtherQuestions:
         assert {len(facts) for facts in far.values()} == {1, 2, 3}
         assert len(store.neighbours("lemon", limit=2)) == 2
         assert store.neighbours("unheard of") == []
-        with pytest.raises(ValueError, match="`hops` must be at least 1"):
-            store.neighbours("lemon", hops=0)
+        for hops in (0, 1.5):
+            with pytest.raises(ValueError, match="`hops` must be a whole number of at least 1"):
+                store.neighbours("lemon", hops=hops)
 
     def test_stats(self, store, path):
         stats = store.stats()

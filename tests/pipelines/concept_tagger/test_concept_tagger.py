@@ -161,9 +161,9 @@ def test_stores_with_other_facts_have_other_fingerprints(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mass": 0.0}, "`mass` must be a probability above 0; got 0.0"),
-        ({"num_names": 0}, "`num_names` must be at least 1; got 0"),
-        ({"max_concepts": 0}, "`max_concepts` must be at least 1; got 0"),
+        ({"mass": 0.0}, "`mass` must be a finite number above 0 to 1; got 0.0"),
+        ({"num_names": 0}, "`num_names` must be a whole number of at least 1; got 0"),
+        ({"max_concepts": 0}, "`max_concepts` must be a whole number of at least 1; got 0"),
         ({"temperature": -1.0}, "`temperature` must be a number above 0; got -1.0"),
     ],
 )

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from vkood.fields import shown
 from vkood.files import complete_file
 from vkood.knowledge.building.spool import Spool
 from vkood.knowledge.building.writing import write_store
@@ -90,6 +92,7 @@ def build_store(
     Raises:
         UnreadableSourceError: If more than 1 % of a source cannot be read, or no facts are left.
         StoreError: If facts are to be added to a file that is no store, or would take the place of one.
+        ValueError: If `sources` holds what is no source, or a source what is no fact.
         OSError: If the file cannot be written.
 
     Example:
@@ -103,6 +106,14 @@ def build_store(
     report_progress = on_progress or (lambda progress: None)
     date = _date(date)
     require_replaceable(path)
+    if isinstance(sources, str | Fact) or not isinstance(sources, Iterable):
+        raise ValueError(
+            f"`sources` must be a list of sources, such as lists of facts; got {shown(sources)}."
+        )
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"There is no folder {str(path.parent)!r} to write the store to; make it first."
+        )
     with (
         _kept(path, append=append) as kept,
         complete_file(path) as unfinished,
@@ -115,7 +126,7 @@ def build_store(
                 _read(_StoreSource(kept), spool, report_progress)
             tallies = []
             for source in sources:
-                source = source if isinstance(source, Source) else FactSource(source)
+                source = source if isinstance(source, Source) else _in_memory(source)
                 tally = _read(source, spool, report_progress)
                 infos = [info for info in infos if (info.name, info.rebuild) != _key(source.info)]
                 infos.append(replace(source.info, num_facts=tally.num_facts))
@@ -124,6 +135,15 @@ def build_store(
         finally:
             spool.close()
     return BuildReport(path=path, size=path.stat().st_size, header=header, tallies=tuple(tallies))
+
+
+def _in_memory(facts: Any) -> FactSource:
+    if isinstance(facts, str | Fact) or not isinstance(facts, Iterable):
+        raise ValueError(
+            f"`sources` must be sources of facts, such as lists of facts; got {shown(facts)} in it. Facts of no other "
+            "source are a list in the list: `[[fact, ...]]`."
+        )
+    return FactSource(facts)
 
 
 def _read(source: Source, spool: Spool, report_progress: Callable[[BuildProgress], None]) -> Tally:

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from vkood.fields import require_kind
+from vkood.fields import as_count, require_kind
 from vkood.knowledge.facts import Fact
 from vkood.knowledge.language.plain_text import PlainText, plain_text
 from vkood.knowledge.language.words import Words, guess_kinds, split_words
@@ -184,10 +184,10 @@ class Linker:
         self, queries: Iterable[str | FactQuery], limit: int | None = 20, *, negated: bool = False
     ) -> list[list[LinkedFact]]:
         """Return the facts of each query, as `facts_for` does; faster than query by query."""
+        require_kind("queries", queries, Iterable)
         if isinstance(queries, str | FactQuery):
             raise ValueError(f"`queries` must be a list; got one query: write [{queries!r:.60}].")
-        if limit is not None and limit < 1:
-            raise ValueError(f"`limit` must be at least 1; got {limit}.")
+        limit = None if limit is None else as_count("limit", limit)
         rest = map(as_query, queries)
         facts: list[list[LinkedFact]] = []
         while batch := list(islice(rest, BATCH)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,9 @@ class FactQuery:
             raise ValueError(
                 f"`captions` must be a list of texts; got one text: write [{self.captions[:40]!r}]."
             )
+        for name, items in (("captions", self.captions), ("concepts", self.concepts)):
+            if not isinstance(items, Iterable):
+                raise ValueError(f"`{name}` must be a list; got {type(items).__name__}.")
         captions = tuple(self.captions)
         for number, caption in enumerate(captions):
             _require_text(f"captions[{number}]", caption)
@@ -101,7 +104,7 @@ def _require_text(argument: str, text: object) -> None:
 def _concept(item: Any) -> tuple[str, float]:
     try:
         name, probability = item
-        valid = isinstance(name, str) and 0 <= float(probability) <= 1
+        valid = not isinstance(item, str) and isinstance(name, str) and 0 <= float(probability) <= 1
     except (TypeError, ValueError):
         valid = False
     if not valid:

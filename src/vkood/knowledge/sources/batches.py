@@ -9,6 +9,7 @@ from io import BufferedIOBase
 from itertools import islice
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from vkood.fields import shown
 from vkood.knowledge.facts import RELATIONS, RENAMED_RELATIONS, Fact, normalise_concept, to_thousandths
 from vkood.knowledge.store.schema import SourceInfo
 
@@ -172,6 +173,8 @@ class FactSource:
         """Give all facts; one without a source gets this one's name."""
         facts = iter(self.facts)
         while chunk := list(islice(facts, _BATCH)):
+            if strange := [fact for fact in chunk if not isinstance(fact, Fact)]:
+                raise ValueError(f"`facts` must hold facts, of the class `Fact`; got {shown(strange[0])}.")
             tally.num_lines += len(chunk)
             tally.num_facts += len(chunk)
             yield Batch(

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from vkood.fields import as_count
 from vkood.files import open_regular
 from vkood.knowledge.facts import normalise_concept, require_relations, to_thousandths
 from vkood.knowledge.sources.batches import RELATION_CODES, Batch, Tally, lines_of
@@ -82,8 +83,8 @@ class WordNetSource:
     def __post_init__(self) -> None:
         """Refuse a folder that is not WordNet's."""
         require_relations("`relations`", self.relations)
-        if self.max_sense is not None and self.max_sense < 1:
-            raise ValueError(f"`max_sense` must be at least 1; got {self.max_sense}.")
+        if self.max_sense is not None:
+            as_count("max_sense", self.max_sense)
         unknown = [part for part in self.parts_of_speech if part not in PARTS_OF_SPEECH]
         if unknown or not self.parts_of_speech:
             raise ValueError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vkood.fields import require_kind
+from vkood.fields import as_count, require_kind, shown
 from vkood.knowledge.facts import RELATIONS, Fact, normalise_concept, require_relations
 from vkood.knowledge.store.database import GuardedConnection, connect, require_schema
 from vkood.knowledge.store.schema import INDICES, TABLES, StoreError, StoreHeader, require_store, seal
@@ -317,6 +317,7 @@ class FactStore:
         Raises:
             ValueError: If `limit` is below 1.
         """
+        require_kind("prefix", prefix, str)
         first = normalise_concept(prefix)
         if not first and prefix.strip():
             return []  # of letters that no concept has
@@ -338,9 +339,8 @@ class FactStore:
         Raises:
             ValueError: If `hops` or `limit` is below 1.
         """
-        if hops < 1:
-            raise ValueError(f"`hops` must be at least 1; got {hops}.")
-        limit = _require_limit(limit)
+        require_kind("concept", concept, str)
+        hops, limit = as_count("hops", hops), _require_limit(limit)
         start = normalise_concept(concept)
         ways: dict[str, tuple[Fact, ...]] = {start: ()}
         frontier = [start]
@@ -443,12 +443,11 @@ class FactStore:
 def _normalised(argument: str, names: Iterable[str]) -> dict[str, str]:
     if isinstance(names, str):
         raise ValueError(f"{argument} must be a list of names; got the text {names!r}: write [{names!r}].")
-    return {name: normalise_concept(name) for name in names}
+    named = list(names)
+    if strange := [name for name in named if not isinstance(name, str)]:
+        raise ValueError(f"{argument} must be a list of names; got {shown(strange[0])} in it.")
+    return {name: normalise_concept(name) for name in named}
 
 
 def _require_limit(limit: int | None) -> int:
-    if limit is None:
-        return _NO_LIMIT
-    if limit < 1:
-        raise ValueError(f"`limit` must be at least 1; got {limit}.")
-    return min(limit, _NO_LIMIT)
+    return _NO_LIMIT if limit is None else min(as_count("limit", limit), _NO_LIMIT)

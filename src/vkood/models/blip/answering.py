@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import BlipTextConfig
 from typing_extensions import override
 
+from vkood.fields import as_count
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.core import (
     BlipVkoodModel,
@@ -223,9 +224,7 @@ class BlipVkoodForVisualQuestionAnswering(Explainable, BlipVkoodPreTrainedModel)
         Raises:
             ValueError: If `k` is not positive.
         """
-        if k < 1:
-            raise ValueError(f"`k` must be at least 1; got {k}.")
-        k = min(k, len(answer_ids))
+        k = min(as_count("k", k), len(answer_ids))
         read = self.blip(input_ids, attention_mask, pixel_values, fact_features, fact_mask, image_features)
         states, mask = read.text_states, self._mask(input_ids, attention_mask)
         answer_ids = answer_ids.clone()

@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from typing_extensions import override
 
+from vkood.fields import as_count
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge.linking.caption_concepts import Likely, caption_concepts
 from vkood.knowledge.linking.linker import Linker, Store
@@ -51,8 +52,7 @@ class Captioner:
     """
 
     def __init__(self, source: str | Path, num_captions: int = 3) -> None:
-        if num_captions < 1:
-            raise ValueError(f"`num_captions` must be at least 1; got {num_captions}.")
+        num_captions = as_count("num_captions", num_captions)
         folder = local_folder(source)
         config = load_config(folder)
         describes = type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING

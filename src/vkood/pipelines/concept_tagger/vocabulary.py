@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from vkood.fields import Real, as_count, require_fields
 from vkood.knowledge.linking.linker import Store
 
 _DIGITS = 6
@@ -80,10 +81,8 @@ class Cut:
     def __post_init__(self) -> None:
         """Check the values."""
         for name, value in (("num_names", self.num_names), ("max_concepts", self.max_concepts)):
-            if value < 1:
-                raise ValueError(f"`{name}` must be at least 1; got {value}.")
-        if not 0 < self.mass <= 1:
-            raise ValueError(f"`mass` must be a probability above 0; got {self.mass}.")
+            as_count(name, value)
+        require_fields({"mass": self.mass}, {"mass": Real(0, 1, above=True)})
 
 
 class Vocabulary:
