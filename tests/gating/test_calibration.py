@@ -121,6 +121,9 @@ def test_a_report_counts_what_is_kept():
         (torch.full((3,), torch.nan), {}, "`scores` must be numbers"),
         (torch.zeros(3), {"keep_rate": 0.0}, "`keep_rate`"),
         (torch.zeros(3), {"groups": torch.zeros(2, dtype=torch.long)}, "`groups` must hold a whole number"),
+        (torch.zeros(3), {"groups": torch.tensor([0.0, 1.0, 2.0])}, "`groups` must hold a whole number"),
+        (torch.zeros(3), {"groups": torch.tensor([True, False, True])}, "`groups` must hold a whole number"),
+        (torch.zeros(3, dtype=torch.cfloat), {}, "`scores` must be real numbers"),
         (torch.zeros(3), {"groups": torch.tensor([0, -1, 2])}, "`groups` must hold a whole number"),
         (torch.tensor([0.0, torch.inf]), {"groups": torch.tensor([0, 4])}, "each group .*; 4 has none"),
     ],
@@ -128,3 +131,31 @@ def test_a_report_counts_what_is_kept():
 def test_errors_name_the_argument(scores, options, words):
     with pytest.raises(ValueError, match=words):
         Calibration.of(scores, **options)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("groups", [torch.tensor([0.4, 1.4, 0.0]), torch.tensor([0]), torch.tensor([0, 1])])
+def test_groups_of_another_kind_are_refused_when_candidates_are_kept(groups):
+    # a number between two groups, of neither, would keep everything
+    scores = torch.arange(40.0)
+    calibration = Calibration.of(scores, 0.9, groups=torch.arange(40) % 2)
+    with pytest.raises(ValueError, match="`groups` must hold a whole number"):
+        calibration.keeps(scores[:3], groups)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_scores_of_every_type_are_kept_alike():
+    calibration = Calibration.of(torch.arange(99) * 1e4, 0.9)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.long):
+        assert calibration.keeps(torch.tensor([-5, 0, 60_000]).to(dtype)).all()
+    assert not calibration.keeps(torch.tensor([torch.inf], dtype=torch.float16)).any()
+    with pytest.raises(TypeError, match="`scores` must be of type Tensor"):
+        calibration.keeps([1.0])
+
+
+def test_scores_with_a_graph_are_calibrated_on_without_a_warning():
+    facts, image = batch()
+    with pytest.warns(CalibrationWarning) as record:
+        layer = layer_of()
+        layer.calibrate(layer(facts, image).score)
+    assert [warning.category for warning in record] == [CalibrationWarning]

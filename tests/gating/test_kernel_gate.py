@@ -88,3 +88,15 @@ def test_errors_name_the_argument(unchecked):
         KernelGate(6, 5, gate="half")  # pyright: ignore[reportArgumentType] (wrong on purpose)
     with pytest.raises(ValueError, match=r"`context` must be \(batch, items, 5\)"):
         KernelGate(6, 5)(torch.zeros(1, 2, 6), torch.zeros(1, 2, 6))
+
+
+@torch.no_grad()
+def test_weights_of_any_size_are_shares():
+    layer = KernelGate(6, 5, 4)
+    facts, image = normal(3, 4, 6), normal(3, 9, 5)
+    weights = torch.rand(3, 9)
+    expected = layer(facts, image, context_mask=weights).score
+    for scale in (1e-30, 3e38):
+        torch.testing.assert_close(layer(facts, image, context_mask=weights * scale).score, expected)
+    with pytest.raises(ValueError, match="`context_mask` must hold finite weights"):
+        layer(facts, image, context_mask=weights * torch.inf)

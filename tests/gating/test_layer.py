@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.testing import assert_close
 
 from support.sets import batch, each_backend, each_layer, layer_of, name, normal
 from vkood.gating import OutlierLayer
@@ -194,6 +195,25 @@ def outside(shape: tuple[int, ...], *where: int) -> torch.Tensor:
     return features
 
 
+@each_layer
+@torch.no_grad()
+def test_only_directions_count_however_long_the_vectors(covariance, backend):
+    facts, image = batch()
+    layer = layer_of(family=covariance, backend=backend)
+    layer.joint.candidate_projection.bias.zero_()
+    layer.joint.context_projection.bias.zero_()
+    expected = layer(facts, image).score
+    for scale in (1e-15, 1e30):  # the squares of both leave the range of single precision
+        assert_close(layer(facts * scale, image * scale).score, expected, rtol=1e-3, atol=1e-3)
+
+
+@each_layer
+def test_no_rows_at_all(covariance, backend):
+    facts, image = batch()
+    layer = layer_of(family=covariance, backend=backend)
+    assert layer(facts[:0], image[:0]).gate.shape == (0, facts.shape[1])
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("changed", "words"),
@@ -210,7 +230,10 @@ def outside(shape: tuple[int, ...], *where: int) -> torch.Tensor:
         ({"candidate_mask": torch.ones(3, 5).bool()}, r"`candidate_mask` must be .*\(3, 4\)"),
         ({"candidate_mask": torch.ones(3, 4)}, "`candidate_mask` must be boolean"),
         ({"context_mask": torch.ones(3, 8)}, r"`context_mask` must be .*\(3, 9\)"),
-        ({"context_mask": -torch.ones(3, 9)}, "`context_mask` must hold weights of at least 0"),
+        ({"context_mask": -torch.ones(3, 9)}, "`context_mask` must hold finite weights of at least 0"),
+        ({"context_mask": torch.full((3, 9), torch.inf)}, "`context_mask` .* infinite"),
+        ({"context_mask": torch.ones(3, 9, dtype=torch.cfloat)}, "`context_mask` must hold real numbers"),
+        ({"candidates": torch.ones(3, 4, 6, dtype=torch.cfloat)}, "`candidates` must be real numbers"),
         ({"context_mask": torch.full((3, 9), torch.nan)}, "`context_mask` .* NaN"),
         ({"prior_mean": torch.zeros(3, 5)}, r"`prior_mean` .*\(3, 4\) or \(3, 2, 4\)"),
         ({"prior_strength": torch.zeros(3)}, "`prior_strength` must be positive"),

@@ -210,6 +210,19 @@ def test_half_precision_and_autocast(implementation, dtype):
         torch.testing.assert_close(result, expected, atol=0.3, rtol=0.1)
 
 
+@every_attention
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@torch.no_grad()
+def test_gates_of_any_precision(implementation, dtype):
+    model, prompts = tiny_vlm("llama", implementation), tiny_prompts("llama", "left")
+    closed = torch.tensor([[0.0, -torch.inf], [-0.5, 0.0]])
+    results = []
+    for log_gate in (closed, closed.to(dtype)):
+        with gate_attention(model, log_gate, prompts.fact_of_token):
+            results.append(logits(model, prompts.inputs))
+    torch.testing.assert_close(results[1], results[0])
+
+
 @torch.no_grad()
 def test_gates_of_tokens():
     model, prompts = tiny_vlm("llama", "sdpa"), tiny_prompts("llama", "left")

@@ -78,8 +78,8 @@ class Calibration:
         Warns:
             CalibrationWarning: There are too few scores for the promise; the largest is taken.
         """
-        require_kind("scores", scores, Tensor)
-        require_kind("groups", groups, (Tensor, NoneType))
+        _require_scores(scores, groups)
+        scores = scores.detach()
         require_fields({"keep_rate": keep_rate}, {"keep_rate": Real(0, 1, above=True)})
         if bool(scores.isnan().any()):
             raise ValueError(
@@ -130,11 +130,20 @@ class Calibration:
     def keeps(
         self, scores: Float[Tensor, "*axes"], groups: Int[Tensor, "*axes"] | None = None
     ) -> Bool[Tensor, "*axes"]:
-        """Which candidates are kept; of groups that were not calibrated all that have a finite score."""
+        """Which candidates are kept; of groups that were not calibrated all that have a finite score.
+
+        Raises:
+            ValueError: `groups` are given to a calibration without groups, or the other way round, or are no whole
+                numbers of the shape of `scores`.
+        """
+        _require_scores(scores, groups)
         if (groups is None) != (ALL in self.thresholds):
             raise ValueError(
                 f"`groups` must {'not ' if groups is not None else ''}be given, as in the calibration."
             )
+        scores = scores.to(
+            torch.promote_types(scores.dtype, torch.float32)
+        )  # of which a threshold is in the range
         limits = torch.full_like(scores, self.thresholds.get(ALL, torch.finfo(scores.dtype).max))
         if groups is not None:
             for group, threshold in self.thresholds.items():
@@ -154,6 +163,7 @@ class Calibration:
             belongs: Whether each belongs.
             groups: Their groups, if the calibration has any.
         """
+        require_kind("scores", scores, Tensor)
         require_kind("belongs", belongs, Tensor)
         if belongs.dtype != torch.bool or belongs.shape != scores.shape:
             raise ValueError(
@@ -236,12 +246,23 @@ def _threshold(scores: Tensor, keep_rate: float) -> float:
     return float(scores.flatten().kthvalue(rank).values)
 
 
-def _by_group(scores: Tensor, groups: Tensor, finite: Tensor) -> dict[int, Tensor]:
-    if groups.shape != scores.shape or groups.is_floating_point() or bool((groups < 0).any()):
+def _require_scores(scores: Tensor, groups: Tensor | None) -> None:
+    """Refuse scores that are no real numbers, and groups that are not a whole number of at least 0 for each."""
+    require_kind("scores", scores, Tensor)
+    require_kind("groups", groups, (Tensor, NoneType))
+    if scores.is_complex():
+        raise ValueError(f"`scores` must be real numbers; got {scores.dtype}.")
+    if groups is None:
+        return
+    whole = not (groups.is_floating_point() or groups.is_complex() or groups.dtype == torch.bool)
+    if groups.shape != scores.shape or not whole or bool((groups < 0).any()):
         raise ValueError(
             f"`groups` must hold a whole number of at least 0 for each score, {tuple(scores.shape)}; got "
             f"{groups.dtype} of shape {tuple(groups.shape)}."
         )
+
+
+def _by_group(scores: Tensor, groups: Tensor, finite: Tensor) -> dict[int, Tensor]:
     present: list[int] = groups.unique().tolist()
     if empty := [group for group in present if not bool(finite[groups == group].any())]:
         raise ValueError(

@@ -15,9 +15,9 @@ from typing import Any, Literal, NoReturn, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vkood.fields import Choice, Optional, Whole, require_fields, require_kind
+from vkood.mixture.families.spherical import directions
 from vkood.solve.eager import looks_at_values
 
 JointName = Literal["separate", "shared", "identity"]
@@ -163,9 +163,7 @@ class JointSpace(nn.Module):
         if projection is not None:
             features = projection(features.to(projection.weight.dtype))
         features = features.float()
-        return (
-            functional.normalize(features, dim=-1) * math.sqrt(self.joint_dim) if self.on_sphere else features
-        )
+        return directions(features) * math.sqrt(self.joint_dim) if self.on_sphere else features
 
 
 class _Kept(torch.autograd.Function):
@@ -188,6 +186,8 @@ class _Kept(torch.autograd.Function):
 def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, mask_name: str) -> None:
     require_kind(name, features, Tensor)
     require_kind(mask_name, mask, (Tensor, NoneType))
+    if features.is_complex():
+        raise ValueError(f"`{name}` must be real numbers; got {features.dtype}.")
     if features.dim() != 3 or features.shape[-1] != width:
         raise ValueError(
             f"`{name}` must be (batch, items, {width}); got {tuple(features.shape)}."
@@ -203,8 +203,16 @@ def _check_shapes(name: str, features: Tensor, width: int, mask: Tensor | None, 
         raise ValueError(
             f"`{mask_name}` must be boolean; got {mask.dtype}. Convert it: `{mask_name}.bool()`."
         )
-    if looks_at_values(mask) and mask.dtype != torch.bool and not bool((mask >= 0).all()):
-        raise ValueError(f"`{mask_name}` must hold weights of at least 0; some are negative or NaN.")
+    if mask.is_complex():
+        raise ValueError(f"`{mask_name}` must hold real numbers; got {mask.dtype}.")
+    if (
+        looks_at_values(mask)
+        and mask.dtype != torch.bool
+        and not bool(((mask >= 0) & (mask < torch.inf)).all())
+    ):
+        raise ValueError(
+            f"`{mask_name}` must hold finite weights of at least 0; some are negative, infinite or NaN."
+        )
 
 
 def _raise_not_finite(name: str, features: Tensor, mask: Tensor | None) -> NoReturn:

@@ -96,6 +96,11 @@ class KernelGate(nn.Module):
             )
         tokens = self.joint.context(context, context_mask)
         weights = tokens.new_ones(tokens.shape[:2]) if context_mask is None else context_mask.float()
+        # in units of the largest, which change no share: the sum of what single precision holds may be beyond it
+        largest = (
+            weights.detach().amax(1, keepdim=True) if weights.shape[1] else weights.new_zeros(len(weights), 1)
+        )
+        weights = weights / torch.where(largest > 0, largest, 1.0)
         mask = (weights.sum(1) > 0)[:, None].expand(joint.shape[:2])
         mask = mask if candidate_mask is None else mask & candidate_mask
         with full_precision(candidates.device):

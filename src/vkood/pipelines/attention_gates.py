@@ -267,7 +267,7 @@ def _gated_mask(
     # attends to all alike, which nothing open looks at, and not to NaN. Single precision has lower numbers than
     # bfloat16, which autocast would round to minus infinity.
     lowest = max(torch.finfo(dtype).min, torch.finfo(torch.bfloat16).min)
-    bias = log_gate.clamp_min(lowest).to(dtype)[:, None, None]  # (B, 1, 1, K)
+    bias = log_gate.float().clamp_min(lowest).to(dtype)[:, None, None]  # (B, 1, 1, K)
     return torch.where(allowed, bias, lowest)
 
 

@@ -326,8 +326,7 @@ class Tied(_Cholesky):
 
     @override
     def _second(self, shares: Tensor, difference: Tensor) -> Tensor:
-        dim = difference.shape[-1]
-        weighted = (shares[..., None] * difference).reshape(len(shares), -1, dim)
+        weighted = (shares[..., None] * difference).flatten(1, 2)
         return torch.bmm(weighted.mT, difference.reshape(weighted.shape))
 
     @override
