@@ -73,7 +73,7 @@ def test_files_that_cannot_be_written(tmp_path, monkeypatch):
             check(tmp_path / "new")
 
 
-def test_folders_of_runs_and_models_are_not_written_to(tmp_path, photo):
+def test_folders_of_runs_models_and_tables_are_not_written_to(tmp_path, photo):
     """Every command that writes a folder refuses them, and leaves no folder of its own."""
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.yaml").touch()
@@ -82,10 +82,10 @@ def test_folders_of_runs_and_models_are_not_written_to(tmp_path, photo):
     prepare = ("data", "prepare", "own", "--file", raw / "captions.jsonl", "--root", raw / "images")
     tables = tmp_path / "tables"
     assert run(*prepare, "--facts", "none", "--output", tables).exit_code == 0
-    for folder, what in ((tmp_path / "run", "a training run"), (model, "a model")):
+    for folder, what in ((tmp_path / "run", "a training run"), (model, "a model"), (tables, "tables")):
         before = sorted(folder.iterdir())
         for command in (
-            (*prepare, "--facts", "none"),
+            *([] if folder == tables else [(*prepare, "--facts", "none")]),
             ("demo",),
             ("demo", "--train"),
             ("data", "tiny", "sbu"),
@@ -94,6 +94,10 @@ def test_folders_of_runs_and_models_are_not_written_to(tmp_path, photo):
         ):
             assert f"is that of {what}" in refusal(run(*command, "--output", folder)), command
         assert sorted(folder.iterdir()) == before
+    train = ("train", "pretrain", "tiny", f"data.folder={tables}")
+    for words in (("evaluate_only=true", f"model.checkpoint={model}"), ()):
+        assert "has tables" in refusal(run(*train, f"output={tables}", *words))
+    assert run(*prepare, "--facts", "none", "--output", tables).exit_code == 0
     require_output_folder(tmp_path / "some" / "where")
     assert not (tmp_path / "some").exists()
 

@@ -351,6 +351,8 @@ def test_a_part_of_the_questions_is_not_handed_in(tmp_path):
     assert not list((tmp_path / "out").glob("vqa_submit_*"))
     evaluated(tmp_path / "model", tmp_path / "out")
     assert list((tmp_path / "out").glob("vqa_submit_*"))
+    evaluated(tmp_path / "model", tmp_path / "out", "data.evaluate_limit=5")
+    assert not list((tmp_path / "out").glob("vqa_submit_*"))
 
 
 def test_long_evaluations_report_how_far_they_are():

@@ -150,7 +150,7 @@ def prepare(
     beyond that the command stops, and nothing is written.
     """
     require_packages(PACKAGES, extra="train")
-    require_output_folder(output)
+    require_output_folder(output, for_tables=True)
     from vkood.data.prepare import prepare as write_tables
 
     options = {

@@ -16,7 +16,8 @@ from vkood.cli.uncaught import debugging, print_sentence
 from vkood.extras import install_command
 
 VQA_MODEL = "VkoodForVisualQuestionAnswering"
-_OWNERS = {"run.yaml": "a training run", "config.json": "a model"}
+_TABLES = "*.arrow"
+_OWNERS = {"run.yaml": "a training run", "config.json": "a model", _TABLES: "tables"}
 """By which files a folder is known to be taken."""
 
 
@@ -48,13 +49,20 @@ def require_count(option: str, number: int | None, *, lowest: int = 0, highest: 
     refuse(f"{option} must be a number from {lowest} {upwards}; got {number}.")
 
 
-def require_output_folder(folder: Path) -> None:
-    """Refuse a folder that holds something else, or where nothing can be written; nothing is created."""
+def require_output_folder(folder: Path, *, for_tables: bool = False) -> None:
+    """Refuse a folder that holds something else, or where nothing can be written; nothing is created.
+
+    Args:
+        folder: The folder.
+        for_tables: Whether tables are written, which may lie beside others.
+    """
     require_writable(folder)
     for mark, what in _OWNERS.items():
-        if (folder / mark).exists():
+        found = next(folder.glob(mark), None)
+        if found is not None and not (for_tables and mark == _TABLES):
             refuse(
-                f"--output must be a folder of its own, but {str(folder)!r} is that of {what}: it has a {mark}."
+                f"--output must be a folder of its own, but {str(folder)!r} is that of {what}: it has a "
+                f"{found.name}."
             )
 
 

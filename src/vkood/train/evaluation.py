@@ -54,8 +54,10 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
         if rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             write_predictions(folder / f"{name}.jsonl", scores.predictions)
+            submission = folder / f"vqa_submit_{name}.json"
+            submission.unlink(missing_ok=True)  # that of an earlier evaluation is of other predictions
             if run.data.evaluate_limit is None:
-                _write_submission(folder / f"vqa_submit_{name}.json", task, rows, scores, log)
+                _write_submission(submission, task, rows, scores, log)
     if rank() == 0:
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
         if folder.name == EVALUATION:

@@ -323,6 +323,11 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
             "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
             "take the preset `tiny` for small new ones)."
         )
+    output = Path(run.output or "results") if run.evaluate_only else run.folder
+    if any(output.glob("*.arrow")):
+        raise RunError(
+            f"the folder {str(output)!r} has tables, among which a run would lie. Give another `output`."
+        )
     return require_options(run, task)
 
 
