@@ -2,9 +2,20 @@
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from support.sets import FAMILIES, NEEDS_NUMBA, clusters, each_backend, each_member, name, normal, numbers
-from vkood.mixture import Prior, em_step, fit_mixture, negative_log_density
+from vkood.mixture import (
+    Diagonal,
+    Full,
+    Isotropic,
+    Prior,
+    Spherical,
+    Tied,
+    em_step,
+    fit_mixture,
+    negative_log_density,
+)
 from vkood.solve import Anderson, Implicit, LastIterate, Neumann, Picard, Squarem, Unrolled
 
 EXACT = Implicit(tolerance=1e-12, max_steps=500)
@@ -54,6 +65,23 @@ def test_exact_gradients_agree_with_finite_differences(covariance, backend, rule
     assert torch.autograd.gradcheck(
         lambda *arguments: tuple(numbers(fit(*arguments))), inputs(), atol=1e-5, rtol=1e-4, nondet_tol=1e-8
     )
+
+
+@pytest.mark.parametrize("family", [Spherical(), Diagonal(), Isotropic(), Tied(), Full()], ids=name)
+def test_one_component_has_one_gradient_by_all_rules(family):
+    tokens = normal(2, 12, 3, seed=5) + 1.0
+
+    def gradient(rule, family):
+        leaf = tokens.clone().requires_grad_()
+        mixture, _ = fit_mixture(leaf, family=family, num_components=1, solver=SOLVER, gradient=rule)
+        return torch.autograd.grad(negative_log_density(tokens, mixture, family).sum(), leaf)[0]
+
+    assert_close(gradient(LastIterate(), family), gradient(EXACT, family))
+    if isinstance(
+        family, Spherical
+    ):  # tokens then belong to the component or to the background, as the fit has it
+        stray = Spherical(background=0.2)
+        assert not torch.allclose(gradient(LastIterate(), stray), gradient(EXACT, stray), rtol=1e-2)
 
 
 @each_member
