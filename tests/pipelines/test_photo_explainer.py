@@ -158,10 +158,21 @@ def test_bad_input(explainer, tmp_path):
         PhotoExplainer(tagger=3)
     with pytest.raises(ValueError, match="`facts` must be a list of sentences; got 3 in it"):
         explainer(BROWN, facts=["a dog barks.", 3])
+    with pytest.raises(ValueError, match="`facts` must be a list of sentences, but number 1 is blank"):
+        explainer(BROWN, facts=["a dog barks.", " "])
     with pytest.raises(ValueError, match="`model` must be a model of vkood's with a head"):
         PhotoExplainer(tagger=ColourTagger(), model=object())
     with pytest.raises((ValueError, OSError), match="is not a fact store"):
         PhotoExplainer(tmp_path / "notes.jpg", tagger=ColourTagger())
+
+
+def test_a_cache_that_cannot_be_written_to(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VKOOD_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        OSError, match=r"could not be added to .* chosen by the environment variable VKOOD_CACHE\."
+    ):
+        PhotoExplainer(tagger=ColourTagger())
 
 
 class Answers:

@@ -131,6 +131,8 @@ def test_the_call_of_the_field(processor):
         ({"text": ["a", "a\ud800"]}, r"text\[1\] must be Unicode text"),
         ({"text": "a", "facts": ["\ud800"]}, "`facts` must be Unicode text"),
         ({"text": "a", "facts": [["a fact.", 3]]}, r"facts\[0\] must be a list of sentences; got"),
+        ({"text": "a", "facts": [""]}, r"facts\[0\] must be a list of sentences, but number 0 is blank"),
+        ({"text": ["a", "b"], "facts": [[], ["a fact.", " "]]}, r"facts\[1\] .* number 1 is blank"),
     ],
 )
 def test_what_a_call_refuses(processor, arguments, reason):

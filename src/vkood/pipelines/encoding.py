@@ -7,14 +7,15 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import vkood
 from vkood.extras import install_command
 from vkood.files import FileProblem, read_json_object, write_text
 from vkood.knowledge import FactEncoder
+from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -77,6 +78,46 @@ def fact_encoder_of(name: str = FACT_ENCODER, cache: str | Path | None = None) -
         ImportError: If it is the package's and that is not installed.
     """
     return _fact_encoder(name, str(cache or cache_folder() / "facts"))
+
+
+@contextlib.contextmanager
+def advised_cache(*others: str) -> Iterator[None]:
+    """Add to the error of a cache that cannot be written to how another folder is chosen.
+
+    Args:
+        others: What chooses one beside the environment variable, such as "`fact_cache` of the processor".
+
+    Raises:
+        UnwritableCacheError: As the block did, with that sentence.
+    """
+    try:
+        yield
+    except UnwritableCacheError as error:
+        *ways, last = (f"the environment variable {CACHE_VARIABLE}", *others)
+        chosen = f"{', by '.join(ways)}, or by {last}" if ways else last
+        raise UnwritableCacheError(f"{error} Another folder may be chosen by {chosen}.") from error
+
+
+def require_sentences(name: str, sentences: Any) -> None:
+    """Refuse what is no list of sentences: an empty one has a vector too, and would count as a fact.
+
+    Args:
+        name: What the error calls it.
+        sentences: What should be one.
+
+    Raises:
+        ValueError: Says what is wrong.
+    """
+    if not isinstance(sentences, list | tuple):
+        raise ValueError(f"{name} must be a list of sentences; got {sentences!r:.80}.")
+    for number, sentence in enumerate(sentences):
+        if not isinstance(sentence, str):
+            raise ValueError(f"{name} must be a list of sentences; got {sentence!r:.60} in it.")
+        if not sentence.strip():
+            raise ValueError(
+                f"{name} must be a list of sentences, but number {number} is blank: leave it out. Where there "
+                "are no facts, the list is empty."
+            )
 
 
 @functools.lru_cache(maxsize=2)

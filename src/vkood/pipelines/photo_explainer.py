@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vkood.fields import Real, Whole, as_count, require_fields, require_kind
 from vkood.images import ImageSource, decode_image
@@ -23,7 +24,7 @@ from vkood.knowledge.language.words import split_words
 from vkood.knowledge.linking.linker import Linker
 from vkood.pipelines.concept_gate import WEIGHT_POWER, ConceptGate
 from vkood.pipelines.concept_tagger import ConceptTagger, PictureConcepts
-from vkood.pipelines.encoding import FACT_ENCODER, fact_encoder_of
+from vkood.pipelines.encoding import FACT_ENCODER, advised_cache, fact_encoder_of, require_sentences
 from vkood.reporting.photo_explanation import JudgedFact, PhotoExplanation, split_facts
 from vkood.reporting.pictures import thumbnail
 
@@ -104,7 +105,7 @@ class PhotoExplainer:
         self._encoder, _ = fact_encoder_of(encoder)
         self._names = list(self.tagger.names)
         self._number_of_name = {name: number for number, name in enumerate(self._names)}
-        self._name_vectors = torch.from_numpy(self._encoder.encode(self._names))
+        self._name_vectors = self._vectors(self._names)
         self._gate = ConceptGate(self._name_vectors)
 
     @overload
@@ -145,8 +146,7 @@ class PhotoExplainer:
         if isinstance(facts, str):
             raise ValueError("`facts` must be a list of sentences; got a single text.")
         facts = list(facts)  # for every photograph
-        if strange := [fact for fact in facts if not isinstance(fact, str)]:
-            raise ValueError(f"`facts` must be a list of sentences; got {strange[0]!r:.60} in it.")
+        require_sentences("`facts`", facts)
         if self.model is not None and not text.strip():
             raise ValueError("`text` must be a question for the model to answer; got an empty one.")
         for first in range(0, len(images), _BATCH):
@@ -199,11 +199,15 @@ class PhotoExplainer:
             return None
         return self.model.explain(picture, text, [fact.sentence for fact in kept] or None)
 
+    def _vectors(self, sentences: list[str]) -> Tensor:
+        with advised_cache():
+            return torch.from_numpy(self._encoder.encode(sentences))
+
     def _judged(self, shown: PictureConcepts, facts: Sequence[LinkedFact]) -> list[JudgedFact]:
         """Facts with the gate's judgement, in their order."""
         if not facts:
             return []
-        vectors = torch.from_numpy(self._encoder.encode([fact.sentence for fact in facts]))
+        vectors = self._vectors([fact.sentence for fact in facts])
         concepts = self._name_vectors[[self._number_of_name[name] for name, _ in shown.names]]
         probabilities = torch.tensor([probability for _, probability in shown.names])
         scores = self._gate.scores(vectors[None], concepts[None], probabilities[None])[0].tolist()

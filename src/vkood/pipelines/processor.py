@@ -19,7 +19,6 @@ from vkood.fields import Whole, as_count, require_fields, require_unicode
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
-from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 from vkood.knowledge.linking.linker import Store, default_linker
 from vkood.models import BlipVkoodConfig, VkoodConfig
 from vkood.models.explainable import Explainable
@@ -37,7 +36,7 @@ from vkood.models.loading import (
 )
 from vkood.pipelines.concept_tagger import ConceptTagger
 from vkood.pipelines.concept_tagger.queries import Concepts, nested_pictures, queries_of
-from vkood.pipelines.encoding import CACHE_VARIABLE, FACT_ENCODER, fact_encoder_of
+from vkood.pipelines.encoding import FACT_ENCODER, advised_cache, fact_encoder_of, require_sentences
 from vkood.pipelines.explanation import explain_batch, require_pictures
 from vkood.reporting.explanation import Explanation
 
@@ -259,7 +258,7 @@ class VkoodProcessor(ProcessorMixin):
             facts: As for a call.
 
         Raises:
-            ValueError: If there are not as many lists of sentences as texts.
+            ValueError: If there are not as many lists of sentences as texts, or a sentence is blank.
         """
         if isinstance(facts, str):
             if facts != "default":
@@ -280,11 +279,7 @@ class VkoodProcessor(ProcessorMixin):
                 f"`facts` must have a list of sentences for each of the {len(texts)} texts; got {len(lists)} items."
             )
         for number, sentences in enumerate(lists):
-            if not (
-                isinstance(sentences, list | tuple)
-                and all(isinstance(sentence, str) for sentence in sentences)
-            ):
-                raise ValueError(f"facts[{number}] must be a list of sentences; got {sentences!r:.80}.")
+            require_sentences(f"facts[{number}]", sentences)
         return [[LinkedFact(sentence) for sentence in sentences] for sentences in lists]
 
     def encode_facts(self, sentences: Sequence[Sequence[str]]) -> dict[str, Tensor]:
@@ -300,13 +295,8 @@ class VkoodProcessor(ProcessorMixin):
         flat = [sentence for of_text in sentences for sentence in of_text]
         vectors = np.zeros((0, width), np.float32)
         if flat:
-            try:
+            with advised_cache("`fact_cache` of the processor", "`vkood predict --fact-cache`"):
                 vectors = encoder.encode(flat)
-            except UnwritableCacheError as error:
-                raise UnwritableCacheError(
-                    f"{error} Another folder may be chosen by the environment variable {CACHE_VARIABLE}, by "
-                    "`fact_cache` of the processor, or by `vkood predict --fact-cache`."
-                ) from error
         return pad_facts(vectors, [len(of_text) for of_text in sentences])
 
     def explain(

@@ -164,6 +164,14 @@ def test_a_model_that_compares_with_texts_tells_nouns_apart(tmp_path, store, kin
         ConceptTagger.from_pretrained(folder, store, nouns=nouns, prompts=["the {}"], cut=ALL)
 
 
+def test_vectors_of_texts_that_cannot_be_kept(tmp_path, store, monkeypatch):
+    folder = save_two_towers(tmp_path / "clip", "clip")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("VKOOD_CACHE", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"could not be added to .* the environment variable VKOOD_CACHE\."):
+        ConceptTagger.from_pretrained(folder, store, nouns=["dog"], cut=ALL)
+
+
 def test_nouns_are_the_visible_things_of_the_store(store, tmp_path):
     assert visual_nouns(store) == ["animal", "dog", "furniture", "thing"]
     assert len(visual_nouns(store, limit=2)) == 2

@@ -17,6 +17,7 @@ from transformers import AutoModelForImageClassification, AutoModelForZeroShotIm
 from transformers.models.auto.modeling_auto import MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING
 
 from vkood.files import complete_file
+from vkood.knowledge.embeddings.vector_cache import unwritable
 from vkood.knowledge.facts import normalise_concept
 from vkood.knowledge.linking.hypernyms import FactLookup, hypernyms_of
 from vkood.knowledge.linking.linker import Store
@@ -34,7 +35,7 @@ from vkood.pipelines.concept_tagger.labels import classes_of_labels
 from vkood.pipelines.concept_tagger.tagger import PictureClassifier
 from vkood.pipelines.concept_tagger.visual_nouns import visual_nouns
 from vkood.pipelines.concept_tagger.vocabulary import ClassConcepts
-from vkood.pipelines.encoding import cache_folder
+from vkood.pipelines.encoding import advised_cache, cache_folder
 
 PROMPTS = (
     "a photo of a {}.",
@@ -150,9 +151,13 @@ class ZeroShotClassifier:
             self._text_vectors([prompt.format(noun) for noun in nouns], tokenizer) for prompt in prompts
         ]
         vectors = functional.normalize(torch.stack(of_prompts).mean(0), dim=-1)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with complete_file(path) as unfinished:
-            save_file({"nouns": vectors.contiguous()}, unfinished)
+        with advised_cache():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with complete_file(path) as unfinished:
+                    save_file({"nouns": vectors.contiguous()}, unfinished)
+            except OSError as error:
+                raise unwritable(path.parent, error) from error
         return vectors
 
     @torch.no_grad()
