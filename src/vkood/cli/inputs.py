@@ -58,11 +58,11 @@ def require_output_folder(folder: Path, *, for_tables: bool = False) -> None:
     """
     require_writable(folder)
     for mark, what in _OWNERS.items():
-        found = next(folder.glob(mark), None)
-        if found is not None and not (for_tables and mark == _TABLES):
+        sign = next(folder.glob(mark), None)
+        if sign is not None and not (for_tables and mark == _TABLES):
             refuse(
                 f"--output must be a folder of its own, but {str(folder)!r} is that of {what}: it has a "
-                f"{found.name}."
+                f"{sign.name}."
             )
 
 
