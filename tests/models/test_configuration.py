@@ -63,11 +63,11 @@ def test_fields_of_blip(field, values):
     [
         ("joint_dim", [0, -1, 1.5, "x", 10**12]),
         ("num_components", [0, "two"]),
-        ("variance", [0, -1, float("inf")]),
-        ("concentration", [0.0, "x"]),
-        ("mean_strength", [-0.1, None]),
-        ("threshold", [float("nan"), "half"]),
-        ("temperature", [0, -1.0]),
+        ("variance", [0, -1, float("inf"), 1e30]),
+        ("concentration", [0.0, "x", 1e20]),
+        ("mean_strength", [-0.1, None, 1e-20]),
+        ("threshold", [float("nan"), "half", 1e40]),
+        ("temperature", [0, -1.0, 1e40]),
     ],
 )
 def test_fields_of_the_gate(field, values):

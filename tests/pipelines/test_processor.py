@@ -119,6 +119,7 @@ def test_the_call_of_the_field(processor):
         processor(text="what?", paddding=True)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -129,6 +130,11 @@ def test_the_call_of_the_field(processor):
         ({"text": "a", "max_length": 0}, "`max_length` must be a whole number of at least 1; got 0"),
         ({"text": "a", "padding": "no"}, "no is not a valid PaddingStrategy"),
         ({"text": ["a", "a\ud800"]}, r"text\[1\] must be Unicode text"),
+        ({"images": iter([picture()]), "text": "a"}, "`images` .* got list_iterator: write `list"),
+        (
+            {"images": np.zeros((2, 8, 8, 3), np.uint8), "text": ["a", "b"]},
+            "`images` .* got ndarray: write `list",
+        ),
         ({"text": "a", "facts": ["\ud800"]}, "`facts` must be Unicode text"),
         ({"text": "a", "facts": [["a fact.", 3]]}, r"facts\[0\] must be a list of sentences; got"),
         ({"text": "a", "facts": [""]}, r"facts\[0\] must be a list of sentences, but number 0 is blank"),

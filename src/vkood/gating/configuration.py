@@ -9,19 +9,19 @@ from typing import Any, Literal, get_args
 from vkood.fields import (
     Choice,
     Optional,
-    Real,
     Rule,
     Whole,
     require_fields,
     shown,
 )
 from vkood.gating.conditioning import SteeringName, TextSteering
-from vkood.gating.gate import GateMode
+from vkood.gating.gate import BEGINNING_RULES, GateMode
 from vkood.gating.joint_space import JOINT_DIM, JointName
 from vkood.gating.kernel_gate import KernelGate
 from vkood.gating.outlier_layer import OutlierLayer, ScoreName
 from vkood.mixture import BackendName, Diagonal, Family, Full, Isotropic, Prior, Spherical, Tied
 from vkood.mixture.backends import BACKEND_RULE
+from vkood.mixture.params import STRENGTH, VARIANCE
 from vkood.solve import Anderson, Gradient, Implicit, LastIterate, Neumann, Picard, Solver, Squarem, Unrolled
 from vkood.spelling import require_known
 
@@ -40,7 +40,6 @@ _TYPES: dict[str, dict[str, type[Any]]] = {
 # Of a solver that names neither: a gate needs no more digits, in a bounded time.
 _SOLVER_BUDGET: dict[str, Any] = {"tolerance": 1e-3, "max_steps": 30}
 _WIDTH = Whole(1, 65_536)
-_POSITIVE = Real(0, above=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,12 +198,11 @@ _RULES: dict[str, Rule] = {
     "score": Choice(get_args(ScoreName)),
     "mode": Choice(get_args(GateMode)),
     "inference": Optional(Choice(get_args(GateMode))),
-    "variance": _POSITIVE,
-    "variance_strength": _POSITIVE,
-    "concentration": _POSITIVE,
-    "mean_strength": _POSITIVE,
-    "threshold": Optional(Real()),
-    "temperature": Optional(_POSITIVE),
+    "variance": VARIANCE,
+    "variance_strength": STRENGTH,
+    "concentration": STRENGTH,
+    "mean_strength": STRENGTH,
+    **BEGINNING_RULES,
     "steering": Choice(get_args(SteeringName)),
     "backend": BACKEND_RULE,
 }

@@ -17,7 +17,8 @@ from typing_extensions import override
 from vkood.fields import Real, require_fields, require_kind, require_rules, ruled
 
 # Ranges whose products single precision holds.
-_STRENGTH, _VARIANCE = Real(1e-12, 1e12), Real(1e-24, 1e24)
+STRENGTH, VARIANCE = Real(1e-12, 1e12), Real(1e-24, 1e24)
+"""Of the strengths and the variance of a prior."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -87,10 +88,10 @@ class Prior:
             zeros are the natural choice.
     """
 
-    concentration: float = ruled(1.0, _STRENGTH)
+    concentration: float = ruled(1.0, STRENGTH)
     mean_strength: float | Tensor = field(default=0.1, compare=False)
-    variance: float = ruled(1.0, _VARIANCE)
-    variance_strength: float = ruled(1.0, _STRENGTH)
+    variance: float = ruled(1.0, VARIANCE)
+    variance_strength: float = ruled(1.0, STRENGTH)
     mean: Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
@@ -99,7 +100,7 @@ class Prior:
             return  # of a prior that was checked when it was made
         require_rules(self)
         if not isinstance(self.mean_strength, Tensor):
-            require_fields({"mean_strength": self.mean_strength}, {"mean_strength": _STRENGTH})
+            require_fields({"mean_strength": self.mean_strength}, {"mean_strength": STRENGTH})
         require_kind("mean", self.mean, (Tensor, NoneType))
         for name, value, axes in (
             ("mean", self.mean, (1, 2, 3)),

@@ -5,8 +5,9 @@ The processor is registered with `AutoProcessor` of `transformers` when this mod
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, no_type_check
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin
 from typing_extensions import override
 
-from vkood.fields import Whole, as_count, require_fields, require_unicode
+from vkood.fields import Whole, as_count, require_fields, require_kind, require_unicode
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, LinkedFact
 from vkood.knowledge.embeddings.padding import pad_facts
@@ -216,6 +217,7 @@ class VkoodProcessor(ProcessorMixin):
         if images is None and text is None and facts is None:
             raise ValueError("`images`, `text` or both must be given; got neither.")
         max_length = self.max_length if max_length is None else as_count("max_length", max_length)
+        require_kind("text", text, (str, Iterable, NoneType))
         texts = [text] if isinstance(text, str) else None if text is None else list(text)
         if texts is not None:
             _require_texts(texts)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from vkood.images import ImageSource
 from vkood.knowledge import FactQuery
@@ -50,7 +52,15 @@ def _tagged(texts: Sequence[str], images: Any, tagger: ConceptTagger) -> list[Co
 def nested_pictures(
     pictures: ImageSource | Sequence[ImageSource] | Sequence[Sequence[ImageSource]],
 ) -> list[list[ImageSource]]:
-    """A list of examples, each a list of its pictures."""
+    """A list of examples, each a list of its pictures.
+
+    Raises:
+        ValueError: If pictures come from an iterator, or as an array of several, neither of which is a list.
+    """
+    if isinstance(pictures, Iterator) or (isinstance(pictures, np.ndarray) and pictures.ndim > 3):
+        raise ValueError(
+            f"`images` must be a picture or a list of them; got {type(pictures).__name__}: write `list(images)`."
+        )
     if not isinstance(pictures, list | tuple):
         return [[pictures]]  # pyright: ignore[reportReturnType] - else `decode_image` says what it should be
     return [list(item) if isinstance(item, list | tuple) else [item] for item in pictures]  # pyright: ignore[reportReturnType]
