@@ -26,7 +26,7 @@ TEMPLATE = Path(__file__).with_name("performance_page.md.jinja")
 RESULTS = ROOT / "benchmarks" / "results"
 FILES = {
     "demo_seeds": "demo_seeds",
-    "demo_seeds_gate_loss": "demo_seeds",
+    "demo_seeds_no_gate_loss": "demo_seeds",
     "outlier_layer": "outlier_layer",
     "gradients": "gradients",
     "knowledge": "knowledge",

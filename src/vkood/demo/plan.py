@@ -79,7 +79,7 @@ class Plan:
     steps: int = 2000
     irrelevant: tuple[int, ...] = (0, 3, 12, 48, 150)
     contradicting: tuple[int, ...] = (6, 12, 24, 48)
-    gate_loss: float = 0.0
+    gate_loss: float = 0.1
 
     @property
     def floods(self) -> dict[str, dict[str, Flood]]:

@@ -84,6 +84,7 @@ def easy_vqa_knowledge() -> Run:
             schedule="linear",
             max_grad_norm=1.0,
             evaluate_every=0.1,
+            gate_loss=0.1,
         ),
         options=TaskOptions(single_answer=True),
     )
