@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vkood.models.fusion import Attention, without_closed
+from vkood.models.fusion import Attention, present_facts, without_closed
 
 WIDTH, HEADS = 16, 4
 
@@ -71,3 +71,42 @@ def test_closed_facts_are_left_out_and_the_others_keep_their_order():
     assert without_closed(facts, torch.zeros(2, 4))[0] is facts
     assert without_closed(facts, torch.full((2, 4), -torch.inf))[0].shape == (2, 0, 1)
     assert without_closed(facts[:0], bias[:0])[0].shape == (0, 0, 1)
+
+
+def test_padding_becomes_zeros_and_facts_stay():
+    facts = torch.randn(2, 3, 4)
+    facts[1, 2] = torch.nan
+    mask = torch.tensor([[True, True, True], [True, True, False]])
+    present = present_facts(facts, mask)
+    assert present is not None
+    assert torch.equal(present[0], facts.nan_to_num(0.0))
+    assert torch.equal(present[1], mask)
+    whole = present_facts(facts[:1], None)
+    assert whole is not None
+    assert whole[1].all()
+
+
+def test_without_facts_there_are_none():
+    assert present_facts(None, None) is None
+    assert present_facts(torch.empty(2, 0, 4), torch.empty(2, 0, dtype=torch.bool)) is None
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (torch.ones(2, 3), r"torch.bool of shape \(2, 3\), as `fact_features` are; got torch.float32"),
+        (torch.ones(2, 3, dtype=torch.long), r"torch.bool of shape \(2, 3\).*; got torch.int64"),
+        (
+            torch.ones(2, 1, dtype=torch.bool),
+            r"torch.bool of shape \(2, 3\).*; got torch.bool of shape \(2, 1\)",
+        ),
+    ],
+)
+def test_masks_that_do_not_go_with_the_facts_are_refused(mask, message):
+    with pytest.raises(ValueError, match=f"`fact_mask` must be {message}"):
+        present_facts(torch.randn(2, 3, 4), mask)
+
+
+def test_a_mask_alone_is_refused():
+    with pytest.raises(ValueError, match="`fact_mask` must come with `fact_features`"):
+        present_facts(None, torch.ones(2, 3, dtype=torch.bool))

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
@@ -196,11 +196,34 @@ def padding_bias(mask: Tensor, dtype: torch.dtype) -> Float[Tensor, "*batch keys
     return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask.bool(), -torch.inf)
 
 
-def without_padding(
-    facts: Float[Tensor, "*batch facts width"], mask: Tensor
-) -> Float[Tensor, "*batch facts width"]:
-    """Facts with zeros in place of padding, which may hold anything: attention would multiply a NaN by 0."""
-    return facts.masked_fill(~mask.bool()[..., None], 0.0)
+def present_facts(
+    features: Float[Tensor, "*batch facts width"] | None, mask: Tensor | None
+) -> tuple[Float[Tensor, "*batch facts width"], Bool[Tensor, "*batch facts"]] | None:
+    """Facts with zeros in place of padding, and where they are; None if there is none.
+
+    Padding may hold anything, and attention would multiply a NaN by 0.
+
+    Args:
+        features: A vector for each fact.
+        mask: False for padding; all are facts, if None.
+
+    Raises:
+        ValueError: There is a mask without facts, or it is not shaped as they are, or not of booleans.
+    """
+    if features is None:
+        if mask is not None:
+            raise ValueError("`fact_mask` must come with `fact_features`; got a mask alone.")
+        return None
+    if mask is not None and (mask.shape != features.shape[:-1] or mask.dtype != torch.bool):
+        raise ValueError(
+            f"`fact_mask` must be torch.bool of shape {tuple(features.shape[:-1])}, as `fact_features` are; got "
+            f"{mask.dtype} of shape {tuple(mask.shape)}."
+        )
+    if features.shape[-2] == 0:
+        return None
+    if mask is None:
+        mask = torch.ones(features.shape[:-1], dtype=torch.bool, device=features.device)
+    return features.masked_fill(~mask[..., None], 0.0), mask
 
 
 def without_closed(

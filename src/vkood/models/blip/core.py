@@ -21,7 +21,7 @@ from vkood.gating.gate import drops_closed
 from vkood.models.blip.adapters import LowRankAdapter, UniAdapter, begin_at_zero
 from vkood.models.blip.configuration import BlipVkoodConfig
 from vkood.models.blip.layers import image_tower, text_encoder
-from vkood.models.fusion import padding_bias, without_closed, without_padding
+from vkood.models.fusion import padding_bias, present_facts, without_closed
 from vkood.models.loading import StrictlyLoadedModel
 from vkood.models.roles import layer_names
 from vkood.models.towers import is_untrained
@@ -189,17 +189,15 @@ class BlipVkoodModel(BlipVkoodPreTrainedModel):
         fact_mask: Bool[Tensor, "batch facts"] | None = None,
     ) -> Source:
         """What a text reads of an image and the facts that come with it, gated by a fit to the image's tokens."""
-        if fact_features is None or fact_features.shape[-2] == 0:
+        present = present_facts(fact_features, fact_mask)
+        if present is None:
             return Source(image, None)
-        if fact_mask is None:
-            fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
-        fact_features = without_padding(fact_features, fact_mask)
+        facts, mask = present
         gated: GateOutput | None = None
-        bias = padding_bias(fact_mask, image.dtype)
+        bias = padding_bias(mask, image.dtype)
         if self.outlier_layer is not None:
-            gate: GateOutput = self.outlier_layer(fact_features, context=image, candidate_mask=fact_mask)
+            gate: GateOutput = self.outlier_layer(facts, context=image, candidate_mask=mask)
             gated, bias = gate, gate.log_gate.to(image.dtype)
-        facts = fact_features
         if drops_closed(self.outlier_layer):
             facts, bias = without_closed(facts, bias)
         facts = self.fact_projection(facts.to(image.dtype))

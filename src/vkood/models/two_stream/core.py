@@ -20,7 +20,7 @@ from typing_extensions import override
 from vkood.gating import GateOutput, OutlierLayer
 from vkood.gating.conditioning import Steered
 from vkood.gating.gate import drops_closed
-from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias, without_closed, without_padding
+from vkood.models.fusion import CoAttention, LayerAttentions, padding_bias, present_facts, without_closed
 from vkood.models.loading import StrictlyLoadedModel, load_config, number_of_weights, require_size
 from vkood.models.roles import layer_names
 from vkood.models.towers import FIXED_SIZE, ImageTower, TextTower, image_config_of, text_config_of
@@ -278,12 +278,12 @@ class VkoodModel(VkoodPreTrainedModel):
         bias = padding_bias(attention_mask, text.dtype)
         every_state = self.config.output_states if output_states is None else output_states
         gated, shape = None, texts
-        if fact_features is not None and fact_features.shape[-2] > 0:
-            if fact_mask is None:
-                fact_mask = torch.ones(fact_features.shape[:-1], dtype=torch.bool, device=image.device)
-            fact_features, shape = without_padding(fact_features, fact_mask), fact_mask.shape
-            gated, fact_bias = self._gate(fact_features, fact_mask, context, steered)
-            facts, fact_bias = fact_features.flatten(0, -3), fact_bias.flatten(0, -2)
+        present = present_facts(fact_features, fact_mask)
+        if present is not None:
+            facts, mask = present
+            shape = mask.shape
+            gated, fact_bias = self._gate(facts, mask, context, steered)
+            facts, fact_bias = facts.flatten(0, -3), fact_bias.flatten(0, -2)
             if not (every_state or output_attentions) and drops_closed(self.outlier_layer):
                 facts, fact_bias = without_closed(facts, fact_bias)
             facts = self.fact_projection(facts.to(text.dtype)) + self.token_types.weight[_FACT]
