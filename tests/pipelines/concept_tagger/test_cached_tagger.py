@@ -53,17 +53,21 @@ def cached(describer, folder, store=STORE) -> CachedTagger:
     return CachedTagger(ConceptTagger.from_captioner(describer, store, fingerprint="widths"), folder)
 
 
-def test_every_list_of_pictures_is_tagged_once(describer, tmp_path):
+def test_every_picture_is_tagged_once_whatever_lists_it_is_in(describer, tmp_path):
     tagger = cached(describer, tmp_path)
     first = [tagger(batch) for batch in BATCHES]
-    assert describer.pictures == 5
+    assert describer.pictures == 3
     assert first[0][0].concepts[0] == ("dog", 1.0)
     assert [cached(describer, tmp_path)(batch) for batch in BATCHES] == first
-    assert describer.pictures == 5
+    [one, two], [again], [_, same] = first
+    assert cached(describer, tmp_path)([content(2), content(1), content(2)]) == [two, one, two]
+    assert (again, same) == (two, one)
+    assert describer.pictures == 3
+    assert tagger([]) == []
 
 
 def test_an_interrupted_job_resumes(describer, tmp_path):
-    describer.left = 2
+    describer.left = 1
     with pytest.raises(KeyboardInterrupt):
         [cached(describer, tmp_path)(batch) for batch in BATCHES]
     describer.left = 1
@@ -78,9 +82,9 @@ def test_a_changed_store_is_asked_again(describer, tmp_path):
 
 
 def test_a_damaged_file_is_named(describer, tmp_path):
-    cached(describer, tmp_path)(BATCHES[0])
-    [path] = tmp_path.glob("*/*.json")
-    for damaged in ("{", "{}", json.dumps({"pictures": []}), json.dumps({"pictures": [{"names": [1]}]})):
+    cached(describer, tmp_path)(BATCHES[0][:1])
+    [path] = tmp_path.glob("*/*/*.json")
+    for damaged in ("{", "{}", json.dumps({"names": []}), json.dumps({"names": [1], "concepts": []})):
         path.write_text(damaged)
         with pytest.raises(FileProblem, match=r"are damaged .* delete the file"):
             cached(describer, tmp_path)(BATCHES[0])

@@ -1,4 +1,4 @@
-"""What a tagger says of pictures, kept on disk: computed once, sharded, and resumed where it was interrupted."""
+"""What a tagger says of pictures, kept on disk: each is tagged once, whatever tables it is in."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vkood.pipelines.concept_tagger.vocabulary import PictureConcepts
 
 
 class CachedTagger:
-    """A tagger whose answers are kept in a folder, in a file for each list of pictures that it is called with.
+    """A tagger whose answers are kept in a folder, in a file for each picture.
 
-    The folder is named by the tagger's fingerprint, and a file by the contents of its pictures: of other pictures, or
-    under another tagger or store, nothing is taken from there. A file appears when it is complete, so an interrupted
-    job that calls with the same lists resumes where it was, and several processes may fill a folder.
+    The folder is named by the tagger's fingerprint, and a file by its picture's content: of another picture, or under
+    another tagger or store, nothing is taken from there. A file appears when it is complete, so an interrupted job
+    resumes where it was, and several processes may fill a folder.
 
     Args:
         tagger: The tagger.
@@ -38,31 +38,29 @@ class CachedTagger:
             ValueError: A picture is none.
             FileProblem: A file of the folder is damaged.
         """
-        digest = hashlib.sha256()
-        for image in images:
-            digest.update(hashlib.sha256(image).digest())
-        path = self._folder / f"{digest.hexdigest()[:32]}.json"
-        if path.is_file():
-            return _read(path, len(images))
-        shown = self._tagger(images)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        rows = [{"names": picture.names, "concepts": picture.concepts} for picture in shown]
-        write_text(path, json.dumps({"pictures": rows}) + "\n")
-        return shown
+        paths = [self._path(image) for image in images]
+        shown = {path: _read(path) for path in dict.fromkeys(paths) if path.is_file()}
+        new = {path: image for path, image in zip(paths, images, strict=True) if path not in shown}
+        for path, picture in zip(new, self._tagger(list(new.values())) if new else (), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, json.dumps({"names": picture.names, "concepts": picture.concepts}) + "\n")
+            shown[path] = picture
+        return [shown[path] for path in paths]
+
+    def _path(self, image: bytes) -> Path:
+        digest = hashlib.sha256(image).hexdigest()[:32]
+        return self._folder / digest[:2] / f"{digest[2:]}.json"
 
 
-def _read(path: Path, expected: int) -> list[PictureConcepts]:
+def _read(path: Path) -> PictureConcepts:
     try:
-        rows: Any = read_json_object(path, what="file of concepts")["pictures"]
-        shown = [PictureConcepts(_pairs(row["names"]), _pairs(row["concepts"])) for row in rows]
-        if len(shown) != expected:
-            raise ValueError(f"it has {len(shown)} pictures, where {expected} are expected")
+        row: Any = read_json_object(path, what="file of concepts")
+        return PictureConcepts(_pairs(row["names"]), _pairs(row["concepts"]))
     except (FileProblem, KeyError, TypeError, ValueError) as error:
         raise FileProblem(
-            f"The concepts of pictures in {str(path)!r} are damaged ({error}): delete the file, and they are computed "
+            f"The concepts of a picture in {str(path)!r} are damaged ({error}): delete the file, and they are computed "
             "again."
         ) from None
-    return shown
 
 
 def _pairs(rows: Iterable[Any]) -> tuple[tuple[str, float], ...]:
