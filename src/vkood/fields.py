@@ -217,14 +217,16 @@ def require_kind(name: str, value: Any, kind: type | tuple[type, ...]) -> None:
         raise TypeError(f"`{name}` must be of type {expected}; got {shown(value)}.{hint}")
 
 
-def as_count(name: str, value: Any) -> int:
+def as_count(name: str, value: Any, highest: int | None = None) -> int:
     """A number of things, at least 1, as Python's; whole numbers of numpy are as good.
 
     Raises:
         ValueError: Names the argument and the actual value.
     """
-    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < 1:
-        raise ValueError(f"`{name}` must be a whole number of at least 1; got {shown(value)}.")
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not is_whole or int(value) < 1 or (highest is not None and int(value) > highest):
+        limits = "of at least 1" if highest is None else f"from 1 to {highest:,}"
+        raise ValueError(f"`{name}` must be a whole number {limits}; got {shown(value)}.")
     return int(value)
 
 

@@ -147,7 +147,7 @@ def test_bad_input(explainer, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"^'[^']*none\.jpg' must be .* no such file or folder\.$"):
         explainer(str(tmp_path / "none.jpg"))
     for limit in (0, 2.5, "3"):
-        with pytest.raises(ValueError, match="`limit` must be a whole number of at least 1"):
+        with pytest.raises(ValueError, match="`limit` must be a whole number from 1 to 1,000"):
             PhotoExplainer(tagger=ColourTagger(), limit=limit)
     with pytest.raises(ValueError, match="`limit` must be a whole number from 1 to 1,000; got 1001"):
         PhotoExplainer(tagger=ColourTagger(), limit=1001)

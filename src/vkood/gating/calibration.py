@@ -141,9 +141,8 @@ class Calibration:
             raise ValueError(
                 f"`groups` must {'not ' if groups is not None else ''}be given, as in the calibration."
             )
-        scores = scores.to(
-            torch.promote_types(scores.dtype, torch.float32)
-        )  # of which a threshold is in the range
+        # Half precision does not hold every threshold.
+        scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
         limits = torch.full_like(scores, self.thresholds.get(ALL, torch.finfo(scores.dtype).max))
         if groups is not None:
             for group, threshold in self.thresholds.items():

@@ -15,9 +15,9 @@ from typing import Any, Literal, NoReturn, get_args
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vkood.fields import Choice, Optional, Whole, require_fields, require_kind
-from vkood.mixture.families.spherical import directions
 from vkood.solve.eager import looks_at_values
 
 JointName = Literal["separate", "shared", "identity"]
@@ -163,7 +163,9 @@ class JointSpace(nn.Module):
         if projection is not None:
             features = projection(features.to(projection.weight.dtype))
         features = features.float()
-        return directions(features) * math.sqrt(self.joint_dim) if self.on_sphere else features
+        return (
+            functional.normalize(features, dim=-1) * math.sqrt(self.joint_dim) if self.on_sphere else features
+        )
 
 
 class _Kept(torch.autograd.Function):

@@ -158,7 +158,10 @@ class OutlierLayer(nn.Module):
         """The family of mixtures; a spherical one with the concentration that is learnt, within its range."""
         if self.log_kappa is None:
             return self._family
-        return replace(self._family, kappa=self.log_kappa.float().clamp(*_LOG_KAPPA).exp())
+        log_kappa = self.log_kappa.float()
+        # The gradient is that of what is not clamped, so that what leaves the range finds back.
+        log_kappa = log_kappa + (log_kappa.clamp(*_LOG_KAPPA) - log_kappa).detach()
+        return replace(self._family, kappa=log_kappa.exp())
 
     @override
     def forward(
@@ -374,5 +377,5 @@ def _log_kappa(family: Family) -> nn.Parameter | None:
     """The logarithm of a spherical family's concentration, as a parameter with an axis, as those of `Gate`."""
     if not isinstance(family, Spherical):
         return None
-    require_fields({"the family's kappa": family.kappa}, {"the family's kappa": Real(0, above=True)})
+    require_fields({"the family's kappa": family.kappa}, {"the family's kappa": Real()})  # no tensor
     return nn.Parameter(torch.tensor([math.log(family.kappa)]))

@@ -71,6 +71,9 @@ _IS_RELATION = frozenset(RELATIONS)
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
+_TEXTS = ("subject", "relation", "object", "source")
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """A fact: a subject, a relation, and an object.
@@ -102,15 +105,9 @@ class Fact:
 
     def __post_init__(self) -> None:
         """Refuse invalid values."""
-        texts = {
-            "subject": self.subject,
-            "relation": self.relation,
-            "object": self.object,
-            "source": self.source,
-        }
-        for name, text in texts.items():
+        for place, text in enumerate((self.subject, self.relation, self.object, self.source)):
             if not isinstance(text, str):
-                raise ValueError(f"`{name}` must be a text; got {text!r:.60}.")
+                raise ValueError(f"`{_TEXTS[place]}` must be a text; got {text!r:.60}.")
         if self.relation not in _IS_RELATION:
             raise ValueError(unknown_relation("`relation`", self.relation))
         _require_normalised("subject", self.subject)

@@ -16,9 +16,8 @@ from typing_extensions import override
 
 from vkood.fields import Real, require_fields, require_kind, require_rules, ruled
 
-# Ranges whose products single precision holds.
 STRENGTH, VARIANCE = Real(1e-12, 1e12), Real(1e-24, 1e24)
-"""Of the strengths and the variance of a prior."""
+"""Ranges of a prior's strengths and of its variance, whose products single precision holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)

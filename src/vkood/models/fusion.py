@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import NoneType
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.modeling_layers import GradientCheckpointingLayer
 from typing_extensions import override
+
+from vkood.fields import require_kind
 
 
 class Attention(nn.Module):
@@ -208,8 +211,10 @@ def present_facts(
         mask: False for padding; all are facts, if None.
 
     Raises:
+        TypeError: The mask is no tensor.
         ValueError: There is a mask without facts, or it is not shaped as they are, or not of booleans.
     """
+    require_kind("fact_mask", mask, (Tensor, NoneType))
     if features is None:
         if mask is not None:
             raise ValueError("`fact_mask` must come with `fact_features`; got a mask alone.")

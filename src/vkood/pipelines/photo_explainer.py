@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vkood.fields import Real, Whole, as_count, require_fields, require_kind
+from vkood.fields import Real, as_count, require_fields, require_kind
 from vkood.images import ImageSource, decode_image
 from vkood.knowledge import FactQuery, FactStore, LinkedFact
 from vkood.knowledge.language.word_lists import ADJECTIVES, FUNCTION_WORDS, VERB_FORMS, VERBS
@@ -93,10 +93,8 @@ class PhotoExplainer:
         threshold: float = KEEP_95,
         encoder: str = FACT_ENCODER,
     ) -> None:
-        self.limit, self.threshold = as_count("limit", limit), threshold
-        require_fields(
-            {"limit": self.limit, "threshold": threshold}, {"limit": Whole(1, MAX_FACTS), "threshold": Real()}
-        )
+        self.limit, self.threshold = as_count("limit", limit, MAX_FACTS), threshold
+        require_fields({"threshold": threshold}, {"threshold": Real()})
         require_kind("tagger", tagger, (PictureTagger, NoneType))
         self.store = store if isinstance(store, FactStore) else FactStore.open(store)
         self.model = load_explainable(model)

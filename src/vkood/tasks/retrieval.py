@@ -98,7 +98,7 @@ class RetrievalTask(Task):
         super().__post_init__()
         for name, number in (("shortlist", self.shortlist), ("memory_limit", self.memory_limit)):
             if number is not None:
-                as_count(name, number)
+                object.__setattr__(self, name, as_count(name, number))
         if self.family != "blip" and (self.add_similarity or self.shortlist is not None):
             raise ValueError(
                 "`options.shortlist` and `options.add_similarity` need features to rank candidates by, which models "

@@ -15,7 +15,7 @@ from vkood.tasks.predictions import read_predictions
 from vkood.tasks.ranks import rank
 from vkood.train.assembly import Log, assemble
 from vkood.train.launch import is_launched
-from vkood.train.record import EVALUATION, RESULTS_FILE, evaluation_folder, write_predictions
+from vkood.train.record import RESULTS_FILE, evaluation_folder, write_predictions
 from vkood.train.run import Run, RunError, require_possible, with_task
 from vkood.train.training import join
 
@@ -60,7 +60,7 @@ def evaluate(run: Run, log: Log = lambda line: None, task: Task | None = None) -
                 _write_submission(submission, task, rows, scores, log)
     if rank() == 0:
         write_text(folder / RESULTS_FILE, json.dumps(results, indent=1) + "\n")
-        if folder.name == EVALUATION:
+        if folder != run.evaluation_output:
             log(f"{folder.parent} is the folder of a training: results and predictions are in {folder}")
     return results
 

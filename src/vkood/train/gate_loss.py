@@ -61,7 +61,7 @@ def gate_loss(
         mask: True where there is a fact.
 
     Returns:
-        At least 0; 0 without facts, and where no fact is attended to.
+        At least 0; 0 without facts, and where no fact is attended to. A gate that rounds to 0 or 1 has no gradient.
 
     Example:
         >>> gate, attention = torch.tensor([[0.9, 0.9]]), torch.tensor([[0.5, 0.0]])

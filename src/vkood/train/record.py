@@ -89,7 +89,7 @@ def evaluation_folder(run: Run) -> Path:
     Args:
         run: The run; without `output`, results go to the folder `results`.
     """
-    folder = Path(run.output or "results")
+    folder = run.evaluation_output
     return folder / EVALUATION if (folder / RUN_FILE).exists() else folder
 
 

@@ -113,7 +113,7 @@ class OptimisationOptions:
         schedule: "polynomial" (power 1, to 0), "cosine" (to 0), "linear" or "constant".
         max_grad_norm: Gradients are scaled down to this norm; 0 for no bound.
         gate_loss: Weight of a loss by which soft gates of a two-stream model learn from the attention to facts. It is
-            0 in the first quarter of the steps, and then rises to this.
+            0 in the first quarter of the steps, and then rises to this; attention is computed in full for it.
         precision: "float32", "bf16" or "fp16".
         evaluate_every: Epochs between validations; 0.1 for ten in an epoch.
         save_every: Steps between checkpoints; None for one with each validation.
@@ -222,6 +222,11 @@ class Run:
         """The run's folder."""
         return Path(self.output or f"runs/{self.recipe or self.task}")
 
+    @property
+    def evaluation_output(self) -> Path:
+        """The folder that an evaluation alone is to write to."""
+        return Path(self.output or "results")
+
     def as_dict(self) -> dict[str, Any]:
         """The run in values of JSON and YAML."""
         return asdict(self)
@@ -323,7 +328,7 @@ def require_possible(run: Run, task: Task | None = None) -> Task:
             "BLIP starts from pretrained weights: `model.checkpoint` must be a `.pth` of BLIP or a folder of ours (or "
             "take the preset `tiny` for small new ones)."
         )
-    output = Path(run.output or "results") if run.evaluate_only else run.folder
+    output = run.evaluation_output if run.evaluate_only else run.folder
     if any(output.glob("*.arrow")):
         raise RunError(
             f"the folder {str(output)!r} has tables, among which a run would lie. Give another `output`."

@@ -180,6 +180,8 @@ class _Trainer(Trainer):
         layer = getattr(plain(assembly.built.model).base_model, "outlier_layer", None)
         is_soft = layer is not None and layer.gate.mode == "soft"
         self._gate_loss = assembly.run.optimisation.gate_loss if is_soft else 0.0
+        if self._gate_loss != assembly.run.optimisation.gate_loss:
+            log("`optimisation.gate_loss` has no effect, since the model has no soft gates")
 
     @override
     def set_initial_training_values(self, args: TrainingArguments, dataloader: Any) -> Any:

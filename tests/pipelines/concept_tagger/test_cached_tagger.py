@@ -9,6 +9,7 @@ from PIL import Image
 from support.small_store import SmallStore
 from vkood import ConceptTagger
 from vkood.files import FileProblem
+from vkood.knowledge.embeddings.vector_cache import UnwritableCacheError
 from vkood.pipelines.concept_tagger.cached import CachedTagger
 
 
@@ -59,9 +60,9 @@ def test_every_picture_is_tagged_once_whatever_lists_it_is_in(describer, tmp_pat
     assert describer.pictures == 3
     assert first[0][0].concepts[0] == ("dog", 1.0)
     assert [cached(describer, tmp_path)(batch) for batch in BATCHES] == first
-    [one, two], [again], [_, same] = first
-    assert cached(describer, tmp_path)([content(2), content(1), content(2)]) == [two, one, two]
-    assert (again, same) == (two, one)
+    [dog, cat], [cat_alone], [_, dog_again] = first
+    assert cached(describer, tmp_path)([content(2), content(1), content(2)]) == [cat, dog, cat]
+    assert (dog_again, cat_alone) == (dog, cat)
     assert describer.pictures == 3
     assert tagger([]) == []
 
@@ -88,3 +89,9 @@ def test_a_damaged_file_is_named(describer, tmp_path):
         path.write_text(damaged)
         with pytest.raises(FileProblem, match=r"are damaged .* delete the file"):
             cached(describer, tmp_path)(BATCHES[0])
+
+
+def test_a_folder_that_cannot_be_written_to_is_named_with_what_chooses_another(describer, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UnwritableCacheError, match=r"^Concepts of pictures could not .* VKOOD_CACHE"):
+        cached(describer, tmp_path / "file")(BATCHES[0])

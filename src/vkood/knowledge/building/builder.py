@@ -106,7 +106,7 @@ def build_store(
     report_progress = on_progress or (lambda progress: None)
     date = _date(date)
     require_replaceable(path)
-    if isinstance(sources, str | Fact) or not isinstance(sources, Iterable):
+    if not _is_many(sources):
         raise ValueError(
             f"`sources` must be a list of sources, such as lists of facts; got {shown(sources)}."
         )
@@ -137,8 +137,13 @@ def build_store(
     return BuildReport(path=path, size=path.stat().st_size, header=header, tallies=tuple(tallies))
 
 
+def _is_many(items: Any) -> bool:
+    """Whether these are several, and not a fact or a text, which can be iterated over too."""
+    return isinstance(items, Iterable) and not isinstance(items, str | Fact)
+
+
 def _in_memory(facts: Any) -> FactSource:
-    if isinstance(facts, str | Fact) or not isinstance(facts, Iterable):
+    if not _is_many(facts):
         raise ValueError(
             f"`sources` must be sources of facts, such as lists of facts; got {shown(facts)} in it. Facts of no other "
             "source are a list in the list: `[[fact, ...]]`."

@@ -303,11 +303,11 @@ class UnwritableCacheError(OSError):
     """Vectors cannot be kept; the message is a sentence for the user."""
 
 
-def unwritable(folder: Path, error: OSError) -> UnwritableCacheError:
-    """The error for vectors that cannot be written: the folder, why, and what is left of the work."""
+def unwritable(folder: Path, error: OSError, what: str = "Vectors") -> UnwritableCacheError:
+    """The error for vectors, or others, that cannot be written: the folder, why, and what is left of the work."""
     reason = error.strerror or str(error).rstrip(".")
     return UnwritableCacheError(
-        f"Vectors could not be added to {str(folder)!r}: {reason}. Those that were there before are kept; with "
+        f"{what} could not be added to {str(folder)!r}: {reason}. Those that were there before are kept; with "
         "space and permission to write, the same call resumes there."
     )
 

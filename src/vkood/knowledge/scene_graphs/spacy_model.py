@@ -96,7 +96,7 @@ def find_parser(parser: str) -> SpacyParser | None:
         _warned.add("auto")
         warnings.warn(
             "No parser is installed: scene graphs are coarse. "
-            f"Install one with {INSTALL}. In Python, `SceneParser(parser='none')` asks for such graphs without this.",
+            f"Install one with {INSTALL}. In Python, `SceneParser(parser='none')` makes them without a warning.",
             stacklevel=3,
         )
     return None

@@ -84,7 +84,7 @@ class WordNetSource:
         """Refuse a folder that is not WordNet's."""
         require_relations("`relations`", self.relations)
         if self.max_sense is not None:
-            as_count("max_sense", self.max_sense)
+            object.__setattr__(self, "max_sense", as_count("max_sense", self.max_sense))
         unknown = [part for part in self.parts_of_speech if part not in PARTS_OF_SPEECH]
         if unknown or not self.parts_of_speech:
             raise ValueError(

@@ -69,7 +69,7 @@ class Spherical(Family):
 
     Attributes:
         kappa: The concentration of all components, 0.001 to 1000: how narrow they are. A number, or a tensor with one
-            element or (sets,), which gradients reach; that of a GPU is not looked at, which would wait for it.
+            element or (sets,), which gradients reach; one of a GPU, or that a graph computes, is taken as it is.
         background: Share of the tokens that the fit expects anywhere on the sphere, 0 to 0.99, and takes no part of.
 
     Raises:
@@ -98,8 +98,10 @@ class Spherical(Family):
                 "`kappa` must be a number, or a tensor of floating point with one element or one for each set; "
                 f"got {self.kappa.dtype} of shape {tuple(self.kappa.shape)}."
             )
-        elif looks_at_values(self.kappa) and not bool(
-            ((self.kappa >= MIN_KAPPA) & (self.kappa <= MAX_KAPPA)).all()
+        elif (
+            self.kappa.grad_fn is None
+            and looks_at_values(self.kappa)
+            and not bool(((self.kappa >= MIN_KAPPA) & (self.kappa <= MAX_KAPPA)).all())
         ):
             raise ValueError(
                 f"`kappa` must be finite numbers from {MIN_KAPPA:g} to {MAX_KAPPA:g}; got "

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from vkood.files import FileProblem, read_json_object, write_text
+from vkood.knowledge.embeddings.vector_cache import unwritable
 from vkood.pipelines.concept_tagger.tagger import ConceptTagger
 from vkood.pipelines.concept_tagger.vocabulary import PictureConcepts
+from vkood.pipelines.encoding import advised_cache
 
 
 class CachedTagger:
@@ -37,15 +39,26 @@ class CachedTagger:
         Raises:
             ValueError: A picture is none.
             FileProblem: A file of the folder is damaged.
+            UnwritableCacheError: The folder cannot be written to.
         """
         paths = [self._path(image) for image in images]
         shown = {path: _read(path) for path in dict.fromkeys(paths) if path.is_file()}
         new = {path: image for path, image in zip(paths, images, strict=True) if path not in shown}
-        for path, picture in zip(new, self._tagger(list(new.values())) if new else (), strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_text(path, json.dumps({"names": picture.names, "concepts": picture.concepts}) + "\n")
-            shown[path] = picture
+        if new:
+            shown |= zip(new, self._tagger(list(new.values())), strict=True)
+            self._keep({path: shown[path] for path in new})
         return [shown[path] for path in paths]
+
+    def _keep(self, shown: dict[Path, PictureConcepts]) -> None:
+        with advised_cache():
+            try:
+                for path, picture in shown.items():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    write_text(
+                        path, json.dumps({"names": picture.names, "concepts": picture.concepts}) + "\n"
+                    )
+            except OSError as error:
+                raise unwritable(self._folder, error, "Concepts of pictures") from error
 
     def _path(self, image: bytes) -> Path:
         digest = hashlib.sha256(image).hexdigest()[:32]

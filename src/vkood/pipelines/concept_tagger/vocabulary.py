@@ -81,7 +81,7 @@ class Cut:
     def __post_init__(self) -> None:
         """Check the values."""
         for name, value in (("num_names", self.num_names), ("max_concepts", self.max_concepts)):
-            as_count(name, value)
+            object.__setattr__(self, name, as_count(name, value))
         require_fields({"mass": self.mass}, {"mass": Real(0, 1, above=True)})
 
 
