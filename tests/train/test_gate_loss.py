@@ -107,3 +107,11 @@ def test_a_family_without_attentions_refuses_it():
     run = resolve("blip-vqa", ["tiny", "data.folder=tables", "output=run", "optimisation.gate_loss=0.1"])
     with pytest.raises(RunError, match=r"`optimisation.gate_loss` must be 0 for the family 'blip'"):
         require_options(run)
+
+
+def test_models_without_soft_gates_say_that_it_has_no_effect(tmp_path):
+    words = ["tiny", f"data.folder={prepared.tables('vqav2')}", "num_gpus=0", "optimisation.steps=1"]
+    changes = ["optimisation.gate_loss=0.1", "model.config.gate.mode=hard", f"output={tmp_path / 'run'}"]
+    lines = []
+    train(resolve("vqa", [*words, *changes]), lines.append)
+    assert "`optimisation.gate_loss` has no effect, since the model has no soft gates" in lines

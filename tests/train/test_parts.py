@@ -282,14 +282,14 @@ def test_of_other_answers_the_shared_ones_are_kept(tmp_path):
     assert not torch.isin(head[3].weight[0], before[3].weight).any()
 
 
-def evaluated(folder, output, *changes):
+def evaluated(folder, output, *changes, log=lambda line: None):
     arguments = (
         f"model.checkpoint={folder}",
         "evaluate_only=true",
         f"output={output}",
         "data.test=[vqav2_rest_val]",
     )
-    return evaluate(resolve("vqa", words("vqav2", *arguments, *changes)))
+    return evaluate(resolve("vqa", words("vqav2", *arguments, *changes)), log)
 
 
 def test_a_model_with_other_answers_is_judged_by_words(tmp_path):
@@ -372,14 +372,19 @@ def test_an_evaluation_in_the_folder_of_a_training(tmp_path):
     saved(tmp_path / "model", num_answers=8)
     for name in ("run.yaml", "results.json", "vqav2_rest_val.jsonl"):
         (tmp_path / name).write_text("of the training")
-    numbers = evaluated(tmp_path / "model", tmp_path)
+    lines = []
+    numbers = evaluated(tmp_path / "model", tmp_path, log=lines.append)
+    assert any(line.startswith(f"{tmp_path} is the folder of a training") for line in lines)
     for name in ("run.yaml", "results.json", "vqav2_rest_val.jsonl"):
         assert (tmp_path / name).read_text() == "of the training"
     results = tmp_path / "evaluation" / "results.json"
     assert json.loads(results.read_text()) == json.loads(json.dumps(numbers))
     assert (tmp_path / "evaluation" / "vqav2_rest_val.jsonl").exists()
-    evaluated(tmp_path / "model", tmp_path / "out")
-    assert (tmp_path / "out" / "results.json").read_text() == results.read_text()
+    lines.clear()
+    own = tmp_path / "other" / "evaluation"  # a name of the user's own choice
+    evaluated(tmp_path / "model", own, log=lines.append)
+    assert (own / "results.json").read_text() == results.read_text()
+    assert not any("is the folder of a training" in line for line in lines)
 
 
 def test_a_training_that_does_not_get_better_ends(tmp_path):
